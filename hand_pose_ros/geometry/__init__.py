@@ -1,0 +1,1 @@
+"""Conventions shared by everything else: joints, sides, cameras, rotations. Imports nothing above it."""

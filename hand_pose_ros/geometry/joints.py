@@ -1,0 +1,33 @@
+"""The 21 joints of a hand, their tree and the two sides: the one place that names them.
+
+The order is that of FreiHAND, OpenPose and MediaPipe: the wrist, then four joints a finger from
+the palm outwards, thumb first. A tip is the end of the finger, on its axis, 4 mm under the skin.
+"""
+
+from __future__ import annotations
+
+FINGERS = ('thumb', 'index', 'middle', 'ring', 'pinky')
+
+JOINTS = ('wrist',
+          'thumb_cmc', 'thumb_mcp', 'thumb_ip', 'thumb_tip',
+          *(f'{finger}_{joint}' for finger in FINGERS[1:] for joint in ('mcp', 'pip', 'dip', 'tip')))
+
+WRIST = 0
+
+#: Parent of each joint; -1 for the wrist.
+PARENTS = (-1, *(WRIST if i % 4 == 1 else i - 1 for i in range(1, len(JOINTS))))
+
+#: (parent, child) of each of the 20 bones; bone i ends in joint i + 1.
+BONES = tuple((parent, joint) for joint, parent in enumerate(PARENTS) if parent >= 0)
+
+#: Joint indices of each finger, from the palm to the tip.
+FINGER_JOINTS = {finger: tuple(range(4 * f + 1, 4 * f + 5)) for f, finger in enumerate(FINGERS)}
+
+TIPS = tuple(joints[-1] for joints in FINGER_JOINTS.values())
+
+SIDES = ('left', 'right')
+
+
+def other_side(side: str) -> str:
+    """Return the opposite of ``side``."""
+    return SIDES[1 - SIDES.index(side)]

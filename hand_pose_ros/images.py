@@ -1,0 +1,79 @@
+"""Raw camera images to arrays: the encodings of ``sensor_msgs/Image``, without ROS and without copies."""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Encoding -> (dtype, channels) of every raw encoding read here.
+ENCODINGS = {'16UC1': ('u2', 1), 'mono16': ('u2', 1), '32FC1': ('f4', 1), 'mono8': ('u1', 1), '8UC1': ('u1', 1),
+             'rgb8': ('u1', 3), 'bgr8': ('u1', 3), 'rgba8': ('u1', 4), 'bgra8': ('u1', 4)}
+
+DEPTH_ENCODINGS = ('16UC1', 'mono16', '32FC1')
+
+
+class ImageError(ValueError):
+    """An image that cannot be used; the message says what is wrong with it."""
+
+
+def view_image(data, width: int, height: int, encoding: str, step: int, is_bigendian: bool = False) -> np.ndarray:
+    """View the bytes of a raw image as an array, without copying them.
+
+    Args:
+        data: buffer of at least ``step * height`` bytes.
+        width: pixels in a row.
+        height: rows.
+        encoding: one of ``ENCODINGS``.
+        step: bytes from one row to the next; padding after the pixels is allowed.
+        is_bigendian: byte order of samples wider than a byte.
+
+    Returns:
+        (height, width) or (height, width, channels) array that shares memory with ``data``.
+
+    Raises:
+        ImageError: the encoding is unknown, or the sizes do not fit together.
+
+    """
+    if encoding not in ENCODINGS:
+        raise ImageError(f'encoding {encoding!r} is not supported; use one of {", ".join(ENCODINGS)}')
+    kind, channels = ENCODINGS[encoding]
+    dtype = np.dtype(('>' if is_bigendian else '<') + kind)
+    if width <= 0 or height <= 0:
+        raise ImageError(f'the image is empty ({width}x{height})')
+    row = width * channels * dtype.itemsize
+    if step < row:
+        raise ImageError(f'step is {step} bytes, but a row of {width} {encoding} pixels takes {row}')
+    raw = np.frombuffer(data, dtype=np.uint8)
+    if raw.size < step * height:
+        raise ImageError(f'the image holds {raw.size} bytes; {height} rows of {step} bytes need {step * height}')
+    rows = raw[:step * height].reshape(height, step)[:, :row]
+    pixels = rows.view(dtype) if rows.flags.c_contiguous or dtype.itemsize == 1 else np.ndarray(
+        (height, width * channels), dtype, buffer=raw, strides=(step, dtype.itemsize))
+    return pixels.reshape(height, width, channels) if channels > 1 else pixels
+
+
+def depth_in_metres(image: np.ndarray, depth_unit: float, near: float = 0.0, far: float = np.inf) -> np.ndarray:
+    """Convert a depth image to float32 metres with 0 for every hole.
+
+    Args:
+        image: (H, W) unsigned integers in units of ``depth_unit`` metres, or floats in metres.
+        depth_unit: metres in one unit of an integer image.
+        near: closer returns become holes, metres.
+        far: farther returns become holes, metres.
+
+    Returns:
+        (H, W) float32 metres; 0, NaN, infinite and out-of-range pixels are 0.
+
+    Raises:
+        ImageError: the image is not a single-channel integer or float array.
+
+    """
+    if image.ndim != 2 or image.dtype.kind not in 'uif':
+        raise ImageError(f'a depth image has one channel of integers or floats, not {image.shape} {image.dtype}')
+    if image.dtype.kind == 'f':
+        depth = image.astype(np.float32)
+    else:
+        depth = image.astype(np.float32)
+        depth *= np.float32(depth_unit)
+    # Written so that NaN fails the comparison and becomes a hole too.
+    depth[~((depth >= max(near, 1e-6)) & (depth <= far))] = 0
+    return depth

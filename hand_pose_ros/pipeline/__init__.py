@@ -1,0 +1,1 @@
+"""From a camera frame to tracked hands. Pure Python and numpy: no ROS here."""
