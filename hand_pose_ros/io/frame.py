@@ -1,0 +1,87 @@
+"""What every kind of recording yields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.images import depth_in_metres
+
+#: Camera frame of images that come without one.
+FRAME_ID = 'camera_depth_optical_frame'
+
+
+class RecordingError(ValueError):
+    """A recording that cannot be read or written; one line that names the file and what is wrong."""
+
+
+@dataclass(frozen=True)
+class RecordedFrame:
+    """One image of a recording.
+
+    Attributes:
+        name: file name, or the stamp in seconds with nine decimals.
+        stamp: seconds; for a folder, from its first image at 30 frames a second.
+        image: (H, W) uint16 or float32 depth as stored, or (H, W, 3) uint8 colour.
+        encoding: ``16UC1``, ``32FC1`` or ``bgr8``.
+        frame_id: camera frame.
+        camera: the camera, of the image's size; None when neither given nor recorded.
+        depth_unit: metres in one unit of a 16UC1 image.
+
+    """
+
+    name: str
+    stamp: float
+    image: np.ndarray
+    encoding: str
+    frame_id: str
+    camera: Camera | None
+    depth_unit: float = 0.001
+
+    def depth(self) -> np.ndarray:
+        """Return (H, W) float32 metres, 0 for every hole; raises ImageError for a colour image."""
+        return depth_in_metres(self.image, self.depth_unit)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording, iterated from its start each time.
+
+    Attributes:
+        path: where it is.
+        modality: ``depth`` or ``color``.
+        topic: the image topic that is read; empty where there are no topics.
+        count: number of images, None where only reading it all would tell.
+
+    """
+
+    path: Path
+    modality: str
+    topic: str
+    count: int | None
+    _frames: Callable[[], Iterator[RecordedFrame]]
+
+    def __iter__(self) -> Iterator[RecordedFrame]:
+        """Yield the frames in order; raises RecordingError at a frame that is damaged."""
+        for frame in self._frames():
+            height, width = frame.image.shape[:2]
+            camera = frame.camera
+            if camera and (camera.width, camera.height) != (width, height):
+                raise RecordingError(f'{self.path}: image {frame.name} is {width}x{height}, but its camera is '
+                                     f'{camera.width}x{camera.height}; give the camera that took it')
+            yield frame
+
+    def __len__(self) -> int:
+        """Return the number of images; raises TypeError where it is not known."""
+        if self.count is None:
+            raise TypeError(f'{self.path}: the number of images is not known')
+        return self.count
+
+
+def stamp_name(nanoseconds: int) -> str:
+    """Write a stamp as a frame's name: seconds with nine decimals, exactly."""
+    return f'{nanoseconds // 10**9}.{nanoseconds % 10**9:09d}'
