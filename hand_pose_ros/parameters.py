@@ -1,6 +1,6 @@
-"""Every setting of the tracker, declared once.
+"""Every setting of the nodes, declared once.
 
-The node declares its ROS parameters from here, the command line its flags, and ``config/tracker.yaml``
+The nodes declare their ROS parameters from here, the command line its flags, and ``config/tracker.yaml``
 is checked against it by a test.
 """
 
@@ -10,36 +10,26 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 
+#: How a camera's depth images travel: as they are, or as ``compressed_depth_image_transport`` packs them.
+IMAGE_TRANSPORTS = ('raw', 'compressedDepth')
+
+
 def _setting(default: Any, description: str, *, choices: tuple = (), low: float | None = None,
-             high: float | None = None) -> Any:
-    return field(default=default, metadata={'description': description, 'choices': choices, 'low': low, 'high': high})
+             high: float | None = None, live: bool = False) -> Any:
+    """Declare a setting; ``live`` ones may change while a node works, the others are read when it configures."""
+    return field(default=default, metadata={'description': description, 'choices': choices, 'low': low, 'high': high,
+                                            'live': live})
 
 
 @dataclass(frozen=True)
-class TrackerParameters:
-    """Settings of a tracker. Lengths in metres.
+class Settings:
+    """Base of the settings below: checks every value against its declaration.
 
     Raises:
         ValueError: a value is of the wrong type, outside its range or not among its choices; the message
             names the parameter, the value and what is allowed.
 
     """
-
-    model: str = _setting('', 'Pose network: a name from models/manifest.yaml or the path of an .onnx file; '
-                              'empty for the default one.')
-    engine: str = _setting('auto', 'Inference engine; auto takes the fastest that this machine has.',
-                           choices=('auto', 'openvino', 'onnxruntime'))
-    threads: int = _setting(0, 'Threads for inference; 0 leaves it to the engine.', low=0, high=256)
-    max_hands: int = _setting(2, 'Hands to track at once.', low=1, high=2)
-    mesh: bool = _setting(True, 'Pose the hand model and publish its mesh.')
-    hand_model: str = _setting('', 'Hand model: an .npz or a MANO .pkl file (or a folder with MANO_LEFT.pkl and '
-                                   'MANO_RIGHT.pkl); empty for the one shipped.')
-    near: float = _setting(0.15, 'Depth closer than this is ignored, metres.', low=0.0, high=10.0)
-    far: float = _setting(1.5, 'Depth beyond this is ignored, metres.', low=0.1, high=10.0)
-    depth_unit: float = _setting(0.001, 'Metres in one unit of a 16-bit depth image.', low=1e-6, high=1.0)
-    min_score: float = _setting(0.5, 'Hands scored below this are not reported.', low=0.0, high=1.0)
-    publish_tf: bool = _setting(True, 'Broadcast one TF frame a joint.')
-    auto_activate: bool = _setting(True, 'Configure and activate the node by itself at start.')
 
     def __post_init__(self) -> None:
         for setting in fields(self):
@@ -54,5 +44,48 @@ class TrackerParameters:
                 raise ValueError(f'parameter {setting.name}: {value} is outside {low} to {high}')
             if choices and value not in choices:
                 raise ValueError(f'parameter {setting.name}: {value!r} is not one of {", ".join(choices)}')
+
+
+@dataclass(frozen=True)
+class TrackerParameters(Settings):
+    """Settings of a tracker. Lengths in metres."""
+
+    model: str = _setting('', 'Pose network: a name from models/manifest.yaml or the path of an .onnx file; '
+                              'empty for the default one.')
+    engine: str = _setting('auto', 'Inference engine; auto takes the fastest that this machine has.',
+                           choices=('auto', 'openvino', 'onnxruntime'))
+    threads: int = _setting(0, 'Threads for inference; 0 leaves it to the engine.', low=0, high=256)
+    max_hands: int = _setting(2, 'Hands to track at once.', low=1, high=2)
+    mesh: bool = _setting(True, 'Pose the hand model and publish its mesh.')
+    hand_model: str = _setting('', 'Hand model: an .npz or a MANO .pkl file (or a folder with MANO_LEFT.pkl and '
+                                   'MANO_RIGHT.pkl); empty for the one shipped.')
+    near: float = _setting(0.15, 'Depth closer than this is ignored, metres.', low=0.0, high=10.0)
+    far: float = _setting(1.5, 'Depth beyond this is ignored, metres.', low=0.1, high=10.0)
+    depth_unit: float = _setting(0.001, 'Metres in one unit of a 16-bit depth image.', low=1e-6, high=1.0, live=True)
+    image_transport: str = _setting('raw', 'Form of the depth images; compressedDepth is read from the image topic '
+                                           'with that suffix.', choices=IMAGE_TRANSPORTS)
+    min_score: float = _setting(0.5, 'Hands scored below this are not reported.', low=0.0, high=1.0)
+    publish_tf: bool = _setting(True, 'Broadcast one TF frame a joint.', live=True)
+    auto_activate: bool = _setting(True, 'Configure and activate the node by itself at start.')
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.near >= self.far:
             raise ValueError(f'parameter near: {self.near} is not below far ({self.far})')
+
+
+@dataclass(frozen=True)
+class PlaybackParameters(Settings):
+    """Settings of the playback of a recording."""
+
+    input: str = _setting('', 'Recording to publish: a rosbag2 or a folder of 16-bit PNGs.')
+    topic: str = _setting('', 'Image topic of the bag; needed only where it holds several.')
+    camera: str = _setting('', 'Camera calibration YAML; empty for the one recorded with the images.')
+    depth_unit: float = _setting(0.001, 'Metres in one unit of a 16-bit image. Images in another unit than '
+                                        'millimetres are published as 32FC1 metres.', low=1e-6, high=1.0)
+    rate: float = _setting(0.0, 'Images a second; 0 for the pace of the recording.', low=0.0, high=1000.0)
+    loop: bool = _setting(False, 'Start again at the end.')
+    use_original_stamps: bool = _setting(False, 'Stamp images as recorded, not with the time of publishing.')
+    frame_id: str = _setting('', 'Camera frame; empty for the recorded one.')
+    image_transport: str = _setting('raw', 'Form of the images.', choices=IMAGE_TRANSPORTS)
+    wait_for_subscriber: bool = _setting(True, 'Hold the first image until someone subscribes to the images.')
