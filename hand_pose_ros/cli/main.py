@@ -1,0 +1,62 @@
+"""The `hand-pose` command: finds the sub-command's module, and turns its errors into one line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from typing import Sequence
+
+from hand_pose_ros import __version__
+
+#: Sub-commands, each a module of this package with ``add_parser(subparsers)`` and ``run(arguments) -> int``.
+COMMANDS = ('track', 'node', 'demo', 'bench', 'doctor')
+
+
+def build_parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """Return the parser of ``hand-pose`` with these sub-commands, whose modules it imports."""
+    parser = argparse.ArgumentParser(prog='hand-pose', description='Hand tracking in depth images, with and without ROS.')
+    parser.add_argument('--version', action='version', version=f'hand_pose_ros {__version__}')
+    parser.add_argument('--traceback', action='store_true', help='show where an error came from, for a bug report')
+    subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    for command in commands:
+        importlib.import_module(f'hand_pose_ros.cli.{command}').add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``hand-pose`` with these arguments (those of the process by default).
+
+    Returns:
+        The sub-command's exit code; 2 for an error in what the user gave, after one line on stderr; 130 after Ctrl-C.
+
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    named = next((argument for argument in argv if not argument.startswith('-')), None)
+    try:
+        arguments = build_parser([named] if named in COMMANDS else COMMANDS).parse_args(argv)
+        return importlib.import_module(f'hand_pose_ros.cli.{arguments.command}').run(arguments)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe left, as `head` does. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        if '--traceback' in argv:
+            raise
+        print(f'hand-pose: error: {describe(error)}', file=sys.stderr)
+        return 2
+
+
+def describe(error: Exception) -> str:
+    """Return an error as one line that says what to do, as far as the error itself tells."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return (f'this Python ({sys.executable}) has no module {error.name}; '
+                '`hand-pose doctor` says how to get what is missing')
+    return ' '.join(str(error).split()) or type(error).__name__
+
+
+if __name__ == '__main__':
+    sys.exit(main())
