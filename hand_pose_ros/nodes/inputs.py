@@ -1,0 +1,77 @@
+"""Camera messages to arrays and cameras; every problem becomes one ``ValueError`` with its reason."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.images import DEPTH_ENCODINGS, ENCODINGS, ImageError, depth_in_metres, view_image
+from hand_pose_ros.io.compressed import decode_compressed
+
+
+def read_depth(message: Image | CompressedImage, depth_unit: float) -> np.ndarray:
+    """Read a depth image.
+
+    Args:
+        message: raw image, or one packed by ``compressed_depth_image_transport``.
+        depth_unit: metres in one unit of an integer image.
+
+    Returns:
+        (H, W) float32 metres, 0 for every hole.
+
+    Raises:
+        ImageError: the message is not a usable depth image, or all of it is holes.
+
+    """
+    image = _decompress(message) if isinstance(message, CompressedImage) else _view(message)
+    depth = depth_in_metres(image, depth_unit)
+    if not depth.any():
+        raise ImageError('every pixel is a hole (0, NaN or infinite): the camera sends no depth')
+    return depth
+
+
+def read_camera(message: CameraInfo) -> Camera:
+    """Read the intrinsics; raises CameraError where they cannot be used."""
+    return Camera.from_camera_info(message.width, message.height, message.k, message.d, message.distortion_model)
+
+
+def _view(message: Image) -> np.ndarray:
+    if message.encoding in DEPTH_ENCODINGS:
+        return view_image(message.data, message.width, message.height, message.encoding, message.step,
+                          bool(message.is_bigendian))
+    if message.encoding in ENCODINGS:
+        raise ImageError(f'encoding {message.encoding!r} holds no depth; {", ".join(DEPTH_ENCODINGS)} do')
+    bridge = _cv_bridge()
+    if isinstance(bridge, str):
+        raise ImageError(f'encoding {message.encoding!r} is not one of {", ".join(DEPTH_ENCODINGS)}, '
+                         f'and cv_bridge, which may know it, {bridge}')
+    try:
+        return np.asarray(bridge.imgmsg_to_cv2(message, desired_encoding='passthrough'))
+    # cv_bridge lets through whatever its compiled part and OpenCV raise.
+    except Exception as error:
+        raise ImageError(f'encoding {message.encoding!r} is not one of {", ".join(DEPTH_ENCODINGS)}, '
+                         f'and cv_bridge failed on it ({type(error).__name__}: {error})') from error
+
+
+def _decompress(message: CompressedImage) -> np.ndarray:
+    image, encoding = decode_compressed(message.format, message.data)
+    if encoding not in DEPTH_ENCODINGS:
+        raise ImageError(f'format {message.format!r} holds no depth; use the compressedDepth transport')
+    return image
+
+
+@lru_cache(maxsize=1)
+def _cv_bridge() -> Any:
+    """Return a CvBridge, or a string that says why there is none; it is optional and breaks under NumPy 2."""
+    try:
+        from cv_bridge import CvBridge
+        return CvBridge()
+    except ModuleNotFoundError:
+        return 'is not installed'
+    # Built against NumPy 1, its compiled part fails with an ImportError or an AttributeError.
+    except Exception as error:
+        return f'does not load here ({type(error).__name__}: {error})'

@@ -1,0 +1,149 @@
+"""Hands to standard ROS messages: pure functions.
+
+Every message carries the header of the image that it comes from: its stamp and its camera frame. Positions are
+metres in that frame, orientations quaternions, angles radians.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+
+import numpy as np
+from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion, Transform, TransformStamped, Vector3
+from sensor_msgs.msg import Image, JointState, PointCloud2, PointField
+from std_msgs.msg import ColorRGBA, Header
+# tf2_ros would add a subscription machinery and a dependency that pip does not have; its broadcaster does no more
+# than publish this message.
+from tf2_msgs.msg import TFMessage
+from visualization_msgs.msg import Marker, MarkerArray
+
+from hand_pose_ros.drawing import FINGER_COLORS, SIDE_COLORS, WRIST_COLOR
+from hand_pose_ros.geometry.joints import BONES, FINGER_JOINTS, JOINTS, PARENTS, SIDES, WRIST
+from hand_pose_ros.geometry.rotations import matrices_to_quaternions
+from hand_pose_ros.pipeline.hand import Hand
+from hand_pose_ros.topics import joint_frame
+
+#: A point of ``hands/keypoints``; ``hand`` is the index in ``SIDES`` (0 left, 1 right), ``joint`` that in ``JOINTS``.
+KEYPOINT = np.dtype([('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('confidence', '<f4'), ('hand', 'u1'), ('joint', 'u1')])
+
+_FIELD_TYPES = {'f4': PointField.FLOAT32, 'u1': PointField.UINT8}
+_FIELDS = [PointField(name=name, offset=offset, datatype=_FIELD_TYPES[dtype.str[1:]], count=1)
+           for name, (dtype, offset) in KEYPOINT.fields.items()]
+
+_BONES = np.array(BONES)
+_PARENTS = np.array(PARENTS)
+
+
+def _color(bgr: Sequence[int], alpha: float = 1.0) -> ColorRGBA:
+    blue, green, red = (channel / 255 for channel in bgr)
+    return ColorRGBA(r=red, g=green, b=blue, a=alpha)
+
+
+_BONE_WIDTH = 0.004
+_JOINT_DIAMETER = 0.008
+_JOINT_COLORS = [_color(WRIST_COLOR), *(_color(FINGER_COLORS[finger]) for finger in FINGER_JOINTS for _ in range(4))]
+_BONE_COLORS = [_JOINT_COLORS[child] for _, child in BONES for _ in range(2)]
+_MESH_COLORS = {side: _color(SIDE_COLORS[side], 0.6) for side in SIDES}
+
+
+def one_per_side(hands: Sequence[Hand]) -> dict[str, Hand]:
+    """Return the best scored hand of each side: topics, frames and markers are named by it."""
+    return {hand.side: hand for hand in sorted(hands, key=lambda hand: hand.score)}
+
+
+def joints_message(header: Header, hand: Hand) -> PoseArray:
+    """21 poses in the order of ``JOINTS``; the orientation is the identity where no hand model was fitted."""
+    return PoseArray(header=header, poses=[Pose(position=Point(x=x, y=y, z=z), orientation=_quaternion(turn))
+                                           for (x, y, z), turn in zip(hand.joints.tolist(), _orientations(hand))])
+
+
+def joint_states_message(header: Header, hand: Hand) -> JointState:
+    """Joint angles named with their side, e.g. ``right_index_mcp_flexion``; none where no hand model was fitted."""
+    angles = hand.fit.angles if hand.fit else {}
+    return JointState(header=header, name=[f'{hand.side}_{name}' for name in angles],
+                      position=[float(angle) for angle in angles.values()])
+
+
+def keypoints_message(header: Header, hands: Sequence[Hand]) -> PointCloud2:
+    """All joints of all hands as one cloud of ``KEYPOINT``; empty for no hands."""
+    points = np.zeros((len(hands), len(JOINTS)), KEYPOINT)
+    for row, hand in zip(points, hands):
+        row['x'], row['y'], row['z'] = hand.joints.T
+        row['confidence'] = hand.confidence
+        row['hand'] = SIDES.index(hand.side)
+        row['joint'] = np.arange(len(JOINTS))
+    return PointCloud2(header=header, height=1, width=points.size, fields=_FIELDS, point_step=KEYPOINT.itemsize,
+                       row_step=points.nbytes, data=array('B', points.tobytes()), is_dense=True)
+
+
+def transforms_message(header: Header, hands: Sequence[Hand]) -> TFMessage:
+    """The wrist under the camera frame, every joint under the one before it."""
+    return TFMessage(transforms=[transform for hand in hands for transform in _transforms(header, hand)])
+
+
+def markers_message(header: Header, hands: Sequence[Hand]) -> MarkerArray:
+    """Skeletons, and meshes where the hands have one.
+
+    Every message states all markers of both sides, present (add) or not (delete), so that none goes stale, whatever
+    message a subscriber saw last.
+    """
+    seen = one_per_side(hands)
+    return MarkerArray(markers=[marker for side in SIDES for marker in _markers(header, side, seen.get(side))])
+
+
+def image_message(header: Header, image: np.ndarray, encoding: str) -> Image:
+    """Wrap an (H, W) or (H, W, channels) array."""
+    # An array of bytes is taken as a whole; bytes would be copied one by one on some distributions
+    # (ros2/rosidl_python#156).
+    data = array('B')
+    data.frombytes(np.ascontiguousarray(image))
+    return Image(header=header, height=image.shape[0], width=image.shape[1], encoding=encoding,
+                 is_bigendian=int(image.dtype.byteorder == '>'), step=image.strides[0], data=data)
+
+
+def _transforms(header: Header, hand: Hand) -> list[TransformStamped]:
+    rotations = hand.fit.rotations if hand.fit else np.broadcast_to(np.eye(3), (len(JOINTS), 3, 3))
+    parent_rotations = rotations[_PARENTS]
+    parent_positions = hand.joints[_PARENTS]
+    parent_rotations[WRIST], parent_positions[WRIST] = np.eye(3), 0
+    turns = matrices_to_quaternions(parent_rotations.transpose(0, 2, 1) @ rotations)
+    shifts = np.einsum('jba,jb->ja', parent_rotations, hand.joints - parent_positions)
+    frames = [joint_frame(hand.side, joint) for joint in JOINTS]
+    parents = [frames[parent] if parent >= 0 else header.frame_id for parent in PARENTS]
+    return [TransformStamped(header=Header(stamp=header.stamp, frame_id=parent), child_frame_id=frame,
+                             transform=Transform(translation=Vector3(x=x, y=y, z=z), rotation=_quaternion(turn)))
+            for parent, frame, (x, y, z), turn in zip(parents, frames, shifts.tolist(), turns.tolist())]
+
+
+def _markers(header: Header, side: str, hand: Hand | None) -> list[Marker]:
+    lines, spheres, triangles = (Marker(header=header, ns=f'{side}_{name}', action=Marker.DELETE)
+                                 for name in ('skeleton', 'joints', 'mesh'))
+    if hand is not None:
+        _show(lines, Marker.LINE_LIST, hand.joints[_BONES])
+        lines.scale.x, lines.colors = _BONE_WIDTH, _BONE_COLORS
+        _show(spheres, Marker.SPHERE_LIST, hand.joints)
+        spheres.scale.x = spheres.scale.y = spheres.scale.z = _JOINT_DIAMETER
+        spheres.colors = _JOINT_COLORS
+    if hand is not None and hand.fit is not None and hand.fit.vertices is not None:
+        _show(triangles, Marker.TRIANGLE_LIST, hand.fit.vertices[hand.fit.faces])
+        triangles.scale.x = triangles.scale.y = triangles.scale.z = 1.0
+        triangles.color = _MESH_COLORS[side]
+    return [lines, spheres, triangles]
+
+
+def _show(marker: Marker, kind: int, points: np.ndarray) -> None:
+    marker.type, marker.action = kind, Marker.ADD
+    marker.pose.orientation.w = marker.color.a = 1.0
+    marker.points = [Point(x=x, y=y, z=z) for x, y, z in points.reshape(-1, 3).tolist()]
+
+
+def _orientations(hand: Hand) -> list[list[float]]:
+    if hand.fit is None:
+        return [[0.0, 0.0, 0.0, 1.0]] * len(JOINTS)
+    return matrices_to_quaternions(hand.fit.rotations).tolist()
+
+
+def _quaternion(xyzw: Sequence[float]) -> Quaternion:
+    x, y, z, w = xyzw
+    return Quaternion(x=x, y=y, z=z, w=w)
