@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from hand_pose_ros.images import depth_in_metres
 
 #: Camera frame of images that come without one.
 FRAME_ID = 'camera_depth_optical_frame'
+
+#: Images a second assumed where a recording has no stamps.
+DEFAULT_RATE = 30.0
 
 
 class RecordingError(ValueError):
@@ -74,6 +78,11 @@ class Recording:
                 raise RecordingError(f'{self.path}: image {frame.name} is {width}x{height}, but its camera is '
                                      f'{camera.width}x{camera.height}; give the camera that took it')
             yield frame
+
+    def rate(self) -> float:
+        """Return the images a second, from the first two stamps; 30 where they do not tell."""
+        stamps = [frame.stamp for frame in islice(self._frames(), 2)]
+        return 1 / (stamps[1] - stamps[0]) if len(stamps) == 2 and stamps[1] > stamps[0] else DEFAULT_RATE
 
     def __len__(self) -> int:
         """Return the number of images; raises TypeError where it is not known."""

@@ -17,13 +17,10 @@ from hand_pose_ros.geometry.camera import Camera, CameraError
 from hand_pose_ros.images import ImageError
 from hand_pose_ros.io.bag import open_bag, read_joints, write_depth_bag
 from hand_pose_ros.io.compressed import decode_depth_png
-from hand_pose_ros.io.frame import FRAME_ID, RecordedFrame, Recording, RecordingError, stamp_name
+from hand_pose_ros.io.frame import DEFAULT_RATE, FRAME_ID, RecordedFrame, Recording, RecordingError, stamp_name
 
 __all__ = ['RecordedFrame', 'Recording', 'RecordingError', 'open_recording', 'read_joints', 'stamp_name',
            'write_depth_bag']
-
-#: Frames a second assumed where a recording has no stamps: a folder of images.
-FOLDER_RATE = 30.0
 
 BAG_SUFFIXES = ('.mcap', '.db3')
 VIDEO_SUFFIXES = ('.mp4', '.m4v', '.mkv', '.avi', '.mov', '.webm', '.mpg', '.mpeg')
@@ -88,7 +85,7 @@ def _folder_frames(files: Sequence[Path], camera: Camera | None, depth_unit: flo
             raise RecordingError(f'{file}: {error.strerror or error}') from error
         except ImageError as error:
             raise RecordingError(f'{file}: {error}') from error
-        yield RecordedFrame(file.name, index / FOLDER_RATE, image, '16UC1', FRAME_ID, camera, depth_unit)
+        yield RecordedFrame(file.name, index / DEFAULT_RATE, image, '16UC1', FRAME_ID, camera, depth_unit)
 
 
 def _open_video(path: Path, camera: Camera | None) -> Recording:
@@ -103,7 +100,7 @@ def _open_video(path: Path, camera: Camera | None) -> Recording:
 
 def _video_frames(path: Path, camera: Camera | None) -> Iterator[RecordedFrame]:
     capture = _capture(path)
-    rate = capture.get(cv2.CAP_PROP_FPS) or FOLDER_RATE
+    rate = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_RATE
     try:
         index = 0
         while (image := capture.read()[1]) is not None:

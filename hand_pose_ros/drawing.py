@@ -1,0 +1,218 @@
+"""Pictures of depth images and hands: what the overlay topic, ``track``, the demo and the README show.
+
+Everything here returns (H, W, 3) uint8 arrays in bgr order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.geometry.joints import BONES, FINGER_JOINTS, FINGERS, TIPS, WRIST
+from hand_pose_ros.pipeline.hand import Hand, HandFit
+
+#: bgr colour of each finger, thumb first.
+FINGER_COLORS = dict(zip(FINGERS, ((92, 92, 255), (40, 176, 255), (128, 214, 70), (255, 186, 50), (255, 122, 190))))
+WRIST_COLOR = (235, 235, 235)
+SIDE_COLORS = {'left': (214, 160, 60), 'right': (70, 130, 235)}
+
+_JOINT_COLORS = [WRIST_COLOR] + [FINGER_COLORS[finger] for finger, joints in FINGER_JOINTS.items() for _ in joints]
+_OUTLINE = (24, 18, 16)
+_HOLE = (30, 22, 20)
+_MESH = np.array([168.0, 190.0, 226.0])
+
+# Near to far, from paper white over blue grey to night: muted, so that the fingers' colours stand out.
+_RAMP_STOPS = np.array([[214, 226, 232], [180, 192, 192], [146, 140, 120], [112, 92, 68], [82, 60, 46], [62, 46, 37]])
+_RAMP = np.stack([np.interp(np.linspace(0, 1, 256) ** 0.7, np.linspace(0, 1, len(_RAMP_STOPS)), _RAMP_STOPS[:, c])
+                  for c in range(3)], axis=-1).astype(np.float32)
+_RANGE = 1.3   # metres from the nearest surface to the end of the ramp
+
+_SUBPIXEL = 4
+
+
+def depth_picture(depth: np.ndarray, camera: Camera | None = None) -> np.ndarray:
+    """Draw a depth image: bright where near, shaded as if lit from the upper left, holes dark.
+
+    Args:
+        depth: (H, W) float metres; 0 and NaN are holes.
+        camera: makes the shading true to scale; without it, a view of 60 degrees is assumed.
+
+    """
+    depth = np.where(np.isfinite(depth), depth, 0).astype(np.float32)
+    sample = depth[::4, ::4]
+    sample = sample[sample > 0]
+    if not sample.size:
+        return np.full((*depth.shape, 3), _HOLE, np.uint8)
+    near = float(np.percentile(sample, 1))
+    position = cv2.convertScaleAbs(np.maximum(depth - near, 0), alpha=255 / _RANGE)
+    shade = _hillshade(depth, camera.fx if camera else 0.87 * depth.shape[1])
+    picture = cv2.multiply(_RAMP[position], cv2.merge([shade] * 3), dtype=cv2.CV_8U)
+    picture[depth <= 0] = _HOLE
+    return picture
+
+
+def _hillshade(depth: np.ndarray, focal: float) -> np.ndarray:
+    """Light each pixel by its surface's slope: about 1 where it faces the camera, (H, W) float32."""
+    smooth = cv2.GaussianBlur(cv2.medianBlur(depth, 5), (0, 0), max(1.0, depth.shape[1] / 640))
+    scale = focal / 8 / np.maximum(smooth, 0.1)   # Sobel's kernel sums to 8 a pixel.
+    slope_x = cv2.Sobel(smooth, cv2.CV_32F, 1, 0) * scale
+    slope_y = cv2.Sobel(smooth, cv2.CV_32F, 0, 1) * scale
+    steep = slope_x * slope_x + slope_y * slope_y
+    surface = 1 / (1 + steep * steep / 300)   # A jump from one surface to another is no slope: it stays unlit.
+    light = (0.80 + surface * (0.36 * slope_x + 0.48 * slope_y)) / np.sqrt(1 + surface * steep)
+    return np.clip(0.34 + 0.70 * light, 0.28, 1.12)
+
+
+def draw_overlay(image: np.ndarray, hands: Sequence[Hand], camera: Camera, *, scale: int = 1,
+                 mesh: bool = False) -> np.ndarray:
+    """Draw hands over the image that they were found in.
+
+    Args:
+        image: (H, W) depth in metres or (H, W, 3) bgr8.
+        hands: joints in the frame of ``camera``.
+        camera: the camera that took the image.
+        scale: whole-number enlargement of the picture, for crisp lines on small images.
+        mesh: also draw each hand's mesh, where it has one.
+
+    """
+    picture = image.copy() if image.ndim == 3 else depth_picture(image, camera)
+    if scale > 1:
+        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    for hand in sorted(hands, key=lambda h: -float(np.mean(h.joints[:, 2]))):
+        if mesh and hand.fit is not None:
+            draw_mesh(picture, hand.fit, camera, scale=scale, opacity=0.65)
+        draw_skeleton(picture, hand, camera, scale=scale)
+    boxes: list[tuple[int, int, int, int]] = []
+    for hand in hands:
+        _draw_label(picture, hand, camera, scale, boxes)
+    return picture
+
+
+def draw_skeleton(picture: np.ndarray, hand: Hand, camera: Camera, *, scale: int = 1) -> None:
+    """Draw the bones of a hand into ``picture``, the far ones first; joints of low confidence are hollow."""
+    pixels = _project(hand.joints, camera, scale)
+    if pixels is None:
+        return
+    # About a third of a finger's width, and readable on any image.
+    reach = np.linalg.norm(np.ptp(pixels, axis=0))
+    width = float(np.clip(reach / 55, 1.2, 6.0 * scale))
+    for parent, child in sorted(BONES, key=lambda bone: -float(hand.joints[bone, 2].sum())):
+        color = _JOINT_COLORS[child]
+        _line(picture, pixels[parent], pixels[child], _OUTLINE, width * 1.7)
+        _line(picture, pixels[parent], pixels[child], color, width)
+        if parent == WRIST:
+            _joint(picture, pixels[WRIST], WRIST_COLOR, width * 1.3, True)
+        sure = hand.confidence[child] >= 0.3
+        _joint(picture, pixels[child], color, width * (1.35 if child in TIPS else 1.05), sure)
+
+
+def draw_mesh(picture: np.ndarray, fit: HandFit, camera: Camera, *, scale: int = 1, opacity: float = 1.0) -> None:
+    """Draw the posed hand model into ``picture``, shaded by a light at the camera's upper left."""
+    if fit.vertices is None or fit.faces is None:
+        return
+    pixels = _project(fit.vertices, camera, scale)
+    if pixels is None:
+        return
+    vertices, faces = np.asarray(fit.vertices, float), fit.faces
+    corners = vertices[faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    smooth = np.zeros_like(vertices)
+    for corner in range(3):
+        np.add.at(smooth, faces[:, corner], normals)
+    smooth = smooth[faces].sum(1)
+    smooth /= np.linalg.norm(smooth, axis=1, keepdims=True) + 1e-12
+    middle = corners.mean(1)
+    visible = np.flatnonzero((normals * middle).sum(1) < 0)
+    view = -middle / np.linalg.norm(middle, axis=1, keepdims=True)
+    light = np.array([-0.45, -0.65, -0.61])
+    shade = 0.28 + 0.72 * np.clip(smooth @ light, 0, 1) + 0.10 * np.clip(smooth @ (0.8, 0.1, -0.3), 0, 1)
+    rim = 0.35 * (1 - np.clip((smooth * view).sum(1), 0, 1)) ** 3
+    colors = np.clip(_MESH * shade[:, None] * 1.05 + 90 * rim[:, None], 0, 255)
+
+    # Drawn twice as large and averaged: fillConvexPoly's own smoothing leaves seams between triangles.
+    low = np.clip(np.floor(pixels.min(0)).astype(int) - 1, 0, (picture.shape[1], picture.shape[0]))
+    high = np.clip(np.ceil(pixels.max(0)).astype(int) + 2, 0, (picture.shape[1], picture.shape[0]))
+    if (high <= low).any():
+        return
+    part = picture[low[1]:high[1], low[0]:high[0]]
+    canvas = cv2.resize(part, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    polygons = np.rint(((pixels - low + 0.5) * 2 - 0.5)[faces] * 2 ** _SUBPIXEL).astype(np.int32)
+    for face in visible[np.argsort(-middle[visible, 2])]:
+        cv2.fillConvexPoly(canvas, polygons[face], colors[face].tolist(), cv2.LINE_8, _SUBPIXEL)
+    drawn = cv2.resize(canvas, part.shape[1::-1], interpolation=cv2.INTER_AREA)
+    part[:] = cv2.addWeighted(drawn, opacity, part, 1 - opacity, 0)
+
+
+def side_by_side(depth: np.ndarray, hands: Sequence[Hand], camera: Camera, *, scale: int = 1) -> np.ndarray:
+    """Draw the depth image with skeletons on the left, and the hand meshes alone on the right.
+
+    Returns:
+        (H * scale, 2 * W * scale, 3) bgr8.
+
+    """
+    left = draw_overlay(depth, hands, camera, scale=scale)
+    height, width = left.shape[:2]
+    fade = np.linspace(58, 26, height)[:, None, None] * (1.06, 0.98, 0.94)
+    right = np.broadcast_to(fade, (height, width, 3)).astype(np.uint8)
+    for hand in sorted(hands, key=lambda h: -float(np.mean(h.joints[:, 2]))):
+        if hand.fit is not None:
+            draw_mesh(right, hand.fit, camera, scale=scale)
+    return np.concatenate([left, right], axis=1)
+
+
+def _project(points: np.ndarray, camera: Camera, scale: int) -> np.ndarray | None:
+    """Pixels (N, 2) in the enlarged picture; None where a point is not in front of the camera."""
+    points = np.asarray(points, float)
+    if not (np.isfinite(points).all() and (points[:, 2] > 1e-3).all()):
+        return None
+    # Far outside the picture OpenCV's fixed-point coordinates would overflow.
+    return np.clip((camera.project(points) + 0.5) * scale - 0.5, -1e5, 1e5)
+
+
+def _fixed(point: np.ndarray) -> tuple[int, int]:
+    return int(round(point[0] * 2 ** _SUBPIXEL)), int(round(point[1] * 2 ** _SUBPIXEL))
+
+
+def _line(picture: np.ndarray, start: np.ndarray, end: np.ndarray, color: tuple[int, int, int], width: float) -> None:
+    cv2.line(picture, _fixed(start), _fixed(end), color, max(1, round(width)), cv2.LINE_AA, _SUBPIXEL)
+
+
+def _joint(picture: np.ndarray, at: np.ndarray, color: tuple[int, int, int], radius: float, filled: bool) -> None:
+    def disc(size: float, fill: tuple[int, int, int]) -> None:
+        cv2.circle(picture, _fixed(at), max(1, round(size * 2 ** _SUBPIXEL)), fill, cv2.FILLED, cv2.LINE_AA,
+                   _SUBPIXEL)
+
+    disc(radius * 1.45, _OUTLINE)
+    disc(radius * 1.1, color)
+    if not filled:
+        disc(radius * 0.6, _OUTLINE)
+
+
+def _draw_label(picture: np.ndarray, hand: Hand, camera: Camera, scale: int,
+                taken: list[tuple[int, int, int, int]]) -> None:
+    """Write side and score beside the wrist: away from the fingers, inside the picture, clear of ``taken`` boxes."""
+    pixels = _project(hand.joints, camera, scale)
+    if pixels is None:
+        return
+    height, width = picture.shape[:2]
+    text = f'{hand.side} {hand.score:.2f}'
+    size = 0.42 * max(scale, min(width, height) / 480)
+    (text_width, text_height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
+    pad = text_height // 2 + 1
+    box = np.array([text_width + 2 * pad, text_height + base + pad])
+    away = pixels[WRIST] - pixels.mean(0)
+    away /= np.linalg.norm(away) + 1e-9
+    corner = pixels[WRIST] + away * (np.abs(away) @ box / 2 + 2 * pad) - box / 2
+    left, top = (int(v) for v in np.clip(corner, 2, np.maximum(np.array([width, height]) - box - 2, 2)))
+    for x0, y0, x1, y1 in taken:
+        if left < x1 and left + box[0] > x0 and top < y1 and top + box[1] > y0:
+            top = y1 + 2 if y1 + 2 + box[1] <= height else max(y0 - box[1] - 2, 0)
+    taken.append((left, top, left + int(box[0]), top + int(box[1])))
+    area = picture[top:top + box[1], left:left + box[0]]
+    area[:] = area // 4
+    area[:, :max(2, pad // 2)] = SIDE_COLORS[hand.side]
+    cv2.putText(picture, text, (left + pad + 1, top + box[1] - base - pad // 2 + 1), cv2.FONT_HERSHEY_SIMPLEX, size,
+                (245, 245, 245), 1, cv2.LINE_AA)

@@ -1,0 +1,54 @@
+"""What a run leaves behind: ``hands.jsonl`` and overlay videos."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from hand_pose_ros.pipeline.hand import Hand
+
+
+def result_line(frame: str, hands: Sequence[Hand]) -> str:
+    """Write the hands of one frame as a line of ``hands.jsonl``: metres to the micrometre, newline included."""
+    return json.dumps({'frame': frame, 'hands': [
+        {'side': hand.side, 'score': round(float(hand.score), 4),
+         'joints': np.round(np.asarray(hand.joints, float), 6).tolist(),
+         'confidence': np.round(np.asarray(hand.confidence, float), 4).tolist()} for hand in hands]}) + '\n'
+
+
+class VideoWriter:
+    """Writes pictures of one size to an MP4 (MPEG-4, the codec that every OpenCV build can write and read).
+
+    Use it as a context manager: leaving it finishes the file, also after an interruption.
+    """
+
+    def __init__(self, path: str | Path, rate: float) -> None:
+        self.path = Path(path)
+        self._rate = float(np.clip(rate, 1, 120))
+        self._writer: cv2.VideoWriter | None = None
+
+    def __enter__(self) -> 'VideoWriter':
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.release()
+
+    def write(self, picture: np.ndarray) -> None:
+        """Append a (H, W, 3) bgr8 picture; odd sizes lose their last row or column, which the codec cannot hold.
+
+        Raises:
+            OSError: the file cannot be written.
+
+        """
+        height, width = (size // 2 * 2 for size in picture.shape[:2])
+        if self._writer is None:
+            self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter_fourcc(*'mp4v'), self._rate,
+                                           (width, height))
+            if not self._writer.isOpened():
+                raise OSError(f'{self.path}: the video cannot be written; is its folder writable?')
+        self._writer.write(np.ascontiguousarray(picture[:height, :width]))

@@ -1,0 +1,200 @@
+"""``hand-pose track``: from a recording to hands.jsonl and overlays."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from synthetic_hand import CAMERA, depth_of, make_hand, open_hand
+
+from hand_pose_ros.cli.arguments import NODE_SETTINGS, add_tracker_arguments, tracker_parameters
+from hand_pose_ros.cli.main import build_parser, main
+from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.io.recording import write_depth_bag
+from hand_pose_ros.parameters import TrackerParameters
+from hand_pose_ros.pipeline import tracker as tracker_module
+
+REAL = Path('/work/shared/data/real')
+
+
+class FakeTracker:
+    """Answers with a hand at the nearest depth, none in an empty image, and keeps what it was given."""
+
+    made: list['FakeTracker'] = []
+
+    def __init__(self, parameters):
+        self.parameters, self.engine_description, self.stage_times = parameters, 'fake engine', {}
+        self.seen = []
+        FakeTracker.made.append(self)
+
+    def process(self, depth, camera):
+        assert depth.dtype == np.float32 and depth.shape == (camera.height, camera.width)
+        self.seen.append((depth, camera))
+        if not depth.any():
+            return []
+        return [make_hand('left', open_hand('left', (0, 0, float(depth[depth > 0].min()))))]
+
+
+@pytest.fixture(autouse=True)
+def fake(monkeypatch):
+    FakeTracker.made = []
+    monkeypatch.setattr(tracker_module, 'HandTracker', FakeTracker)
+
+
+@pytest.fixture
+def bag(tmp_path):
+    image = (depth_of(open_hand('left')) * 1000).astype(np.uint16)
+    write_depth_bag(tmp_path / 'bag', [(10.0, image), (10.5, image * 0), (11.0, image)], CAMERA)
+    return tmp_path / 'bag'
+
+
+def read_lines(out):
+    return [json.loads(line) for line in (out / 'hands.jsonl').read_text().splitlines()]
+
+
+def test_hands_jsonl_is_as_promised(bag, tmp_path, capsys):
+    assert main(['track', str(bag), '--out', str(tmp_path / 'out')]) == 0
+    lines = read_lines(tmp_path / 'out')
+    assert [line['frame'] for line in lines] == ['10.000000000', '10.500000000', '11.000000000']
+    assert [len(line['hands']) for line in lines] == [1, 0, 1]
+    assert all(set(line) == {'frame', 'hands'} for line in lines)
+    hand = lines[0]['hands'][0]
+    assert set(hand) == {'side', 'score', 'joints', 'confidence'}
+    assert hand['side'] == 'left' and hand['score'] == 0.97 and hand['confidence'] == [0.9] * 21
+    depth = FakeTracker.made[0].seen[0][0]
+    nearest = float(depth[depth > 0].min())
+    assert 0.4 < nearest < 0.6, 'depth reaches the tracker in metres'
+    np.testing.assert_allclose(hand['joints'], open_hand('left', (0, 0, nearest)), atol=1e-6)
+    assert '3 frames, hands in 2' in capsys.readouterr().out
+    overlays = sorted(p.name for p in (tmp_path / 'out' / 'overlays').iterdir())
+    assert overlays == ['10.000000000.png', '10.500000000.png', '11.000000000.png']
+    assert cv2.imread(str(tmp_path / 'out' / 'overlays' / overlays[0])).shape == (240, 320, 3)
+
+
+def test_a_folder_names_frames_by_file_and_takes_camera_and_unit(tmp_path):
+    folder = tmp_path / 'frames'
+    folder.mkdir()
+    image = (depth_of(open_hand()) * 8000).astype(np.uint16)
+    for name in ('0002.png', '0001.png'):
+        cv2.imwrite(str(folder / name), image)
+    calibration = tmp_path / 'camera.yaml'
+    calibration.write_text('image_width: 320\nimage_height: 240\n'
+                           'camera_matrix: {data: [280, 0, 160, 0, 281, 120, 0, 0, 1]}\n')
+    command = ['track', str(folder), '--out', str(tmp_path / 'out'), '--depth-unit', '0.000125', '--overlays', 'none']
+    assert main(command + ['--camera', str(calibration)]) == 0
+    assert [line['frame'] for line in read_lines(tmp_path / 'out')] == ['0001.png', '0002.png']
+    depth, camera = FakeTracker.made[0].seen[0]
+    assert camera == Camera(320, 240, 280, 281, 160, 120)
+    np.testing.assert_allclose(depth, image * 0.000125, rtol=1e-6)
+    assert not (tmp_path / 'out' / 'overlays').exists()
+
+
+def test_a_missing_camera_is_asked_for(tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / 'a.png'), np.ones((240, 320), np.uint16))
+    assert main(['track', str(tmp_path), '--out', str(tmp_path / 'out')]) == 2
+    assert '--camera' in capsys.readouterr().err
+
+
+def test_overlays_as_a_video_and_a_limit(bag, tmp_path):
+    assert main(['track', str(bag), '--out', str(tmp_path / 'o'), '--overlays', 'video', '--limit', '2']) == 0
+    assert len(read_lines(tmp_path / 'o')) == 2
+    video = cv2.VideoCapture(str(tmp_path / 'o' / 'overlay.mp4'))
+    assert video.get(cv2.CAP_PROP_FPS) == pytest.approx(2.0)
+    assert video.read()[1].shape == (240, 320, 3) and video.read()[0] and not video.read()[0]
+
+
+def test_a_video_is_refused_with_its_reason(tmp_path, capsys):
+    writer = cv2.VideoWriter(str(tmp_path / 'c.mp4'), cv2.VideoWriter_fourcc(*'mp4v'), 10, (64, 48))
+    writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    assert main(['track', str(tmp_path / 'c.mp4'), '--out', str(tmp_path / 'out')]) == 2
+    assert 'reads depth' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+def test_frames_before_a_damaged_one_are_kept(tmp_path, capsys):
+    png = cv2.imencode('.png', np.ones((240, 320), np.uint16))[1].tobytes()
+    (tmp_path / '1.png').write_bytes(png)
+    (tmp_path / '2.png').write_bytes(png[:100])
+    (tmp_path / 'camera_info.yaml').write_text('image_width: 320\nimage_height: 240\n'
+                                               'camera_matrix: {data: [280, 0, 160, 0, 281, 120, 0, 0, 1]}\n')
+    assert main(['track', str(tmp_path), '--out', str(tmp_path / 'out')]) == 2
+    assert '2.png' in capsys.readouterr().err
+    assert [line['frame'] for line in read_lines(tmp_path / 'out')] == ['1.png']
+
+
+def test_every_parameter_has_a_flag_and_reaches_the_tracker(bag, tmp_path):
+    flags = ['--max-hands', '1', '--engine', 'onnxruntime', '--no-mesh', '--near', '0.2', '--far', '0.9',
+             '--min-score', '0.25', '--threads', '1', '--model', 'x.onnx', '--hand-model', 'y.npz']
+    assert main(['track', str(bag), '--out', str(tmp_path / 'out'), '--overlays', 'none', *flags]) == 0
+    assert FakeTracker.made[0].parameters == TrackerParameters(
+        max_hands=1, engine='onnxruntime', mesh=False, near=0.2, far=0.9, min_score=0.25, threads=1, model='x.onnx',
+        hand_model='y.npz')
+
+
+def test_flags_default_to_the_parameters_defaults(capsys):
+    import argparse
+    parser = argparse.ArgumentParser()
+    add_tracker_arguments(parser)
+    assert tracker_parameters(parser.parse_args([])) == TrackerParameters()
+    assert tracker_parameters(parser.parse_args(['--no-publish-tf'])).publish_tf is False
+    parser.print_help()
+    assert capsys.readouterr().out.count('efault: on') == 3
+    args = build_parser(['track']).parse_args(['track', 'x', '--out', 'y'])
+    assert not set(NODE_SETTINGS) & set(vars(args))
+
+
+@pytest.mark.parametrize('flags, words', [
+    (['--near', '2', '--far', '1'], 'near'), (['--depth-unit', '5'], 'depth_unit'), (['--max-hands', '3'], 'max_hands')])
+def test_values_out_of_range_name_the_parameter(bag, tmp_path, capsys, flags, words):
+    assert main(['track', str(bag), '--out', str(tmp_path / 'out'), *flags]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_an_interrupted_run_keeps_what_it_had(bag, tmp_path):
+    script = tmp_path / 'slow.py'
+    script.write_text(textwrap.dedent('''
+        import sys, time
+        from hand_pose_ros.cli.main import main
+        from hand_pose_ros.pipeline import tracker
+        class Slow:
+            engine_description = 'slow'
+            def __init__(self, parameters): self.count = 0
+            def process(self, depth, camera):
+                self.count += 1
+                if self.count == 3:
+                    time.sleep(60)
+                return []
+        tracker.HandTracker = Slow
+        sys.exit(main(sys.argv[1:]))
+    '''))
+    out = tmp_path / 'out'
+    environment = {**os.environ, 'PYTHONPATH': str(Path(__file__).parents[1])}
+    process = subprocess.Popen([sys.executable, str(script), 'track', str(bag), '--out', str(out), '--overlays',
+                                'video'], stdout=subprocess.PIPE, text=True, env=environment)
+    for _ in range(300):
+        if (out / 'hands.jsonl').exists() and len((out / 'hands.jsonl').read_text().splitlines()) == 2:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert 'interrupted: 2 frames' in process.communicate(timeout=30)[0]
+    assert process.returncode == 130
+    assert len(read_lines(out)) == 2
+    assert cv2.VideoCapture(str(out / 'overlay.mp4')).read()[0], 'the video is finished and plays'
+
+
+@pytest.mark.skipif(not REAL.exists(), reason='the real frames are not on this machine')
+def test_real_frames_reach_the_tracker_in_metres(tmp_path):
+    command = ['track', str(REAL / 'sr305'), '--out', str(tmp_path / 'out'), '--depth-unit', '0.000125', '--overlays',
+               'none', '--limit', '2']
+    assert main(command) == 0
+    depth, camera = FakeTracker.made[0].seen[0]
+    assert (camera.width, camera.height, camera.fx) == (640, 480, 476.007)
+    assert 0.2 < np.median(depth[depth > 0]) < 1.2
