@@ -135,7 +135,7 @@ def _bag_frames(path: Path, topic: str, info_topic: str, given: Camera | None,
                 image, encoding = _bag_image(connection.msgtype, message)
             except ImageError as error:
                 raise RecordingError(f'{path}: {topic}, image {stamp_name(stamp)}: {error}') from error
-            yield RecordedFrame(stamp_name(stamp), stamp / 1e9, image, encoding, message.header.frame_id, camera,
+            yield RecordedFrame(stamp_name(stamp), stamp, image, encoding, message.header.frame_id, camera,
                                 depth_unit)
 
 

@@ -29,7 +29,8 @@ class RecordedFrame:
 
     Attributes:
         name: file name, or the stamp in seconds with nine decimals.
-        stamp: seconds; for a folder, from its first image at 30 frames a second.
+        nanoseconds: the stamp; for a folder, from its first image at 30 frames a second. Exact, as seconds in a float
+            are not.
         image: (H, W) uint16 or float32 depth as stored, or (H, W, 3) uint8 colour.
         encoding: ``16UC1``, ``32FC1`` or ``bgr8``.
         frame_id: camera frame.
@@ -39,12 +40,17 @@ class RecordedFrame:
     """
 
     name: str
-    stamp: float
+    nanoseconds: int
     image: np.ndarray
     encoding: str
     frame_id: str
     camera: Camera | None
     depth_unit: float = 0.001
+
+    @property
+    def stamp(self) -> float:
+        """The stamp in seconds."""
+        return self.nanoseconds / 1e9
 
     def depth(self) -> np.ndarray:
         """Return (H, W) float32 metres, 0 for every hole; raises ImageError for a colour image."""

@@ -85,7 +85,8 @@ def _folder_frames(files: Sequence[Path], camera: Camera | None, depth_unit: flo
             raise RecordingError(f'{file}: {error.strerror or error}') from error
         except ImageError as error:
             raise RecordingError(f'{file}: {error}') from error
-        yield RecordedFrame(file.name, index / DEFAULT_RATE, image, '16UC1', FRAME_ID, camera, depth_unit)
+        yield RecordedFrame(file.name, round(index * 1e9 / DEFAULT_RATE), image, '16UC1', FRAME_ID, camera,
+                            depth_unit)
 
 
 def _open_video(path: Path, camera: Camera | None) -> Recording:
@@ -104,8 +105,8 @@ def _video_frames(path: Path, camera: Camera | None) -> Iterator[RecordedFrame]:
     try:
         index = 0
         while (image := capture.read()[1]) is not None:
-            stamp = index / rate
-            yield RecordedFrame(stamp_name(round(stamp * 1e9)), stamp, image, 'bgr8', 'camera_color_optical_frame',
+            stamp = round(index * 1e9 / rate)
+            yield RecordedFrame(stamp_name(stamp), stamp, image, 'bgr8', 'camera_color_optical_frame',
                                 camera)
             index += 1
     finally:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion, Transform, TransformStamped, Vector3
-from sensor_msgs.msg import Image, JointState, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2, PointField
 from std_msgs.msg import ColorRGBA, Header
 # tf2_ros would add a subscription machinery and a dependency that pip does not have; its broadcaster does no more
 # than publish this message.
@@ -19,8 +20,10 @@ from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import Marker, MarkerArray
 
 from hand_pose_ros.drawing import FINGER_COLORS, SIDE_COLORS, WRIST_COLOR
+from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import BONES, FINGER_JOINTS, JOINTS, PARENTS, SIDES, WRIST
 from hand_pose_ros.geometry.rotations import matrices_to_quaternions
+from hand_pose_ros.io.compressed import encode_depth
 from hand_pose_ros.pipeline.hand import Hand
 from hand_pose_ros.topics import joint_frame
 
@@ -74,7 +77,7 @@ def keypoints_message(header: Header, hands: Sequence[Hand]) -> PointCloud2:
         row['hand'] = SIDES.index(hand.side)
         row['joint'] = np.arange(len(JOINTS))
     return PointCloud2(header=header, height=1, width=points.size, fields=_FIELDS, point_step=KEYPOINT.itemsize,
-                       row_step=points.nbytes, data=array('B', points.tobytes()), is_dense=True)
+                       row_step=points.nbytes, data=_byte_array(points.tobytes()), is_dense=True)
 
 
 def transforms_message(header: Header, hands: Sequence[Hand]) -> TFMessage:
@@ -94,12 +97,33 @@ def markers_message(header: Header, hands: Sequence[Hand]) -> MarkerArray:
 
 def image_message(header: Header, image: np.ndarray, encoding: str) -> Image:
     """Wrap an (H, W) or (H, W, channels) array."""
+    image = np.ascontiguousarray(image, image.dtype.newbyteorder('<'))
+    return Image(header=header, height=image.shape[0], width=image.shape[1], encoding=encoding, step=image.strides[0],
+                 data=_byte_array(image))
+
+
+def compressed_depth_message(header: Header, image: np.ndarray) -> CompressedImage:
+    """Pack an (H, W) depth image as ``compressed_depth_image_transport`` does."""
+    form, data = encode_depth(image)
+    return CompressedImage(header=header, format=form, data=_byte_array(data))
+
+
+def camera_info_message(header: Header, camera: Camera) -> CameraInfo:
+    """Describe a camera, whose image is not rectified further."""
+    projection = np.zeros((3, 4))
+    projection[:, :3] = camera.matrix
+    return CameraInfo(header=header, height=camera.height, width=camera.width,
+                      distortion_model='rational_polynomial' if len(camera.distortion) > 5 else 'plumb_bob',
+                      d=camera.distortion or [0.0] * 5, k=camera.matrix.ravel(), r=np.eye(3).ravel(),
+                      p=projection.ravel())
+
+
+def _byte_array(data: Any) -> array:
     # An array of bytes is taken as a whole; bytes would be copied one by one on some distributions
     # (ros2/rosidl_python#156).
-    data = array('B')
-    data.frombytes(np.ascontiguousarray(image))
-    return Image(header=header, height=image.shape[0], width=image.shape[1], encoding=encoding,
-                 is_bigendian=int(image.dtype.byteorder == '>'), step=image.strides[0], data=data)
+    values = array('B')
+    values.frombytes(data)
+    return values
 
 
 def _transforms(header: Header, hand: Hand) -> list[TransformStamped]:

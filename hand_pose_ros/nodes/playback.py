@@ -1,0 +1,154 @@
+"""The ``playback`` node: publishes a recording as a camera would."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from rclpy.node import Node
+from rclpy.task import Future
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from hand_pose_ros import topics
+from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.images import ImageError
+from hand_pose_ros.io.recording import RecordedFrame, RecordingError, open_recording
+from hand_pose_ros.nodes.messages import camera_info_message, compressed_depth_message, image_message
+from hand_pose_ros.nodes.parameters import declare_settings
+from hand_pose_ros.nodes.process import run_nodes
+from hand_pose_ros.nodes.qos import OUT
+from hand_pose_ros.parameters import PlaybackParameters
+
+NODE_NAME = 'playback'
+
+#: Images are in millimetres when they are integers (REP 118); any other unit is turned into float metres.
+MILLIMETRE = 0.001
+
+#: Behind schedule by more than this, the schedule moves: a burst of images is nothing that a camera sends. Seconds.
+_PATIENCE = 0.1
+
+
+class PlaybackNode(Node):
+    """Publishes depth images and their CameraInfo.
+
+    Images are read and sent by a thread of their own, so that the pace holds while the executor is busy with other
+    nodes of the process.
+
+    Attributes:
+        done: future that completes at the end of the recording, with the process's exit code.
+
+    """
+
+    def __init__(self, **node_options: Any) -> None:
+        """Open the recording that the parameters name, and start.
+
+        Raises:
+            ValueError: a parameter or the recording cannot be used.
+
+        """
+        super().__init__(NODE_NAME, **node_options)
+        settings = self._settings = declare_settings(self, PlaybackParameters, fixed=lambda name: True)
+        if not settings.input:
+            raise ValueError('parameter input: empty; give it a rosbag2 or a folder of 16-bit PNGs')
+        camera = Camera.from_yaml(settings.camera) if settings.camera else None
+        self._recording = open_recording(settings.input, camera, settings.depth_unit, settings.topic or None)
+        if self._recording.modality != 'depth':
+            raise ValueError(f'{settings.input}: holds colour images; playback publishes depth images')
+        image_topic = self.resolve_topic_name(topics.DEPTH_IMAGE)
+        if settings.image_transport == 'compressedDepth':
+            self._images = self.create_publisher(CompressedImage, topics.compressed_depth_topic(image_topic), OUT)
+        else:
+            self._images = self.create_publisher(Image, image_topic, OUT)
+        self._infos = self.create_publisher(CameraInfo, topics.DEPTH_CAMERA_INFO, OUT)
+        self.done = Future()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=NODE_NAME, daemon=True)
+        self._thread.start()
+
+    def destroy_node(self) -> None:
+        """Stop the thread, then destroy the node."""
+        self._stop.set()
+        self._thread.join()
+        super().destroy_node()
+
+    def _run(self) -> None:
+        code = 0
+        try:
+            self._wait_for_subscriber()
+            for frame in self._paced(self._frames()):
+                self._publish(frame)
+            self.get_logger().info(f'{self._settings.input}: finished')
+        except (RecordingError, ImageError) as error:
+            self.get_logger().error(str(error))
+            code = 2
+        self.done.set_result(code)
+
+    def _wait_for_subscriber(self) -> None:
+        if not self._settings.wait_for_subscriber or self._images.get_subscription_count():
+            return
+        self.get_logger().info(f'waiting for a subscriber of {self._images.topic_name}')
+        while not (self._images.get_subscription_count() or self._stop.wait(0.02)):
+            pass
+
+    def _frames(self) -> Iterator[tuple[float, RecordedFrame]]:
+        """Yield each frame and its time from the start in seconds, over all rounds of a loop."""
+        settings, count, start, at = self._settings, 0, 0.0, 0.0
+        while True:
+            first = None
+            for frame in self._recording:
+                first = frame.stamp if first is None else first
+                at = count / settings.rate if settings.rate else start + frame.stamp - first
+                yield at, frame
+                count += 1
+            if first is None:
+                raise RecordingError(f'{settings.input}: holds no images')
+            if not settings.loop:
+                return
+            start = at + 1 / self._recording.rate()
+
+    def _paced(self, frames: Iterator[tuple[float, RecordedFrame]]) -> Iterator[RecordedFrame]:
+        """Hold each frame back until its time; end early when the node is destroyed."""
+        start = None
+        for at, frame in frames:
+            now = time.monotonic()
+            if start is None or now - (start + at) > _PATIENCE:
+                start = now - at
+            if self._stop.wait(max(0.0, start + at - now)):
+                return
+            yield frame
+
+    def _publish(self, frame: RecordedFrame) -> None:
+        settings = self._settings
+        if frame.camera is None:
+            raise RecordingError(f'{settings.input}: holds no CameraInfo; give the parameter camera a calibration YAML')
+        image, encoding = frame.image, frame.encoding
+        if encoding == '16UC1' and frame.depth_unit != MILLIMETRE:
+            image, encoding = frame.depth(), '32FC1'
+        stamp = self.get_clock().now().to_msg()
+        if settings.use_original_stamps:
+            stamp = Time(sec=frame.nanoseconds // 10**9, nanosec=frame.nanoseconds % 10**9)
+        header = Header(stamp=stamp, frame_id=settings.frame_id or frame.frame_id)
+        # First the camera, so that a subscriber knows it by the time of the image.
+        self._infos.publish(camera_info_message(header, frame.camera))
+        if settings.image_transport == 'compressedDepth':
+            self._images.publish(compressed_depth_message(header, image))
+        else:
+            self._images.publish(image_message(header, image, encoding))
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Publish the recording, then end."""
+    def make() -> tuple[list[Node], Future]:
+        node = PlaybackNode()
+        return [node], node.done
+
+    return run_nodes(make, args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Run nodes as a process does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.task import Future
+
+
+def run_nodes(make: Callable[[], tuple[list[Node], Future | None]], args: Sequence[str] | None = None) -> int:
+    """Make nodes and spin them until the process is told to stop.
+
+    Args:
+        make: makes the nodes, and maybe a future that ends the process with its result; called once ROS is up.
+            A ValueError or OSError from it, for a setting or a file that cannot be used, is written to stderr.
+        args: command line, ``--ros-args`` included; that of the process by default.
+
+    Returns:
+        The exit code: 0, 2 after such an error, or the future's result.
+
+    """
+    rclpy.init(args=args)
+    nodes: list[Node] = []
+    executor = SingleThreadedExecutor()
+    try:
+        try:
+            nodes, done = make()
+        except (ValueError, OSError) as error:
+            print(f'hand_pose_ros: error: {error}', file=sys.stderr)
+            return 2
+        for node in nodes:
+            executor.add_node(node)
+        if done is None:
+            executor.spin()
+            return 0
+        executor.spin_until_future_complete(done)
+        return done.result() or 0
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 0
+    finally:
+        executor.shutdown()
+        for node in nodes:
+            node.destroy_node()
+        rclpy.try_shutdown()

@@ -1,0 +1,331 @@
+"""The ``hand_tracker`` node: depth camera topics in, hands out."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import PoseArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2
+from std_msgs.msg import Header
+from tf2_msgs.msg import TFMessage
+from visualization_msgs.msg import MarkerArray
+
+from hand_pose_ros import topics
+from hand_pose_ros.drawing import draw_overlay
+from hand_pose_ros.geometry.camera import Camera, CameraError
+from hand_pose_ros.geometry.joints import SIDES
+from hand_pose_ros.images import ImageError
+from hand_pose_ros.nodes import messages
+from hand_pose_ros.nodes.diagnostics import FrameStatistics, diagnostics_message
+from hand_pose_ros.nodes.inputs import read_camera, read_depth
+from hand_pose_ros.nodes.parameters import check_changes, declare_settings, read_settings
+from hand_pose_ros.nodes.process import run_nodes
+from hand_pose_ros.nodes.qos import CAMERA_IN, OUT, TF_OUT
+from hand_pose_ros.nodes.serialized import MarkerSerializer
+from hand_pose_ros.parameters import TrackerParameters
+from hand_pose_ros.pipeline.hand import Hand
+from hand_pose_ros.pipeline.tracker import HandTracker
+
+NODE_NAME = 'hand_tracker'
+
+#: Without an image for so long, diagnostics say so; seconds.
+SILENCE = 2.0
+#: The same complaint is logged at most this often; seconds.
+COMPLAINT_PERIOD = 5.0
+
+
+class TrackerNode(LifecycleNode):
+    """Tracks hands in depth images; a lifecycle node that by default configures and activates itself.
+
+    An image is processed in its subscription's callback. With a history of one the middleware keeps the newest image
+    while the node works on the one before, and that is what the next callback gets: late frames are dropped, none
+    waits in a queue, and there is no hand-over to another thread in the way of the result. Services and diagnostics
+    wait for the frame in work, a few milliseconds.
+    """
+
+    def __init__(self, make_tracker: Callable[[TrackerParameters], Any] = HandTracker, **node_options: Any) -> None:
+        """Declare the parameters, and start as ``auto_activate`` says.
+
+        Args:
+            make_tracker: makes the tracker when the node configures.
+            node_options: passed on to the node, e.g. ``parameter_overrides``.
+
+        Raises:
+            ValueError: a parameter is of the wrong type or out of range.
+
+        """
+        super().__init__(NODE_NAME, **node_options)
+        self._make_tracker = make_tracker
+        self._settings = declare_settings(self, TrackerParameters, fixed=lambda name: name == 'auto_activate')
+        self.add_on_set_parameters_callback(self._check_parameters)
+        self.add_post_set_parameters_callback(self._take_parameters)
+        self._image_topic = self.resolve_topic_name(topics.DEPTH_IMAGE)
+        self._info_topic = self.resolve_topic_name(topics.DEPTH_CAMERA_INFO)
+        self._tracker: Any = None
+        self._outputs: dict[str, LifecyclePublisher] = {}
+        self._inputs: list = []
+        self._serialize_markers = MarkerSerializer()
+        self._camera: Camera | None = None
+        self._camera_key: tuple | None = None
+        self._camera_problem = ''
+        self._last_stamp = 0
+        self._hands = 0
+        self._problem = ''
+        self._complaints: dict[str, float] = {}
+        self._statistics = FrameStatistics()
+        # Neither waits for the node to be active: they say why it is not.
+        self._diagnostics = self.create_publisher(DiagnosticArray, topics.DIAGNOSTICS, 10)
+        self.create_timer(1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        if self._settings.auto_activate and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    # Lifecycle
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the model and create the publishers; stays unconfigured where the model cannot be loaded."""
+        self._settings = read_settings(self, TrackerParameters)
+        try:
+            self._tracker = self._make_tracker(self._settings)
+        # Whatever is wrong with a model file or an engine, the node says it and lives on.
+        except Exception as error:
+            self._problem = f'cannot start tracking: {_describe(error)}'
+            self.get_logger().error(self._problem)
+            if not isinstance(error, (ValueError, OSError)):
+                self.get_logger().error(traceback.format_exc())
+            return TransitionCallbackReturn.FAILURE
+        self._problem = ''
+        compressed = self._settings.image_transport == 'compressedDepth'
+        self._image_topic = self.resolve_topic_name(topics.DEPTH_IMAGE)
+        if compressed:
+            # Image transport puts its suffix behind the name that remapping gave the image topic.
+            self._image_topic = topics.compressed_depth_topic(self._image_topic)
+        for name, kind in _output_types().items():
+            self._outputs[name] = self.create_lifecycle_publisher(kind, name, TF_OUT if name == topics.TF else OUT)
+        self.get_logger().info(f'configured: {self._tracker.engine_description}')
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe to the camera."""
+        kind = CompressedImage if self._settings.image_transport == 'compressedDepth' else Image
+        self._inputs = [self.create_subscription(CameraInfo, self._info_topic, self._on_camera_info, CAMERA_IN),
+                        self.create_subscription(kind, self._image_topic, self._on_image, CAMERA_IN)]
+        self.get_logger().info(f'waiting for {self._image_topic} and {self._info_topic}')
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Leave the camera alone."""
+        self._leave_camera()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let go of the model and the publishers."""
+        self._release()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let go of everything, from whatever state."""
+        self._leave_camera()
+        self._release()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Back to unconfigured after a transition that failed in an unforeseen way."""
+        self._leave_camera()
+        self._release()
+        self._problem = self._problem or f'the transition from {state.label} failed'
+        return TransitionCallbackReturn.SUCCESS
+
+    def _leave_camera(self) -> None:
+        for subscription in self._inputs:
+            self.destroy_subscription(subscription)
+        self._inputs = []
+        self._camera = self._camera_key = None
+        self._camera_problem = self._problem = ''
+        self._hands = self._last_stamp = 0
+        self._statistics.pause()
+        if self._tracker is not None:
+            self._tracker.reset()
+
+    def _release(self) -> None:
+        for publisher in self._outputs.values():
+            self.destroy_lifecycle_publisher(publisher)
+        self._outputs = {}
+        self._tracker = None
+
+    # Parameters
+
+    def _check_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+        return check_changes(self._settings, parameters, configured=self._tracker is not None)
+
+    def _take_parameters(self, parameters: list[Parameter]) -> None:
+        self._settings = read_settings(self, TrackerParameters)
+
+    # Camera
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        key = (message.width, message.height, message.distortion_model, tuple(message.k), tuple(message.d))
+        if key == self._camera_key:
+            return
+        self._camera_key = key
+        try:
+            self._camera, self._camera_problem = read_camera(message), ''
+        except CameraError as error:
+            self._camera, self._camera_problem = None, f'{self._info_topic}: {error}'
+            self._complain(self._camera_problem)
+            return
+        self._tracker.reset()
+        self.get_logger().info(f'camera of {self._info_topic}: {message.width}x{message.height}, '
+                               f'focal length {self._camera.fx:.1f} pixels')
+
+    def _on_image(self, message: Image | CompressedImage, info: Mapping[str, Any]) -> None:
+        started = time.perf_counter()
+        self._statistics.arrive(info['publication_sequence_number'])
+        self._follow_clock(message.header.stamp)
+        try:
+            depth, camera = self._read(message)
+            hands = self._tracker.process(depth, camera)
+        except (ImageError, CameraError) as error:
+            self._refuse(message.header, str(error))
+            return
+        # A fault of the pipeline costs this frame, not the node.
+        except Exception as error:
+            self._tracker.reset()
+            if self._refuse(message.header, f'tracking failed on an image of {self._image_topic}: {_describe(error)}'):
+                self.get_logger().error(traceback.format_exc())
+            return
+        self._problem, self._hands = '', len(hands)
+        tracked = time.perf_counter()
+        self._publish_joints(message.header, hands)
+        latency = 1e-9 * (time.time_ns() - (info['source_timestamp'] or info['received_timestamp']))
+        self._publish_pictures(message.header, hands, depth, camera)
+        self._statistics.finish(latency, {'processing': tracked - started, **self._tracker.stage_times,
+                                          'messages': time.perf_counter() - tracked})
+
+    def _follow_clock(self, stamp: Time) -> None:
+        """Start afresh where time jumps back: a bag in a loop, a simulation started again."""
+        now = stamp.sec * 10**9 + stamp.nanosec
+        if now < self._last_stamp:
+            self.get_logger().info(f'the stamps of {self._image_topic} jumped back by '
+                                   f'{1e-9 * (self._last_stamp - now):.3f} s: tracking starts afresh')
+            self._tracker.reset()
+        self._last_stamp = now
+
+    def _read(self, message: Image | CompressedImage) -> tuple[np.ndarray, Camera]:
+        """Depth in metres and its camera; raises ImageError or CameraError, naming the topic that is to blame."""
+        try:
+            depth = read_depth(message, self._settings.depth_unit)
+        except ImageError as error:
+            raise ImageError(f'{self._image_topic}: {error}') from error
+        if self._camera is None:
+            raise CameraError(self._camera_problem or f'{self._info_topic}: no CameraInfo came yet; images of '
+                                                      f'{self._image_topic} are of no use without it')
+        height, width = depth.shape
+        if (self._camera.width, self._camera.height) != (width, height):
+            raise CameraError(f'{self._info_topic}: the CameraInfo is for {self._camera.width}x{self._camera.height}, '
+                              f'but the images of {self._image_topic} are {width}x{height}')
+        return depth, self._camera
+
+    def _refuse(self, header: Header, problem: str) -> bool:
+        """Publish the empty keypoints of a frame that cannot be used; True if the problem was logged."""
+        self._problem, self._hands = problem, 0
+        self._statistics.refused += 1
+        if publisher := self._wanted(topics.KEYPOINTS):
+            publisher.publish(messages.keypoints_message(header, []))
+        return self._complain(problem)
+
+    def _complain(self, problem: str) -> bool:
+        now = time.monotonic()
+        if now - self._complaints.get(problem, -COMPLAINT_PERIOD) < COMPLAINT_PERIOD:
+            return False
+        if len(self._complaints) >= 100:
+            self._complaints.clear()
+        self._complaints[problem] = now
+        self.get_logger().warning(problem)
+        return True
+
+    # Outputs
+
+    def _wanted(self, name: str) -> LifecyclePublisher | None:
+        """Return the publisher if anybody listens: nothing is made for nobody."""
+        publisher = self._outputs[name]
+        return publisher if publisher.get_subscription_count() else None
+
+    def _publish_joints(self, header: Header, hands: Sequence[Hand]) -> None:
+        seen = messages.one_per_side(hands)
+        for side, hand in seen.items():
+            if publisher := self._wanted(topics.joints_topic(side)):
+                publisher.publish(messages.joints_message(header, hand))
+        if publisher := self._wanted(topics.KEYPOINTS):
+            publisher.publish(messages.keypoints_message(header, hands))
+        for side, hand in seen.items():
+            if hand.fit and (publisher := self._wanted(topics.joint_states_topic(side))):
+                publisher.publish(messages.joint_states_message(header, hand))
+        if seen and self._settings.publish_tf and (publisher := self._wanted(topics.TF)):
+            if header.frame_id:
+                publisher.publish(messages.transforms_message(header, list(seen.values())))
+            else:
+                self._complain(f'{self._image_topic}: frame_id is empty, so there is nothing to put TF frames under')
+
+    def _publish_pictures(self, header: Header, hands: Sequence[Hand], depth: np.ndarray, camera: Camera) -> None:
+        if publisher := self._wanted(topics.MARKERS):
+            publisher.publish(self._serialize_markers(header, hands))
+        if publisher := self._wanted(topics.OVERLAY):
+            publisher.publish(messages.image_message(header, draw_overlay(depth, hands, camera), 'bgr8'))
+
+    def _publish_diagnostics(self) -> None:
+        level, message = self._condition()
+        engine = {} if self._tracker is None else {'engine': self._tracker.engine_description}
+        values = {**engine, 'model': self._settings.model or 'default', 'hands': str(self._hands),
+                  **self._statistics.values()}
+        self._diagnostics.publish(diagnostics_message(Header(stamp=self.get_clock().now().to_msg()),
+                                                      f'{self.get_fully_qualified_name().lstrip("/")}: tracking',
+                                                      self._image_topic, level, message, values))
+
+    def _condition(self) -> tuple[bytes, str]:
+        """Return the level and the reason to put on it."""
+        if self._tracker is None:
+            return ((DiagnosticStatus.ERROR, self._problem) if self._problem else
+                    (DiagnosticStatus.WARN, 'idle: not configured; use the lifecycle transition "configure"'))
+        if not self._inputs:
+            return DiagnosticStatus.WARN, 'idle: not active; use the lifecycle transition "activate"'
+        silence = self._statistics.silence()
+        if silence is None or silence > SILENCE:
+            since = 'yet' if silence is None else f'for {silence:.0f} s'
+            count = self.count_publishers(self._image_topic)
+            return DiagnosticStatus.WARN, (f'idle: no image on {self._image_topic} {since}; '
+                                           f'{count or "no"} publisher{"s" * (count != 1)}')
+        if self._problem:
+            return DiagnosticStatus.ERROR, self._problem
+        return DiagnosticStatus.OK, f'{self._hands} hand{"s" * (self._hands != 1)} in view'
+
+
+def _output_types() -> dict[str, type]:
+    per_side = {name(side): kind for side in SIDES for name, kind in ((topics.joints_topic, PoseArray),
+                                                                      (topics.joint_states_topic, JointState))}
+    return {**per_side, topics.KEYPOINTS: PointCloud2, topics.MARKERS: MarkerArray, topics.OVERLAY: Image,
+            topics.TF: TFMessage}
+
+
+def _describe(error: Exception) -> str:
+    expected = isinstance(error, (ValueError, OSError)) and str(error)
+    return str(error) if expected else f'{type(error).__name__}: {error}'
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node until it is stopped."""
+    return run_nodes(lambda: ([TrackerNode()], None), args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
