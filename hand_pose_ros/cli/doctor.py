@@ -1,0 +1,329 @@
+"""`hand-pose doctor`: what this machine has, what will be used, what is missing and how to get it.
+
+Whatever could end the process (native libraries, a bridge built for another NumPy) is tried in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from hand_pose_ros.resources import resource_path
+
+PYTHONS = ((3, 10), (3, 14))
+DISTRIBUTIONS = ('jazzy', 'kilted', 'lyrical')
+LIBRARIES = {'numpy': 'numpy', 'cv2': 'opencv-python-headless', 'yaml': 'PyYAML', 'transforms3d': 'transforms3d',
+             'rosbags': 'rosbags'}
+INTERFACES = ('sensor_msgs', 'geometry_msgs', 'visualization_msgs', 'diagnostic_msgs', 'std_msgs', 'lifecycle_msgs',
+              'rcl_interfaces', 'tf2_msgs')
+#: What a failed import of an extension built for NumPy 1 says under NumPy 2.
+NUMPY_ABI = ('_ARRAY_API', 'compiled using NumPy 1', 'numpy.core.multiarray failed')
+
+_OPENVINO = ('import json, openvino as ov; core = ov.Core(); print(json.dumps({"version": ov.__version__.split("-")[0], '
+             '"devices": {d: core.get_property(d, "FULL_DEVICE_NAME") for d in core.available_devices}}))')
+_ONNXRUNTIME = ('import json, onnxruntime as o; '
+                'print(json.dumps({"version": o.__version__, "providers": o.get_available_providers()}))')
+_RCLPY = ('import json, rclpy; '
+          'print(json.dumps({"rmw": rclpy.get_rmw_implementation_identifier(), "path": rclpy.__file__}))')
+# A Bayer image, because only a conversion of colours reaches the compiled half of cv_bridge.
+_CV_BRIDGE = ('import json, numpy, cv_bridge; b = cv_bridge.CvBridge(); '
+              'm = b.cv2_to_imgmsg(numpy.zeros((4, 4), numpy.uint8)); m.encoding = "bayer_rggb8"; '
+              'print(json.dumps(b.imgmsg_to_cv2(m, "bgr8").shape))')
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report.
+
+    ``state`` is ``ok``, ``note`` (worth knowing, nothing depends on it) or ``missing``; ``needed_by`` says what a
+    missing one stops: ``track`` (everything) or ``node`` (the ROS nodes), empty for nothing.
+    """
+
+    name: str
+    state: str
+    detail: str
+    remedy: str = ''
+    needed_by: str = ''
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a probe printed as JSON (``value``), or how it failed (``error``, one line; ``output``, all of it)."""
+
+    value: Any = None
+    error: str = ''
+    output: str = ''
+
+
+Probe = Callable[[str], Answer]
+
+
+def probe(code: str) -> Answer:
+    """Run Python code in a process of its own; it prints one line of JSON."""
+    try:
+        result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        return Answer(error='no answer within 60 s')
+    output = result.stderr.strip()
+    if result.returncode < 0:
+        return Answer(error=f'crashes (signal {-result.returncode})', output=output)
+    if result.returncode or not result.stdout.strip():
+        return Answer(error=output.splitlines()[-1] if output else f'exit code {result.returncode}', output=output)
+    return Answer(json.loads(result.stdout.splitlines()[-1]))
+
+
+def remedy_for(packages: str, ros: str, from_ros: bool = False) -> str:
+    """Return the command that installs something: pip packages, or (``from_ros``) what the ROS side provides."""
+    checkout = (Path(__file__).resolve().parents[2] / 'Makefile').is_file()
+    if from_ros and ros:
+        return 'rosdep install --from-paths . --ignore-src   (in the checkout)'
+    if checkout:
+        return 'make setup   (in the checkout; then use .venv/bin/hand-pose, or source .venv/bin/activate)'
+    if from_ros:
+        return 'source /opt/ros/<distribution>/setup.bash, or where no ROS is installed: `make setup` in a checkout'
+    return f'{sys.executable} -m pip install {packages}'
+
+
+def sourced_ros(environment: Mapping[str, str]) -> str:
+    """Return the ROS distribution that this environment has sourced, or an empty string."""
+    return environment.get('ROS_DISTRO', '') if environment.get('AMENT_PREFIX_PATH') else ''
+
+
+def version(distribution: str) -> str:
+    """Return the version of an installed Python distribution, or an empty string."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ''
+
+
+def examine_machine() -> Iterator[Finding]:
+    """Yield processor, GPU and Python."""
+    cpu = platform.machine()
+    info = Path('/proc/cpuinfo')
+    if info.is_file():
+        names = [line.split(':', 1)[1].strip() for line in info.read_text().splitlines() if line.startswith('model name')]
+        cpu = names[0] if names else cpu
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    yield Finding('machine', 'ok', f'{platform.system()} {platform.machine()}, {cpu}, {cores} cores')
+    yield examine_gpu()
+    found = sys.version_info[:2]
+    low, high = ('.'.join(map(str, limit)) for limit in PYTHONS)
+    where = f'{platform.python_version()} at {sys.executable}'
+    if PYTHONS[0] <= found <= PYTHONS[1]:
+        yield Finding('Python', 'ok', where)
+    else:
+        yield Finding('Python', 'missing', f'{where}; {low} to {high} is supported',
+                      f'make setup PYTHON=<a Python of {low} to {high}>', 'track')
+
+
+def examine_gpu() -> Finding:
+    """Return what NVIDIA's own tool says of a GPU."""
+    tool = shutil.which('nvidia-smi')
+    if not tool:
+        return Finding('GPU', 'note', 'no NVIDIA driver; inference runs on the CPU')
+    try:
+        result = subprocess.run([tool, '--query-gpu=name,driver_version,memory.total', '--format=csv,noheader'],
+                                capture_output=True, text=True, timeout=30)
+    except subprocess.TimeoutExpired:
+        return Finding('GPU', 'note', f'{tool} does not answer', 'restart the machine, or reinstall its NVIDIA driver')
+    if result.returncode:
+        return Finding('GPU', 'note', f'{tool}: {" ".join((result.stdout + result.stderr).split())}',
+                       'reinstall the NVIDIA driver, if this machine has an NVIDIA GPU')
+    return Finding('GPU', 'ok', '; '.join(result.stdout.strip().splitlines()))
+
+
+def examine_libraries(ask: Probe, ros: str) -> Iterator[Finding]:
+    """Yield the Python libraries that every command needs."""
+    for module, distribution in LIBRARIES.items():
+        answer = ask(f'import json, {module} as m; print(json.dumps(getattr(m, "__version__", "")))')
+        if answer.error:
+            yield Finding(module, 'missing', answer.error,
+                          remedy_for(distribution, ros, from_ros=bool(ros) and module != 'rosbags'), 'track')
+        else:
+            yield Finding(module, 'ok', answer.value or version(distribution))
+
+
+def examine_ros(ask: Probe, ros: str) -> Iterator[Finding]:
+    """Yield ROS 2, its interfaces, cv_bridge and the launch system."""
+    answer = ask(_RCLPY)
+    if answer.error:
+        detail = f'{ros} is sourced, but this Python ({sys.executable}) cannot use it: ' if ros else 'none: '
+        yield Finding('ROS', 'missing', detail + answer.error, remedy_for('', ros, from_ros=True), 'node')
+        return
+    origin = f'{ros}, sourced' if ros else f'from pip (rclpy {version("ros-rclpy")})' if version('ros-rclpy') else 'found'
+    settings = [f'{name}={os.environ[name]}' for name in
+                ('ROS_DOMAIN_ID', 'RMW_IMPLEMENTATION', 'ROS_AUTOMATIC_DISCOVERY_RANGE', 'ROS_LOCALHOST_ONLY')
+                if os.environ.get(name)]
+    yield Finding('ROS', 'ok', ', '.join([f'{origin}, {answer.value["rmw"]}', answer.value['path'], *settings]))
+    if ros and ros not in DISTRIBUTIONS:
+        yield Finding('ROS distribution', 'note', f'{ros} is not among the tested ones: {", ".join(DISTRIBUTIONS)}')
+    for package in INTERFACES:
+        tried = ask(f'import json, {package}.msg as m; '
+                    't = next(v for v in vars(m).values() if isinstance(v, type)); '
+                    f't.__class__.__import_type_support__(); print(json.dumps(m.__file__))')
+        if tried.error:
+            yield Finding(package, 'missing', tried.error, remedy_for('', ros, from_ros=True), 'node')
+        elif package == 'tf2_msgs':
+            yield Finding(package, 'ok', tried.value)
+    yield examine_cv_bridge(ask(_CV_BRIDGE), ros)
+    launch = ask('import json, launch_ros; print(json.dumps(launch_ros.__file__))')
+    if launch.error:
+        yield Finding('launch', 'note', 'no launch system; `hand-pose node` runs the same nodes without it',
+                      f'sudo apt install ros-{ros}-ros2launch' if ros else '')
+    else:
+        yield Finding('launch', 'ok', launch.value)
+
+
+def examine_cv_bridge(answer: Answer, ros: str) -> Finding:
+    """Return what cv_bridge does here; only unusual image encodings depend on it."""
+    rest = 'the common encodings are read without it, the others (Bayer, YUV and the like) are refused'
+    if not answer.error:
+        return Finding('cv_bridge', 'ok', 'works')
+    if any(sign in answer.output for sign in NUMPY_ABI):
+        return Finding('cv_bridge', 'note', f'built for NumPy 1, breaks under this NumPy ({version("numpy")}); {rest}',
+                       f"{sys.executable} -m pip uninstall numpy   (back to the distribution's NumPy), "
+                       f"or {sys.executable} -m pip install 'numpy<2'")
+    if 'No module named' in answer.error and 'cv_bridge' in answer.error:
+        return Finding('cv_bridge', 'note', f'not installed; {rest}',
+                       f'sudo apt install ros-{ros}-cv-bridge' if ros else 'comes with a ROS distribution only')
+    return Finding('cv_bridge', 'note', f'fails: {answer.error}; {rest}',
+                   f'sudo apt install --reinstall ros-{ros}-cv-bridge' if ros else '')
+
+
+def examine_engines(ask: Probe, ros: str) -> tuple[list[Finding], str]:
+    """Return the inference engines, and the one that ``engine: auto`` takes (empty for none)."""
+    openvino, onnxruntime = ask(_OPENVINO), ask(_ONNXRUNTIME)
+    works = {'openvino': not openvino.error and 'CPU' in openvino.value['devices'],
+             'onnxruntime': not onnxruntime.error}
+    chosen = next((name for name, good in works.items() if good), '')
+    described = {
+        'openvino': openvino.error or f'{openvino.value["version"]}, ' + ', '.join(
+            f'{device} ({name})' for device, name in openvino.value['devices'].items()),
+        'onnxruntime': onnxruntime.error or f'{onnxruntime.value["version"]}, {", ".join(onnxruntime.value["providers"])}'}
+    findings = []
+    for name, good in works.items():
+        use = '; used by default' if name == chosen else ''
+        if good:
+            findings.append(Finding(name, 'ok', described[name] + use))
+        else:
+            findings.append(Finding(name, 'note' if chosen else 'missing', described[name], remedy_for(name, ros),
+                                    '' if chosen else 'track'))
+    tensorrt = [f'{name} {version(name)}' for name in ('tensorrt', 'tensorrt-lean', 'cuda-python') if version(name)]
+    if tensorrt:
+        findings.append(Finding('tensorrt', 'note', f'{", ".join(tensorrt)}; not used by this version'))
+    return findings, chosen
+
+
+def examine_models(manifest: Path) -> Iterator[Finding]:
+    """Yield each file that the manifest names: there, and the one that was meant, or not.
+
+    Args:
+        manifest: YAML in which each mapping with a ``file`` (beside the manifest) and its ``sha256`` is a model.
+
+    """
+    remedy = f'git checkout -- {manifest.parent.name}   (in the checkout; then install again, if installed)'
+    try:
+        import yaml
+    except ModuleNotFoundError:
+        yield Finding('models', 'missing', 'cannot be checked without yaml', needed_by='track')
+        return
+    try:
+        entries = list(model_entries(yaml.safe_load(manifest.read_text())))
+    except (OSError, yaml.YAMLError) as error:
+        yield Finding('models', 'missing', f'{manifest} cannot be read: {" ".join(str(error).split())}', remedy, 'track')
+        return
+    if not entries:
+        yield Finding('models', 'missing', f'{manifest} names no model', remedy, 'track')
+    for name, entry in entries:
+        path = manifest.parent / entry['file']
+        if not path.is_file():
+            yield Finding(name, 'missing', f'{path} is missing', remedy, 'track')
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != entry['sha256']:
+            yield Finding(name, 'missing', f'{path} is damaged: its sha256 is not that of the manifest', remedy, 'track')
+        else:
+            yield Finding(name, 'ok', f'{path}, {path.stat().st_size / 1e6:.1f} MB, sha256 right')
+
+
+def model_entries(tree: Any, name: str = 'model') -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield ``(name, entry)`` for every mapping in a manifest that has a ``file`` and a ``sha256``."""
+    if isinstance(tree, Mapping):
+        if 'file' in tree and 'sha256' in tree:
+            yield str(tree.get('name', name)), tree
+            return
+        for key, value in tree.items():
+            yield from model_entries(value, str(key))
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from model_entries(value, name)
+
+
+def examine(environment: Mapping[str, str] = os.environ, ask: Probe = probe) -> dict[str, Any]:
+    """Look the machine over.
+
+    Returns:
+        ``can_track`` (``hand-pose track`` works), ``can_run_node`` (the ROS nodes work too), ``engine`` (that
+        ``auto`` takes) and ``findings`` (of :class:`Finding`), as ``--json`` prints them.
+
+    """
+    ros = sourced_ros(environment)
+    try:
+        manifest = resource_path('models', 'manifest.yaml')
+        models = lambda: list(examine_models(manifest))
+    except FileNotFoundError as error:
+        absent = Finding('models', 'missing', str(error), needed_by='track')
+        models = lambda: [absent]
+    with ThreadPoolExecutor() as pool:
+        libraries = pool.submit(lambda: list(examine_libraries(ask, ros)))
+        robot = pool.submit(lambda: list(examine_ros(ask, ros)))
+        engines, engine = examine_engines(ask, ros)
+        findings = [*examine_machine(), *libraries.result(), *robot.result(), *engines, *models()]
+    can_track = not any(finding.needed_by == 'track' for finding in findings)
+    can_run_node = can_track and not any(finding.needed_by for finding in findings)
+    return {'can_track': can_track, 'can_run_node': can_run_node, 'engine': engine,
+            'findings': [asdict(finding) for finding in findings]}
+
+
+def report(result: Mapping[str, Any]) -> str:
+    """Return the findings as text for a person, the verdict last."""
+    marks = {'ok': ' ok ', 'note': 'note', 'missing': 'MISS'}
+    width = max(len(finding['name']) for finding in result['findings'])
+    lines = []
+    for finding in result['findings']:
+        lines.append(f'[{marks[finding["state"]]}] {finding["name"]:{width}}  {finding["detail"]}')
+        if finding['remedy']:
+            lines.append(f'{"":{width + 9}}-> {finding["remedy"]}')
+    lines.append('')
+    if result['can_run_node']:
+        lines.append(f'The tracker runs here, on {result["engine"]}.')
+    else:
+        missing = ', '.join(finding['name'] for finding in result['findings'] if finding['needed_by'])
+        able = '`hand-pose track` works here; the ROS nodes do not' if result['can_track'] else 'The tracker cannot run here'
+        lines.append(f'{able}: {missing} missing, see above.')
+    return '\n'.join(lines)
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``hand-pose doctor``."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        'doctor', help='what this machine has, what will be used, what is missing and how to get it')
+    parser.add_argument('--json', action='store_true', help='print the findings as one JSON object')
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the report; 0 where the nodes can run, 1 where something that they need is missing."""
+    result = examine()
+    print(json.dumps(result, indent=2) if arguments.json else report(result))
+    return 0 if result['can_run_node'] else 1
