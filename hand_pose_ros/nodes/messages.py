@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion, Transform, TransformStamped, Vector3
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2, PointField
 from std_msgs.msg import ColorRGBA, Header
@@ -45,6 +46,8 @@ def _color(bgr: Sequence[int], alpha: float = 1.0) -> ColorRGBA:
 
 _BONE_WIDTH = 0.004
 _JOINT_DIAMETER = 0.008
+# Nobody deletes the markers of a camera that stopped.
+_LIFETIME = Duration(sec=1)
 _JOINT_COLORS = [_color(WRIST_COLOR), *(_color(FINGER_COLORS[finger]) for finger in FINGER_JOINTS for _ in range(4))]
 _BONE_COLORS = [_JOINT_COLORS[child] for _, child in BONES for _ in range(2)]
 _MESH_COLORS = {side: _color(SIDE_COLORS[side], 0.6) for side in SIDES}
@@ -99,7 +102,7 @@ def image_message(header: Header, image: np.ndarray, encoding: str) -> Image:
     """Wrap an (H, W) or (H, W, channels) array."""
     image = np.ascontiguousarray(image, image.dtype.newbyteorder('<'))
     return Image(header=header, height=image.shape[0], width=image.shape[1], encoding=encoding, step=image.strides[0],
-                 data=_byte_array(image))
+                 data=_byte_array(memoryview(image).cast('B')))
 
 
 def compressed_depth_message(header: Header, image: np.ndarray) -> CompressedImage:
@@ -159,6 +162,7 @@ def _markers(header: Header, side: str, hand: Hand | None) -> list[Marker]:
 def _show(marker: Marker, kind: int, points: np.ndarray) -> None:
     marker.type, marker.action = kind, Marker.ADD
     marker.pose.orientation.w = marker.color.a = 1.0
+    marker.lifetime = _LIFETIME
     marker.points = [Point(x=x, y=y, z=z) for x, y, z in points.reshape(-1, 3).tolist()]
 
 

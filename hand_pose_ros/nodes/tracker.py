@@ -39,6 +39,8 @@ from hand_pose_ros.pipeline.tracker import HandTracker
 
 NODE_NAME = 'hand_tracker'
 
+#: Between two messages on /diagnostics; seconds.
+DIAGNOSTICS_PERIOD = 1.0
 #: Without an image for so long, diagnostics say so; seconds.
 SILENCE = 2.0
 #: The same complaint is logged at most this often; seconds.
@@ -86,7 +88,8 @@ class TrackerNode(LifecycleNode):
         self._statistics = FrameStatistics()
         # Neither waits for the node to be active: they say why it is not.
         self._diagnostics = self.create_publisher(DiagnosticArray, topics.DIAGNOSTICS, 10)
-        self.create_timer(1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.create_timer(DIAGNOSTICS_PERIOD, self._publish_diagnostics,
+                          clock=Clock(clock_type=ClockType.STEADY_TIME))
         if self._settings.auto_activate and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
