@@ -74,6 +74,6 @@ def depth_in_metres(image: np.ndarray, depth_unit: float, near: float = 0.0, far
     else:
         depth = image.astype(np.float32)
         depth *= np.float32(depth_unit)
-    # Written so that NaN fails the comparison and becomes a hole too.
-    depth[~((depth >= max(near, 1e-6)) & (depth <= far))] = 0
+    # Written so that NaN fails the comparison and becomes a hole too; so does infinity, whatever far is.
+    depth[~((depth >= max(near, 1e-6)) & (depth <= min(far, np.finfo(np.float32).max)))] = 0
     return depth
