@@ -22,7 +22,9 @@ SIDE_COLORS = {'left': (214, 160, 60), 'right': (70, 130, 235)}
 _JOINT_COLORS = [WRIST_COLOR] + [FINGER_COLORS[finger] for finger, joints in FINGER_JOINTS.items() for _ in joints]
 _OUTLINE = (24, 18, 16)
 _HOLE = (30, 22, 20)
-_MESH = np.array([168.0, 190.0, 226.0])
+_MESH = np.array([172.0, 194.0, 230.0])
+_KEY_LIGHT = np.array([-0.47, -0.62, -0.63])   # from the upper left, behind the camera
+_FILL_LIGHT = np.array([0.88, 0.18, -0.44])
 
 # Near to far, from paper white over blue grey to night: muted, so that the fingers' colours stand out.
 _RAMP_STOPS = np.array([[214, 226, 232], [180, 192, 192], [146, 140, 120], [112, 92, 68], [82, 60, 46], [62, 46, 37]])
@@ -99,14 +101,17 @@ def draw_skeleton(picture: np.ndarray, hand: Hand, camera: Camera, *, scale: int
     # About a third of a finger's width, and readable on any image.
     reach = np.linalg.norm(np.ptp(pixels, axis=0))
     width = float(np.clip(reach / 55, 1.2, 6.0 * scale))
-    for parent, child in sorted(BONES, key=lambda bone: -float(hand.joints[bone, 2].sum())):
-        color = _JOINT_COLORS[child]
-        _line(picture, pixels[parent], pixels[child], _OUTLINE, width * 1.7)
-        _line(picture, pixels[parent], pixels[child], color, width)
-        if parent == WRIST:
-            _joint(picture, pixels[WRIST], WRIST_COLOR, width * 1.3, True)
-        sure = hand.confidence[child] >= 0.3
-        _joint(picture, pixels[child], color, width * (1.35 if child in TIPS else 1.05), sure)
+    depths = hand.joints[:, 2]
+    # A joint lies on top of its bones, unless they come towards the camera.
+    parts = [(depths[joint] - 0.012, joint, -1) for joint in range(len(depths))]
+    parts += [(depths[[parent, child]].mean(), parent, child) for parent, child in BONES]
+    for _, joint, child in sorted(parts, reverse=True):
+        if child >= 0:
+            _line(picture, pixels[joint], pixels[child], _OUTLINE, width * 1.7)
+            _line(picture, pixels[joint], pixels[child], _JOINT_COLORS[child], width)
+        else:
+            radius = width * (1.3 if joint == WRIST or joint in TIPS else 1.05)
+            _joint(picture, pixels[joint], _JOINT_COLORS[joint], radius, hand.confidence[joint] >= 0.3)
 
 
 def draw_mesh(picture: np.ndarray, fit: HandFit, camera: Camera, *, scale: int = 1, opacity: float = 1.0) -> None:
@@ -116,34 +121,56 @@ def draw_mesh(picture: np.ndarray, fit: HandFit, camera: Camera, *, scale: int =
     pixels = _project(fit.vertices, camera, scale)
     if pixels is None:
         return
-    vertices, faces = np.asarray(fit.vertices, float), fit.faces
-    corners = vertices[faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    smooth = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(smooth, faces[:, corner], normals)
-    smooth = smooth[faces].sum(1)
-    smooth /= np.linalg.norm(smooth, axis=1, keepdims=True) + 1e-12
-    middle = corners.mean(1)
-    visible = np.flatnonzero((normals * middle).sum(1) < 0)
-    view = -middle / np.linalg.norm(middle, axis=1, keepdims=True)
-    light = np.array([-0.45, -0.65, -0.61])
-    shade = 0.28 + 0.72 * np.clip(smooth @ light, 0, 1) + 0.10 * np.clip(smooth @ (0.8, 0.1, -0.3), 0, 1)
-    rim = 0.35 * (1 - np.clip((smooth * view).sum(1), 0, 1)) ** 3
-    colors = np.clip(_MESH * shade[:, None] * 1.05 + 90 * rim[:, None], 0, 255)
-
-    # Drawn twice as large and averaged: fillConvexPoly's own smoothing leaves seams between triangles.
+    vertices, faces = np.asarray(fit.vertices, float), np.asarray(fit.faces)
     low = np.clip(np.floor(pixels.min(0)).astype(int) - 1, 0, (picture.shape[1], picture.shape[0]))
     high = np.clip(np.ceil(pixels.max(0)).astype(int) + 2, 0, (picture.shape[1], picture.shape[0]))
     if (high <= low).any():
         return
+    corners = vertices[faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    middle = corners.mean(1)
+    visible = np.flatnonzero((normals * middle).sum(1) < 0)
+    visible = visible[np.argsort(-middle[visible, 2])]
+
+    # Far to near, each pixel learns its face; shading follows for all pixels at once. Twice as large, and averaged
+    # at the end: OpenCV's own smoothing would leave seams between triangles.
     part = picture[low[1]:high[1], low[0]:high[0]]
     canvas = cv2.resize(part, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
-    polygons = np.rint(((pixels - low + 0.5) * 2 - 0.5)[faces] * 2 ** _SUBPIXEL).astype(np.int32)
-    for face in visible[np.argsort(-middle[visible, 2])]:
-        cv2.fillConvexPoly(canvas, polygons[face], colors[face].tolist(), cv2.LINE_8, _SUBPIXEL)
+    points = (pixels - low + 0.5) * 2 - 0.5
+    polygons = np.rint(points[faces[visible]] * 2 ** _SUBPIXEL).astype(np.int32)
+    face_of = np.full(canvas.shape[:2], -1, np.float32)
+    for face, polygon in zip(visible.tolist(), polygons):
+        cv2.fillConvexPoly(face_of, polygon, face, cv2.LINE_8, _SUBPIXEL)
+    rows, columns = np.nonzero(face_of >= 0)
+    seen = faces[face_of[rows, columns].astype(np.intp)]
+    weights = _barycentric(points[seen], np.stack([columns, rows], axis=-1))
+    smooth = np.zeros_like(vertices)
+    for corner in range(3):
+        np.add.at(smooth, faces[:, corner], normals)
+    shade = np.einsum('nc,ncd->nd', weights, (smooth / (np.linalg.norm(smooth, axis=1, keepdims=True) + 1e-12))[seen])
+    shade /= np.linalg.norm(shade, axis=1, keepdims=True) + 1e-12
+    canvas[rows, columns] = _lit(shade)
     drawn = cv2.resize(canvas, part.shape[1::-1], interpolation=cv2.INTER_AREA)
     part[:] = cv2.addWeighted(drawn, opacity, part, 1 - opacity, 0)
+
+
+def _barycentric(triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Weights (N, 3) of the corners (N, 3, 2) at points (N, 2), kept inside the triangle."""
+    a, b = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
+    p = points - triangles[:, 0]
+    area = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+    area = np.where(np.abs(area) < 1e-9, 1e-9, area)
+    second = (p[:, 0] * b[:, 1] - p[:, 1] * b[:, 0]) / area
+    third = (a[:, 0] * p[:, 1] - a[:, 1] * p[:, 0]) / area
+    weights = np.clip(np.stack([1 - second - third, second, third], axis=-1), 0, 1)
+    return weights / weights.sum(1, keepdims=True)
+
+
+def _lit(normals: np.ndarray) -> np.ndarray:
+    """Colour (N, 3) of surfaces with these unit normals: a key light, a fill light and a bright rim."""
+    key, fill = np.clip(normals @ _KEY_LIGHT, 0, 1), np.clip(normals @ _FILL_LIGHT, 0, 1)
+    rim = (1 - np.clip(-normals[:, 2], 0, 1)) ** 3
+    return np.clip(_MESH * (0.26 + 0.74 * key + 0.14 * fill)[:, None] + 34 * rim[:, None], 0, 255).astype(np.uint8)
 
 
 def side_by_side(depth: np.ndarray, hands: Sequence[Hand], camera: Camera, *, scale: int = 1) -> np.ndarray:

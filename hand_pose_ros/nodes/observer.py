@@ -34,7 +34,7 @@ class ObservedFrame:
         answered: when the keypoints came, None before.
         joints: side -> (21, 3) metres.
         confidence: side -> (21,).
-        latency: side -> seconds from publishing the image to the arrival of ``hands/<side>/joints`` here.
+        arrived: side -> when ``hands/<side>/joints`` came.
         angles: side -> joint angle in radians by its name without the side.
         markers: the serialised MarkerArray.
 
@@ -44,9 +44,13 @@ class ObservedFrame:
     answered: float | None = None
     joints: dict[str, np.ndarray] = field(default_factory=dict)
     confidence: dict[str, np.ndarray] = field(default_factory=dict)
-    latency: dict[str, float] = field(default_factory=dict)
+    arrived: dict[str, float] = field(default_factory=dict)
     angles: dict[str, Mapping[str, float]] = field(default_factory=dict)
     markers: bytes | None = None
+
+    def latencies(self) -> list[float]:
+        """Seconds from publishing the image to the arrival of each hand's joints."""
+        return [] if self.published is None else [arrived - self.published for arrived in self.arrived.values()]
 
 
 class Observer(Node):
@@ -95,9 +99,7 @@ class Observer(Node):
         frame.answered = time.time()
 
     def _on_joints(self, side: str, message: PoseArray) -> None:
-        now, frame = time.time(), self._frame(message)
-        if frame.published is not None:
-            frame.latency[side] = now - frame.published
+        self._frame(message).arrived[side] = time.time()
 
     def _on_joint_states(self, side: str, message: JointState) -> None:
         self._frame(message).angles[side] = {name.removeprefix(f'{side}_'): angle

@@ -1,0 +1,110 @@
+"""The package's nodes as processes of their own, for the commands that watch them from outside."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from hand_pose_ros.cli.arguments import tracker_parameters
+from hand_pose_ros.parameters import TrackerParameters
+
+
+class NodeError(RuntimeError):
+    """A node could not be run or did not do its part; one line that says why."""
+
+
+def require_ros(command: str) -> None:
+    """Make sure that the nodes can run here.
+
+    Raises:
+        NodeError: this Python has no rclpy; the message says how to get it.
+
+    """
+    if find_spec('rclpy') is None:
+        raise NodeError(f'{command} runs the real ROS nodes, and this Python ({sys.executable}) has no rclpy: '
+                        'run "make setup" in a checkout, or source a ROS distribution; '
+                        '"hand-pose track" works without ROS')
+
+
+def keep_to_this_machine() -> None:
+    """Keep discovery, of this process and those it starts, from reaching into a network; a user's choice stands."""
+    if 'ROS_LOCALHOST_ONLY' not in os.environ:
+        os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+
+
+def changed_tracker_parameters(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the tracker's parameters that differ from their defaults.
+
+    Raises:
+        ValueError: a value is out of its range.
+
+    """
+    given = tracker_parameters(args)
+    return {s.name: getattr(given, s.name) for s in fields(TrackerParameters) if getattr(given, s.name) != s.default}
+
+
+class NodeProcess:
+    """A node of ``hand_pose_ros.nodes`` in a process of its own; as a context manager it is stopped at the end."""
+
+    def __init__(self, module: str, namespace: str, parameters: Mapping[str, Any], log: Path) -> None:
+        """Start it.
+
+        Args:
+            module: module in ``hand_pose_ros.nodes``.
+            namespace: namespace of the node and its topics.
+            parameters: its parameters.
+            log: file for what it writes.
+
+        """
+        self.name, self.log = module, log
+        arguments = ['--ros-args', '-r', f'__ns:={namespace}']
+        for name, value in parameters.items():
+            arguments += ['-p', f'{name}:={_yaml(value)}']
+        with open(log, 'wb') as output:
+            self._process = subprocess.Popen([sys.executable, '-m', f'hand_pose_ros.nodes.{module}', *arguments],
+                                             stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                             start_new_session=True)
+
+    @property
+    def pid(self) -> int:
+        """Process number."""
+        return self._process.pid
+
+    def exit_code(self) -> int | None:
+        """Return the exit code, None while it runs."""
+        return self._process.poll()
+
+    def failure(self) -> NodeError:
+        """Describe its end with the last that it wrote."""
+        lines = self.log.read_text(errors='replace').strip().splitlines() or ['nothing was written']
+        return NodeError(f'the {self.name} node ended with code {self.exit_code()}: {lines[-1].strip()} '
+                         f'(all of it: {self.log})')
+
+    def __enter__(self) -> 'NodeProcess':
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, patience in ((signal.SIGINT, 5.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, None)):
+            if self._process.poll() is not None:
+                return
+            self._process.send_signal(number)
+            try:
+                self._process.wait(patience)
+            except subprocess.TimeoutExpired:
+                continue
+
+
+def _yaml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return repr(value)
