@@ -1,46 +1,58 @@
-"""Command line flags made from the tracker's parameters, shared by the commands that run it."""
+"""Command line flags made from declared settings, shared by the commands that use them."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Collection
 from dataclasses import fields
+from typing import Any
 
-from hand_pose_ros.parameters import TrackerParameters
+from hand_pose_ros.parameters import Settings, TrackerParameters
 
 #: Settings that mean something to a node only.
 NODE_SETTINGS = ('image_transport', 'publish_tf', 'auto_activate')
 
 
-def add_tracker_arguments(parser: argparse.ArgumentParser, skip: Collection[str] = ()) -> None:
-    """Add one flag for each field of ``TrackerParameters`` that is not in ``skip``: ``max_hands`` is ``--max-hands``.
+def add_settings_arguments(parser: argparse.ArgumentParser, kind: type[Settings], title: str,
+                           skip: Collection[str] = ()) -> None:
+    """Add one flag for each field of ``kind`` that is not in ``skip``: ``max_hands`` is ``--max-hands``.
 
-    Switches get a ``--no-`` form. :func:`tracker_parameters` turns the parsed flags into parameters.
+    Switches get a ``--no-`` form. Flags that are not given leave nothing behind; :func:`given_settings` returns the
+    others.
     """
-    group = parser.add_argument_group('tracker')
-    for setting in fields(TrackerParameters):
+    group = parser.add_argument_group(title)
+    for setting in fields(kind):
         if setting.name in skip:
             continue
         name = '--' + setting.name.replace('_', '-')
         about = setting.metadata['description'].replace('%', '%%')
         if isinstance(setting.default, bool):
-            action = group.add_argument(name, action=argparse.BooleanOptionalAction, dest=setting.name,
-                                        help=f'{about} Default: {"on" if setting.default else "off"}.')
-            action.default = setting.default   # Set late: some Python versions would add it to the help once more.
+            group.add_argument(name, action=argparse.BooleanOptionalAction, dest=setting.name,
+                               default=argparse.SUPPRESS, help=f'{about} Default: {"on" if setting.default else "off"}.')
             continue
         default = '' if setting.default == '' else f' Default: {setting.default}.'
-        group.add_argument(name, type=type(setting.default), default=setting.default,
+        group.add_argument(name, type=type(setting.default), default=argparse.SUPPRESS,
                            choices=setting.metadata['choices'] or None,
                            metavar=None if setting.metadata['choices'] else setting.name.upper(),
                            help=about + default)
 
 
+def given_settings(args: argparse.Namespace, kind: type[Settings]) -> dict[str, Any]:
+    """Return the settings of ``kind`` whose flags were given, by name."""
+    given = vars(args)
+    return {setting.name: given[setting.name] for setting in fields(kind) if setting.name in given}
+
+
+def add_tracker_arguments(parser: argparse.ArgumentParser, skip: Collection[str] = ()) -> None:
+    """Add the flags of ``TrackerParameters``, but for those in ``skip``."""
+    add_settings_arguments(parser, TrackerParameters, 'tracker', skip)
+
+
 def tracker_parameters(args: argparse.Namespace) -> TrackerParameters:
-    """Build the parameters from parsed flags; those that the parser does not have keep their defaults.
+    """Build the parameters from parsed flags; those that were not given keep their defaults.
 
     Raises:
         ValueError: a value is out of its range; the message names the parameter.
 
     """
-    given = vars(args)
-    return TrackerParameters(**{s.name: given[s.name] for s in fields(TrackerParameters) if s.name in given})
+    return TrackerParameters(**given_settings(args, TrackerParameters))

@@ -51,6 +51,8 @@ class PlaybackNode(Node):
             ValueError: a parameter or the recording cannot be used.
 
         """
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=NODE_NAME, daemon=True)
         super().__init__(NODE_NAME, **node_options)
         settings = self._settings = declare_settings(self, PlaybackParameters, fixed=lambda name: True)
         if not settings.input:
@@ -66,14 +68,13 @@ class PlaybackNode(Node):
             self._images = self.create_publisher(Image, image_topic, OUT)
         self._infos = self.create_publisher(CameraInfo, topics.DEPTH_CAMERA_INFO, OUT)
         self.done = Future()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=NODE_NAME, daemon=True)
         self._thread.start()
 
     def destroy_node(self) -> None:
         """Stop the thread, then destroy the node."""
         self._stop.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         super().destroy_node()
 
     def _run(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -23,15 +24,17 @@ def run_nodes(make: Callable[[], tuple[list[Node], Future | None]], args: Sequen
         The exit code: 0, 2 after such an error, or the future's result.
 
     """
-    rclpy.init(args=args)
+    try:
+        rclpy.init(args=args)
+    except RuntimeError as error:   # All of rclpy's own errors, here wrong ROS arguments, are of this kind.
+        return _complain(error)
     nodes: list[Node] = []
     executor = SingleThreadedExecutor()
     try:
         try:
             nodes, done = make()
         except (ValueError, OSError) as error:
-            print(f'hand_pose_ros: error: {error}', file=sys.stderr)
-            return 2
+            return _complain(error)
         for node in nodes:
             executor.add_node(node)
         if done is None:
@@ -46,3 +49,8 @@ def run_nodes(make: Callable[[], tuple[list[Node], Future | None]], args: Sequen
         for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()
+
+
+def _complain(error: Exception) -> int:
+    print(f'{Path(sys.argv[0]).stem}: error: {error}', file=sys.stderr)
+    return 2

@@ -1,0 +1,57 @@
+"""``hand-pose node``: the tracker, and with ``--input`` a camera that plays a recording, in one process."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+
+from hand_pose_ros import topics
+from hand_pose_ros.cli.arguments import add_settings_arguments, add_tracker_arguments, given_settings
+from hand_pose_ros.parameters import PlaybackParameters, TrackerParameters
+
+#: Settings of both nodes have one flag, among the tracker's.
+_SHARED = {setting.name for setting in fields(TrackerParameters)} & {setting.name for setting in fields(PlaybackParameters)}
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the sub-command."""
+    parser = subparsers.add_parser(
+        'node', help='run the ROS nodes in one process, without the launch system',
+        description='Track the hands in a depth camera\'s topics, or with --input in a recording that is published '
+                    'as a camera would.')
+    parser.add_argument('--depth-image', metavar='TOPIC', default=topics.DEPTH_IMAGE,
+                        help='topic of the depth images. Default: %(default)s.')
+    parser.add_argument('--depth-camera-info', metavar='TOPIC', default=topics.DEPTH_CAMERA_INFO,
+                        help='topic of their CameraInfo. Default: %(default)s.')
+    parser.add_argument('--namespace', default='', help='ROS namespace of nodes and topics.')
+    add_tracker_arguments(parser)
+    add_settings_arguments(parser, PlaybackParameters, 'playback', skip=_SHARED)
+    parser.add_argument('--ros-args', nargs=argparse.REMAINDER, default=[],
+                        help='ROS arguments, as every node takes them; the last flag.')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the nodes until they are stopped, or the recording ends."""
+    from rclpy.node import Node
+    from rclpy.task import Future
+
+    from hand_pose_ros.nodes.parameters import parameter_overrides
+    from hand_pose_ros.nodes.playback import PlaybackNode
+    from hand_pose_ros.nodes.process import run_nodes
+    from hand_pose_ros.nodes.tracker import TrackerNode
+
+    playback = given_settings(args, PlaybackParameters)
+    if not playback.get('input') and (stray := sorted(playback.keys() - _SHARED - {'input'})):
+        raise ValueError(f'--{stray[0].replace("_", "-")} is for a recording; give it with --input')
+
+    def make() -> tuple[list[Node], Future | None]:
+        tracker = TrackerNode(parameter_overrides=parameter_overrides(given_settings(args, TrackerParameters)))
+        if not playback.get('input'):
+            return [tracker], None
+        player = PlaybackNode(parameter_overrides=parameter_overrides(playback))
+        return [tracker, player], player.done
+
+    remaps = [f'{topics.DEPTH_IMAGE}:={args.depth_image}', f'{topics.DEPTH_CAMERA_INFO}:={args.depth_camera_info}']
+    if args.namespace:
+        remaps.append(f'__ns:=/{args.namespace.strip("/")}')
+    return run_nodes(make, ['--ros-args', *(word for remap in remaps for word in ('-r', remap)), *args.ros_args])

@@ -1,0 +1,233 @@
+"""The playback node, alone and with the tracker in one process."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='ROS 2 is not installed')
+
+from geometry_msgs.msg import PoseArray  # noqa: E402
+from ros_graph import DOMAIN, RELIABLE, Graph  # noqa: E402
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2  # noqa: E402
+
+from hand_pose_ros.cli import main as command_line  # noqa: E402
+from hand_pose_ros.geometry.camera import Camera  # noqa: E402
+from hand_pose_ros.io.recording import write_depth_bag  # noqa: E402
+from hand_pose_ros.nodes.inputs import read_camera, read_depth  # noqa: E402
+from hand_pose_ros.nodes.parameters import parameter_overrides  # noqa: E402
+from hand_pose_ros.nodes.playback import PlaybackNode  # noqa: E402
+
+CAMERA = Camera(64, 48, 60.0, 61.0, 31.0, 23.0)
+CALIBRATION = '''image_width: 64
+image_height: 48
+camera_matrix: {rows: 3, cols: 3, data: [60.0, 0, 31.0, 0, 61.0, 23.0, 0, 0, 1]}
+distortion_model: plumb_bob
+distortion_coefficients: {rows: 1, cols: 5, data: [0, 0, 0, 0, 0]}
+'''
+
+
+def image(index):
+    """Each image of a recording, recognisable: its number, 100 mm apart."""
+    return np.full((48, 64), 100 * (index + 1), np.uint16)
+
+
+@pytest.fixture
+def bag(tmp_path):
+    # Stamps that a float of seconds cannot hold.
+    write_depth_bag(tmp_path / 'bag', [(1000 + 0.05 * i, image(i)) for i in range(5)], CAMERA, frame_id='recorded')
+    return tmp_path / 'bag'
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / 'frames'
+    path.mkdir()
+    for i in range(5):
+        cv2.imwrite(str(path / f'{i:03d}.png'), image(i))
+    (path / 'camera_info.yaml').write_text(CALIBRATION)
+    return path
+
+
+@pytest.fixture
+def play():
+    graphs = []
+
+    def start(recording, images=Image, topic='depth/image', count=5, **parameters):
+        """Play a recording to the end, or until so many images came; returns images and cameras."""
+        values = {'input': str(recording), **parameters}
+        graph = Graph(lambda **options: PlaybackNode(parameter_overrides=parameter_overrides(values), **options))
+        graphs.append(graph)
+        infos = graph.listen(CameraInfo, 'depth/camera_info', RELIABLE)
+        found = graph.listen(images, topic, RELIABLE)
+        graph.wait(lambda: len(found) >= count and len(infos) >= count, 'for the recording')
+        return graph, found, infos
+
+    yield start
+    for graph in graphs:
+        graph.close()
+
+
+def test_a_bag_is_published_as_by_a_camera(play, bag):
+    graph, images, infos = play(bag, rate=200.0)
+    graph.wait(graph.node.done.done, 'for the end')
+    assert graph.node.done.result() == 0
+    assert [np.unique(read_depth(message, 0.001)).tolist() for message in images] == [
+        [pytest.approx(0.1 * (i + 1))] for i in range(5)]
+    assert all(message.encoding == '16UC1' and message.header.frame_id == 'recorded' for message in images)
+    assert [message.header for message in images] == [message.header for message in infos]
+    assert {read_camera(message) for message in infos} == {CAMERA}
+    now = graph.client.get_clock().now().nanoseconds
+    stamps = [message.header.stamp.sec * 10**9 + message.header.stamp.nanosec for message in images]
+    assert stamps == sorted(set(stamps)) and now - 60e9 < stamps[0] and stamps[-1] <= now
+
+
+def test_original_stamps_are_exact(play, bag):
+    _, images, _ = play(bag, use_original_stamps=True, rate=200.0)
+    assert [message.header.stamp.nanosec for message in images] == [0, 50_000_000, 100_000_000, 150_000_000, 200_000_000]
+    assert {message.header.stamp.sec for message in images} == {1000}
+
+
+def test_the_pace_is_that_of_the_recording_or_the_rate_given(play, bag):
+    def seconds(images):
+        first, last = (m.header.stamp.sec + 1e-9 * m.header.stamp.nanosec for m in (images[0], images[-1]))
+        return last - first
+
+    # Nothing is sent early; how late depends on the machine.
+    assert seconds(play(bag)[1]) > 0.19
+    assert seconds(play(bag, rate=10.0)[1]) > 0.39
+
+
+def test_a_folder_of_images(play, folder):
+    graph, images, infos = play(folder, rate=200.0, frame_id='mine')
+    assert [int(read_depth(message, 1.0)[0, 0]) for message in images] == [100, 200, 300, 400, 500]
+    assert all(message.header.frame_id == 'mine' for message in images + infos)
+    assert read_camera(infos[0]) == CAMERA
+
+
+def test_another_unit_is_published_as_metres(play, folder):
+    _, images, _ = play(folder, rate=200.0, depth_unit=0.0001)
+    assert {message.encoding for message in images} == {'32FC1'}
+    assert [read_depth(message, 0.001)[0, 0] for message in images] == pytest.approx([0.01, 0.02, 0.03, 0.04, 0.05])
+
+
+def test_compressed_images(play, bag):
+    _, images, _ = play(bag, CompressedImage, 'depth/image/compressedDepth', rate=200.0,
+                        image_transport='compressedDepth')
+    assert [read_depth(message, 0.001)[0, 0] for message in images] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+
+
+def test_a_loop_goes_on(play, bag):
+    graph, images, _ = play(bag, rate=200.0, loop=True, count=12)
+    assert [int(read_depth(message, 1.0)[0, 0]) for message in images[:12]] == [
+        *range(100, 600, 100), *range(100, 600, 100), 100, 200]
+    assert not graph.node.done.done()
+
+
+def test_the_first_image_waits_for_a_subscriber(folder):
+    values = parameter_overrides({'input': str(folder), 'rate': 1000.0})
+    graph = Graph(lambda **options: PlaybackNode(parameter_overrides=values, **options))
+    try:
+        graph.spin(0.3)
+        assert not graph.node.done.done()
+        images = graph.listen(Image, 'depth/image')
+        graph.wait(lambda: len(images) == 5 and graph.node.done.done(), 'for the images')
+    finally:
+        graph.close()
+
+
+def test_without_a_camera_it_ends_with_an_error(folder, capfd):
+    (folder / 'camera_info.yaml').unlink()
+    values = parameter_overrides({'input': str(folder), 'wait_for_subscriber': False})
+    graph = Graph(lambda **options: PlaybackNode(parameter_overrides=values, **options))
+    try:
+        graph.wait(graph.node.done.done, 'for the end')
+        assert graph.node.done.result() == 2
+    finally:
+        graph.close()
+    assert 'give the parameter camera a calibration YAML' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize('parameters, reason', [
+    ({}, 'parameter input: empty'),
+    ({'input': '/does/not/exist'}, '/does/not/exist: no such file'),
+    ({'input': '.', 'camera': '/does/not/exist.yaml'}, '/does/not/exist.yaml'),
+    ({'input': '.', 'rate': -1.0}, 'parameter rate: '),
+    ({'input': '.', 'image_transport': 'theora'}, "parameter image_transport: 'theora' is not one of raw")])
+def test_what_cannot_be_played_is_refused(parameters, reason):
+    with pytest.raises(ValueError, match=reason):
+        Graph(lambda **options: PlaybackNode(parameter_overrides=parameter_overrides(parameters), **options))
+
+
+# The command, with a tracker that returns known hands.
+KNOWN = '''
+import sys
+from hand_pose_ros.pipeline import tracker
+from known_hands import KnownTracker
+tracker.HandTracker = KnownTracker
+from hand_pose_ros.cli.main import main
+sys.exit(main(['node', *sys.argv[1:]]))
+'''
+
+
+def start_command(*arguments, script=KNOWN):
+    here = Path(__file__).resolve().parent
+    environment = {**os.environ, 'ROS_DOMAIN_ID': str(DOMAIN), 'PYTHONPATH': f'{here}{os.pathsep}{here.parent}'}
+    return subprocess.Popen([sys.executable, '-c', script, *arguments], env=environment, stderr=subprocess.PIPE, text=True)
+
+
+class Listener(Graph):
+    """A client without a node under test."""
+
+    def __init__(self):
+        import rclpy
+        super().__init__(lambda context: rclpy.create_node('idle', context=context))
+
+
+def test_the_node_command_tracks_a_recording_and_ends(bag):
+    listener = Listener()
+    joints = listener.listen(PoseArray, '/robot/hands/left/joints')
+    clouds = listener.listen(PointCloud2, '/robot/hands/keypoints')
+    process = start_command('--input', str(bag), '--namespace', 'robot', '--depth-image', 'camera/depth',
+                            '--rate', '30', '--use-original-stamps', '--max-hands', '1')
+    try:
+        listener.wait(lambda: process.poll() is not None, 'for the command to end', timeout=30)
+    finally:
+        process.kill()
+        listener.close()
+    assert process.returncode == 0, process.stderr.read()
+    assert joints and len(joints) == len(clouds)
+    assert {message.header.stamp.sec for message in joints} == {1000}
+    assert {message.header.frame_id for message in joints} == {'recorded'}
+    assert '/robot/camera/depth' in process.stderr.read()
+
+
+def test_the_node_command_stops_when_told_to():
+    listener = Listener()
+    process = start_command('--ros-args', '-r', '__ns:=/alone')
+    try:
+        listener.wait(lambda: any(name == 'hand_tracker' for name, _ in
+                                  listener.client.get_node_names_and_namespaces()), 'for the node', timeout=30)
+        listener.status('idle: no image on /alone/depth/image', timeout=20)
+        process.send_signal(signal.SIGINT)
+        listener.wait(lambda: process.poll() is not None, 'for the command to end', timeout=20)
+    finally:
+        process.kill()
+        listener.close()
+    assert process.returncode == 0 and 'Traceback' not in process.stderr.read()
+
+
+@pytest.mark.parametrize('arguments, reason', [
+    (['--near', '5'], 'parameter near: 5.0 is not below far'),
+    (['--input', '/does/not/exist'], '/does/not/exist: no such file'),
+    (['--rate', '30'], '--rate is for a recording'),
+    (['--ros-args', '--log-level', 'loud'], "Couldn't parse log level")])
+def test_the_node_command_refuses_nonsense(arguments, reason, capfd):
+    assert command_line.main(['node', *arguments]) == 2
+    error = capfd.readouterr().err
+    assert 'error: ' in error and reason in error and 'Traceback' not in error
