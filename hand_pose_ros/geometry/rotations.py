@@ -1,0 +1,58 @@
+"""Rotations of whole batches at once, which transforms3d does one at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def axis_angle_to_matrix(axes: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Rotation matrices (..., 3, 3) about unit ``axes`` (..., 3) by ``angles`` (...) in radians (Rodrigues)."""
+    axes, angles = np.asarray(axes, dtype=float), np.asarray(angles, dtype=float)
+    sine, cosine = np.sin(angles)[..., None, None], np.cos(angles)[..., None, None]
+    x, y, z = axes[..., 0], axes[..., 1], axes[..., 2]
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*axes.shape[:-1], 3, 3)
+    outer = axes[..., :, None] * axes[..., None, :]
+    return cosine * np.eye(3) + sine * cross + (1 - cosine) * outer
+
+
+def rotation_vector_to_matrix(vectors: np.ndarray) -> np.ndarray:
+    """Rotation matrices (..., 3, 3) of rotation vectors (..., 3) in radians."""
+    vectors = np.asarray(vectors, dtype=float)
+    angles = np.linalg.norm(vectors, axis=-1)
+    axes = vectors / np.maximum(angles, 1e-12)[..., None]
+    return axis_angle_to_matrix(axes, angles)
+
+
+def nearest_rotation(matrices: np.ndarray) -> np.ndarray:
+    """Rotation (..., 3, 3) closest to each matrix in the least-squares sense (Kabsch, by SVD)."""
+    u, _, vt = np.linalg.svd(matrices)
+    sign = np.ones(matrices.shape[:-1])
+    sign[..., -1] = np.sign(np.linalg.det(u @ vt))
+    return (u * sign[..., None, :]) @ vt
+
+
+def random_rotations(rng: np.random.Generator, count: int) -> np.ndarray:
+    """(count, 3, 3) rotations drawn uniformly from all orientations (Shoemake's quaternions)."""
+    q = rng.normal(size=(count, 4))
+    w, x, y, z = (q / np.linalg.norm(q, axis=1, keepdims=True)).T
+    return np.stack([1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w),
+                     2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w),
+                     2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)], -1).reshape(count, 3, 3)
+
+
+def matrices_to_quaternions(matrices: np.ndarray) -> np.ndarray:
+    """Unit quaternions (..., 4) as x y z w, w not negative, of rotation matrices (..., 3, 3).
+
+    Takes the largest of the four candidates (Shepperd's method), so that no division is by a small number.
+    """
+    m = np.asarray(matrices, dtype=float)
+    m00, m11, m22 = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
+    squares = np.stack([1 + m00 - m11 - m22, 1 - m00 + m11 - m22, 1 - m00 - m11 + m22, 1 + m00 + m11 + m22], -1)
+    xy, xz, yz = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
+    wx, wy, wz = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
+    rows = np.stack([np.stack([squares[..., 0], xy, xz, wx], -1), np.stack([xy, squares[..., 1], yz, wy], -1),
+                     np.stack([xz, yz, squares[..., 2], wz], -1), np.stack([wx, wy, wz, squares[..., 3]], -1)], -2)
+    best = np.take_along_axis(rows, squares.argmax(-1)[..., None, None], -2)[..., 0, :]
+    best /= np.linalg.norm(best, axis=-1, keepdims=True)
+    return np.where(best[..., 3:] < 0, -best, best)

@@ -1,0 +1,77 @@
+"""The cube around a hand: cutting it out of a depth image, and the way back from its coordinates.
+
+A cube has a centre and a half side in metres. Its image is square: u and v run over the cube's projection at the
+centre's depth, z over its depth, each from -1 to 1. Whatever lies outside the cube is 1, as background is in the
+papers (SRN section 3.1; JGR-P2O section 4.1).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.geometry.joints import FINGER_JOINTS, WRIST
+
+#: Half side of a hand's cube, as a multiple of its :func:`hand_size`: room for a spread hand and an error in centre.
+CUBE_PER_HAND = 1.4
+
+KNUCKLES = tuple(joints[0] for finger, joints in FINGER_JOINTS.items() if finger != 'thumb')
+
+
+def hand_size(joints: np.ndarray) -> float:
+    """Size of a hand (21, 3): the mean length from the wrist to the four fingers' knuckles. An adult's is 95 mm."""
+    return float(np.linalg.norm(joints[list(KNUCKLES)] - joints[WRIST], axis=1).mean())
+
+
+def hand_centre(joints: np.ndarray) -> np.ndarray:
+    """Centre (3,) of a hand's cube: the mean of its joints (21, 3)."""
+    return joints.mean(0)
+
+
+def cut_cube(depth: np.ndarray, camera: Camera, centre: np.ndarray, half: float, size: int,
+             mirror: bool = False) -> np.ndarray:
+    """Cut a cube out of a depth image.
+
+    Args:
+        depth: (H, W) float32 metres, 0 for holes; seen by an undistorted ``camera``.
+        camera: pinhole of ``depth``.
+        centre: (3,) metres, camera optical frame, in front of the camera.
+        half: half side of the cube, metres.
+        size: pixels along a side of the result.
+        mirror: flip left and right, which turns a left hand into a right one.
+
+    Returns:
+        (size, size) float32 in [-1, 1].
+
+    """
+    u = camera.fx * centre[0] / centre[2] + camera.cx
+    v = camera.fy * centre[1] / centre[2] + camera.cy
+    step_u = 2 * camera.fx * half / (centre[2] * size) * (-1 if mirror else 1)
+    step_v = 2 * camera.fy * half / (centre[2] * size)
+    middle = (size - 1) / 2
+    warp = np.array([[step_u, 0, u - middle * step_u], [0, step_v, v - middle * step_v]])
+    crop = cv2.warpAffine(depth, warp, (size, size), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+                          borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    hole = crop == 0
+    crop -= np.float32(centre[2])
+    crop *= np.float32(1 / half)
+    crop[hole | (crop < -1) | (crop > 1)] = 1
+    return crop
+
+
+def cube_to_camera(uvz: np.ndarray, centre: np.ndarray, half: float, mirror: bool = False) -> np.ndarray:
+    """Turn cube coordinates (..., 3) in [-1, 1] into points (..., 3) in metres, camera optical frame."""
+    z = uvz[..., 2] * half + centre[2]
+    flip = -1 if mirror else 1
+    x = (centre[0] + flip * uvz[..., 0] * half) / centre[2] * z
+    y = (centre[1] + uvz[..., 1] * half) / centre[2] * z
+    return np.stack([x, y, z], -1)
+
+
+def camera_to_cube(points: np.ndarray, centre: np.ndarray, half: float, mirror: bool = False) -> np.ndarray:
+    """Inverse of :func:`cube_to_camera`."""
+    flip = -1 if mirror else 1
+    u = flip * (points[..., 0] / points[..., 2] * centre[2] - centre[0]) / half
+    v = (points[..., 1] / points[..., 2] * centre[2] - centre[1]) / half
+    return np.stack([u, v, (points[..., 2] - centre[2]) / half], -1)

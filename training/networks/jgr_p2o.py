@@ -1,0 +1,193 @@
+"""JGR-P2O: joint graph reasoning based pixel-to-offset prediction network for hand pose from one depth image.
+
+Fang, Liu, Liu, Xu: "JGR-P2O: Joint Graph Reasoning based Pixel-to-Offset Prediction Network for 3D Hand Pose
+Estimation from a Single Depth Image", ECCV 2020. Section and equation numbers below are the paper's.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hand_pose_ros.geometry.joints import BONES, JOINTS
+
+
+def skeleton_adjacency(bones: tuple[tuple[int, int], ...] = BONES, joints: int = len(JOINTS)) -> Tensor:
+    """Normalised adjacency (J, J) of the skeleton with self connections: D^-1/2 (A + I) D^-1/2 (section 3.3, eq. 3)."""
+    adjacency = torch.eye(joints)
+    for a, b in bones:
+        adjacency[a, b] = adjacency[b, a] = 1
+    scale = adjacency.sum(1).rsqrt()
+    return scale[:, None] * adjacency * scale[None]
+
+
+class Residual(nn.Module):
+    """Bottleneck residual module, pre-activation, as hourglass networks use it (section 3.2)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        middle = outputs // 2
+        self.body = nn.Sequential(
+            nn.BatchNorm2d(inputs), nn.ReLU(inplace=True), nn.Conv2d(inputs, middle, 1, bias=False),
+            nn.BatchNorm2d(middle), nn.ReLU(inplace=True), nn.Conv2d(middle, middle, 3, padding=1, bias=False),
+            nn.BatchNorm2d(middle), nn.ReLU(inplace=True), nn.Conv2d(middle, outputs, 1))
+        self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.skip(x) + self.body(x)
+
+
+class Hourglass(nn.Module):
+    """Hourglass of ``depth`` halvings (section 3.2): (B, C, H, W) to the same shape."""
+
+    def __init__(self, channels: int, depth: int) -> None:
+        super().__init__()
+        self.skip = Residual(channels, channels)
+        self.down = Residual(channels, channels)
+        self.inner = Hourglass(channels, depth - 1) if depth > 1 else nn.Sequential(
+            Residual(channels, channels), Residual(channels, channels))
+        self.up = Residual(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        low = self.up(self.inner(self.down(F.max_pool2d(x, 2))))
+        return self.skip(x) + F.interpolate(low, scale_factor=2.0, mode='nearest')
+
+
+class JointGraphReasoning(nn.Module):
+    """Joint graph reasoning (section 3.3): pixels vote for joints, joints reason over the skeleton, and their
+    features go back to the pixels that voted.
+    """
+
+    def __init__(self, channels: int, adjacency: Tensor) -> None:
+        super().__init__()
+        self.register_buffer('adjacency', adjacency, persistent=False)
+        self.votes = nn.Conv2d(channels, len(adjacency), 1)
+        self.to_joint = nn.Conv2d(channels, channels, 1)
+        self.graph = nn.Linear(channels, channels, bias=False)
+        self.to_pixel = nn.Linear(channels, channels)
+        self.merge = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(inplace=True), nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        # Pixel-to-joint voting: softmax over pixels weighs each pixel's feature for each joint (eq. 1 and 2).
+        votes = self.votes(x).flatten(2).softmax(-1)
+        joints = votes @ self.to_joint(x).flatten(2).transpose(1, 2)
+        # Graph reasoning: ReLU(A F W) (eq. 4).
+        joints = F.relu(self.adjacency @ self.graph(joints))
+        # Joint-to-pixel mapping: each pixel takes from the joints that it voted for, relative to its strongest vote,
+        # and the result is added to what the pixel had (eq. 5 and 6).
+        shares = votes / votes.amax(-1, keepdim=True)
+        pixels = (shares.transpose(1, 2) @ self.to_pixel(joints)).transpose(1, 2).reshape(batch, channels, height, width)
+        return x + self.merge(pixels)
+
+
+class PixelToOffset(nn.Module):
+    """Pixel-to-offset prediction (section 3.4): every pixel says where each joint lies from it, and how much its
+    word weighs.
+    """
+
+    def __init__(self, channels: int, joints: int) -> None:
+        super().__init__()
+        self.joints = joints
+        self.offsets = nn.Conv2d(channels, 3 * joints, 1)
+        self.weights = nn.Conv2d(channels, joints, 1)
+
+    def forward(self, x: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Estimate the joints.
+
+        Args:
+            x: (B, C, H, W) features.
+            pixels: (B, 3, H*W) cube coordinates u, v, z of each pixel.
+
+        Returns:
+            (B, J, 3) joints, (B, J, 3, H*W) offsets, and (B, J) spread of the weighted pixels' estimates.
+
+        """
+        batch = len(x)
+        offsets = self.offsets(x).float().reshape(batch, self.joints, 3, -1)
+        weights = self.weights(x).float().flatten(2).softmax(-1)
+        estimates = pixels[:, None] + offsets
+        joints = (estimates * weights[:, :, None]).sum(-1)  # eq. 8
+        spread = (((estimates - joints[..., None]) ** 2).sum(2) * weights).sum(-1)
+        return joints, offsets, (spread + 1e-8).sqrt()
+
+
+class JGRP2O(nn.Module):
+    """The whole network (figure 2): depth crop (B, 1, 96, 96) in [-1, 1], background 1, to joints.
+
+    Args:
+        stacks: hourglasses in a row (the paper's ablation: 1 to 3; its choice 2).
+        channels: features of each pixel at 24 x 24.
+        depth: halvings in an hourglass.
+        graph: joint graph reasoning after each hourglass (off in the paper's ablation).
+        coordinates: give the stem each pixel's position as two more channels; not in the paper, and better on our data.
+
+    """
+
+    #: Pixels along a side of the input.
+    input_size = 96
+
+    def __init__(self, stacks: int = 2, channels: int = 128, depth: int = 3, graph: bool = True,
+                 coordinates: bool = True) -> None:
+        super().__init__()
+        joints = len(JOINTS)
+        self.coordinates = coordinates
+        self.stem = nn.Sequential(
+            nn.Conv2d(3 if coordinates else 1, 32, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(32),
+            nn.ReLU(inplace=True), nn.Conv2d(32, channels, 3, stride=2, padding=1, bias=False), Residual(channels, channels))
+        adjacency = skeleton_adjacency()
+        self.hourglasses = nn.ModuleList(Hourglass(channels, depth) for _ in range(stacks))
+        self.after = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(channels, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+            for _ in range(stacks))
+        self.reasoning = nn.ModuleList(
+            JointGraphReasoning(channels, adjacency) if graph else nn.Identity() for _ in range(stacks))
+        self.heads = nn.ModuleList(PixelToOffset(channels, joints) for _ in range(stacks))
+        self.back = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(stacks - 1))
+        for name, size in (('grid', self.input_size), ('coarse_grid', self.input_size // 4)):
+            line = (torch.arange(size) + 0.5) / size * 2 - 1
+            self.register_buffer(name, torch.stack(torch.meshgrid(line, line, indexing='xy'))[None], persistent=False)
+
+    def pixels(self, crop: Tensor) -> Tensor:
+        """Cube coordinates (B, 3, 576) of the pixels at 24 x 24: u, v by place, z by the resized depth."""
+        depth = F.interpolate(crop, scale_factor=0.25, mode='nearest')
+        return torch.cat([self.coarse_grid.expand(len(crop), -1, -1, -1), depth], 1).flatten(2)
+
+    def forward_stages(self, crop: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Estimates after every hourglass, for the losses: see :class:`PixelToOffset`."""
+        pixels = self.pixels(crop.float())
+        x = torch.cat([crop, self.grid.expand(len(crop), -1, -1, -1)], 1) if self.coordinates else crop
+        x = self.stem(x)
+        stages = []
+        for i, hourglass in enumerate(self.hourglasses):
+            features = self.reasoning[i](self.after[i](hourglass(x)))
+            stages.append(self.heads[i](features, pixels))
+            if i < len(self.back):
+                x = x + self.back[i](features)
+        return stages
+
+    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor]:
+        """Joints (B, 21, 3) and their spread (B, 21), both in cube coordinates."""
+        joints, _, spread = self.forward_stages(crop)[-1]
+        return joints, spread
+
+
+def loss(network: JGRP2O, crop: Tensor, truth: Tensor, beta: float = 1e-4, delta: float = 0.01) -> Tensor:
+    """Coordinate loss plus ``beta`` times the offset loss, over all stages (section 3.5, eq. 9 to 11).
+
+    Args:
+        network: the network.
+        crop: (B, 1, 96, 96).
+        truth: (B, 21, 3) cube coordinates.
+        beta: weight of the offset loss, which is summed over pixels.
+        delta: where the Huber loss turns linear.
+
+    """
+    wanted = truth[..., None] - network.pixels(crop.float())[:, None]
+    total = truth.new_zeros(())
+    for joints, offsets, _ in network.forward_stages(crop):
+        total = total + F.huber_loss(joints, truth, delta=delta) / delta
+        if beta:
+            total = total + beta * offsets.shape[-1] * F.huber_loss(offsets, wanted, delta=delta) / delta
+    return total

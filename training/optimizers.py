@@ -1,0 +1,77 @@
+"""Optimizers by name: Adam as the papers have it, AdamW, and Muon for convolutions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def _orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
+    """Push the singular values of (N, R, C), R <= C, towards one by a quintic Newton-Schulz iteration (Jordan 2024)."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon (Jordan et al. 2024): momentum made orthogonal, for weights of two or more dimensions.
+
+    A convolution's weight is seen as a matrix of output channels by everything else, and weights of one shape go
+    through the iteration together. torch.optim.Muon takes matrices only, which is why this exists.
+    """
+
+    def __init__(self, params, lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
+        super().__init__(params, {'lr': lr, 'momentum': momentum, 'weight_decay': weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
+            for weight in group['params']:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                if not state:
+                    state['momentum'] = torch.zeros_like(weight)
+                momentum = state['momentum'].lerp_(weight.grad, 1 - group['momentum'])
+                update = weight.grad.lerp(momentum, group['momentum'])
+                by_shape.setdefault(weight.shape, []).append((weight, update.reshape(len(update), -1)))
+            for shape, pairs in by_shape.items():
+                matrices = torch.stack([update for _, update in pairs])
+                tall = matrices.shape[1] > matrices.shape[2]
+                updates = _orthogonalise(matrices.mT).mT if tall else _orthogonalise(matrices)
+                scale = max(1.0, matrices.shape[1] / matrices.shape[2]) ** 0.5
+                for (weight, _), update in zip(pairs, updates):
+                    weight.mul_(1 - group['lr'] * group['weight_decay'])
+                    weight.add_(update.reshape(shape), alpha=-group['lr'] * scale)
+
+
+def make_optimizers(network: nn.Module, name: str, rate: float, weight_decay: float = 0.0) -> list[torch.optim.Optimizer]:
+    """Make the optimizers of a recipe.
+
+    Args:
+        network: what is trained.
+        name: ``adam``, ``adamw``, ``sgd`` (momentum 0.9) or ``muon``. With ``muon``, ``rate`` is Muon's for
+            convolutions and matrices; the rest gets AdamW at a tenth of it.
+        rate: learning rate.
+        weight_decay: as the optimizer defines it.
+
+    Raises:
+        ValueError: there is no optimizer of that name.
+
+    """
+    params = [p for p in network.parameters() if p.requires_grad]
+    if name == 'adam':
+        return [torch.optim.Adam(params, rate, weight_decay=weight_decay)]
+    if name == 'adamw':
+        return [torch.optim.AdamW(params, rate, weight_decay=weight_decay)]
+    if name == 'sgd':
+        return [torch.optim.SGD(params, rate, momentum=0.9, weight_decay=weight_decay)]
+    if name == 'muon':
+        matrices = [p for p in params if p.ndim >= 2]
+        return [Muon(matrices, rate, weight_decay=weight_decay),
+                torch.optim.AdamW([p for p in params if p.ndim < 2], rate / 10, weight_decay=0.0)]
+    raise ValueError(f'optimizer {name!r} is not one of adam, adamw, sgd, muon')

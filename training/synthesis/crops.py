@@ -1,0 +1,186 @@
+"""Labelled crops of right hands for the pose network, drawn without end from a seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterator
+
+import numpy as np
+
+from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.geometry.rotations import random_rotations
+from hand_pose_ros.localization.crop import CUBE_PER_HAND, camera_to_cube, cut_cube, hand_centre, hand_size
+from training.synthesis.people import Person
+from training.synthesis.poses import draw_poses
+from training.synthesis.scene import HAND, Poser, Scene, draw_arm, draw_view, look, plane, primitive
+from training.synthesis.sensors import SENSORS, draw_weaknesses, sense
+
+#: Distances of the hand from the camera, metres.
+NEAREST, FARTHEST = 0.25, 1.2
+#: The finest image that is rendered of a cube, pixels along a side; nearer hands are rendered at this.
+FINEST = 170
+#: A drawn scene is thrown away when less than this share of the hand's own image is left uncovered.
+LEAST_VISIBLE = 0.6
+
+
+@dataclass(frozen=True)
+class View:
+    """A sensor's picture of the part of a scene around a right hand.
+
+    Attributes:
+        depth: (H, W) float32 metres, 0 for holes.
+        camera: pinhole of ``depth``, a window of the sensor's whole image.
+        joints: (21, 3) metres, camera optical frame.
+
+    """
+
+    depth: np.ndarray
+    camera: Camera
+    joints: np.ndarray
+
+
+def _clutter(rng: np.random.Generator, joints: np.ndarray, size: float) -> list:
+    """Things near a hand: a wall or table, objects about, something held."""
+    centre = hand_centre(joints)
+    things = []
+    if rng.uniform() < 0.40:
+        normal = random_rotations(rng, 1)[0][2]
+        normal = normal * -np.sign(normal[2])
+        normal = normal + np.array([0, 0, -rng.uniform(0, 1.5)])
+        normal = normal / np.linalg.norm(normal)
+        # Behind the hand's farthest joint along the normal, from touching to far.
+        back = ((joints - centre) @ normal).min()
+        gap = rng.exponential(0.08) + 0.008
+        things.append(plane(centre + normal * (back - gap), normal, 0.9))
+    for _ in range(rng.integers(1, 4) if rng.uniform() < 0.25 else 0):
+        way = random_rotations(rng, 1)[0][0]
+        way[2] = abs(way[2]) * rng.choice([1, 1, 1, -0.3])
+        scale = rng.uniform(0.015, 0.11, 3)
+        place = centre + way * (size * rng.uniform(1.3, 2.2) + scale.max())
+        things.append(primitive(rng.choice(['box', 'cylinder', 'ball']), random_rotations(rng, 1)[0], scale, place))
+    if rng.uniform() < 0.07:
+        # Something held: in the hollow of the hand, along the palm's width.
+        across = joints[5] - joints[17]
+        across = across / np.linalg.norm(across)
+        along = joints[9] - joints[0]
+        normal = np.cross(across, along)
+        normal = normal / np.linalg.norm(normal)
+        radius = size * rng.uniform(0.15, 0.36)
+        axis_y = across + rng.normal(0, 0.2, 3)
+        axis_y = axis_y / np.linalg.norm(axis_y)
+        axis_x = np.cross(axis_y, normal)
+        axis_x = axis_x / np.linalg.norm(axis_x)
+        rotation = np.stack([axis_x, axis_y, np.cross(axis_x, axis_y)], 1)
+        scale = np.array([radius, size * rng.uniform(0.5, 1.4), radius])
+        place = joints[[5, 9, 13]].mean(0) + normal * (radius + size * 0.13)
+        things.append(primitive(rng.choice(['cylinder', 'box', 'ball'], p=[0.6, 0.2, 0.2]), rotation, scale, place))
+    return things
+
+
+def draw_scene(poser: Poser, person: Person, angles: np.ndarray, rng: np.random.Generator, position: np.ndarray,
+               body_chance: float = 0.3) -> tuple[Scene, bool]:
+    """Pose a person with the hand's centre at ``position`` (3,) metres and put things around.
+
+    Returns:
+        The scene, and whether it holds anything but the arm.
+
+    """
+    whole = rng.uniform() < body_chance
+    sleeve = (rng.uniform(-0.005, 0.16), rng.uniform(0.002, 0.016)) if rng.uniform() < 0.5 else None
+    posed, joints = poser.pose(person, angles, draw_arm(rng), whole, tuple(rng.normal(0.05, 0.10, 2)), sleeve)
+    bone = poser.bone['lowerarm01.R']
+    elbow = posed[poser.arm_vertices][person.body.weight_bones[poser.arm_vertices, 0] == bone].mean(0)
+    forearm = elbow - joints[0]
+    rotation = draw_view(rng, forearm / np.linalg.norm(forearm))
+    posed, joints = look(posed, joints, rotation, hand_centre(joints), position)
+    things = _clutter(rng, joints, hand_size(joints))
+    return Scene(joints, poser.meshes(posed, whole) + things), whole or bool(things)
+
+
+def draw_view_of_hand(poser: Poser, angles: np.ndarray, rng: np.random.Generator, reach: float = 1.0) -> View:
+    """Draw a picture of a posed hand.
+
+    Args:
+        poser: poses the people.
+        angles: (D,) hand angles, radians.
+        rng: source of randomness.
+        reach: half side of what is pictured, in multiples of the hand's cube with room for a shifted crop.
+
+    """
+    while True:
+        person = poser.people[rng.integers(len(poser.people))]
+        sensor = SENSORS[rng.choice(list(SENSORS))]
+        z = np.exp(rng.uniform(np.log(NEAREST), np.log(FARTHEST)))
+        spread_u, spread_v = 0.36 * sensor.width / sensor.focal, 0.36 * sensor.height / sensor.focal
+        position = np.array([rng.uniform(-spread_u, spread_u), rng.uniform(-spread_v, spread_v), 1]) * z
+        scene, covered = draw_scene(poser, person, angles, rng, position)
+        half = CUBE_PER_HAND * hand_size(scene.joints) * reach * 1.28
+        focal = sensor.focal
+        across = 2 * half / z * focal
+        if across > FINEST * reach * 1.28:
+            focal *= FINEST * reach * 1.28 / across
+            across = FINEST * reach * 1.28
+        pixels = int(np.ceil(across))
+        middle = (pixels - 1) / 2
+        camera = Camera(pixels, pixels, focal, focal, middle - focal * position[0] / z, middle - focal * position[1] / z)
+        window = (pixels, pixels, camera.fx, camera.fy, camera.cx, camera.cy)
+        ideal, labels = scene.render(*window)
+        if covered:
+            alone = scene.render(*window, only=HAND)[1]
+            if np.count_nonzero(labels == HAND) < LEAST_VISIBLE * np.count_nonzero(alone):
+                continue
+        noisy = sense(ideal, sensor, focal, draw_weaknesses(sensor, rng), int(rng.integers(2**31)))
+        return View(noisy, camera, scene.joints)
+
+
+def draw_crop(view: View, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Cut a hand out of a view with the errors in centre and size that localization makes.
+
+    Returns:
+        (size, size) float32 crop, (21, 3) joints in cube coordinates, and the cube's half side in metres.
+
+    """
+    true_size = hand_size(view.joints)
+    off = rng.normal(0, 0.075 if rng.uniform() < 0.8 else 0.14, 3) * true_size
+    centre = hand_centre(view.joints) + off
+    half = CUBE_PER_HAND * true_size * np.exp(np.clip(rng.normal(0, 0.09), -0.2, 0.2))
+    return cut_cube(view.depth, view.camera, centre, half, size), camera_to_cube(view.joints, centre, half), half
+
+
+class CropSource:
+    """Draws batches of crops; the same people and seed give the same batches.
+
+    Args:
+        people: who may be seen.
+        seed: of everything drawn.
+        size: pixels along a side of a crop.
+        crops_per_view: crops cut from one rendered view; more than one is cheaper and less varied.
+
+    """
+
+    def __init__(self, people: list[Person], seed: int, size: int = 96, crops_per_view: int = 1) -> None:
+        self.poser = Poser(people)
+        self.rng = np.random.default_rng(seed)
+        self.size = size
+        self.crops_per_view = crops_per_view
+        self._poses: list[np.ndarray] = []
+
+    def _next_pose(self) -> np.ndarray:
+        if not self._poses:
+            person = self.poser.people[0]
+            self._poses = list(draw_poses(512, self.rng, person.axes, person.rest_angles, person.body.joints))
+        return self._poses.pop()
+
+    def batches(self, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield (batch, size, size) crops, (batch, 21, 3) cube coordinates and (batch,) half sides, float32."""
+        crops, joints, halves = [], [], []
+        while True:
+            view = draw_view_of_hand(self.poser, self._next_pose(), self.rng)
+            for _ in range(self.crops_per_view):
+                crop, uvz, half = draw_crop(view, self.rng, self.size)
+                crops.append(crop)
+                joints.append(uvz)
+                halves.append(half)
+                if len(crops) == batch:
+                    yield (np.stack(crops), np.stack(joints).astype(np.float32), np.array(halves, np.float32))
+                    crops, joints, halves = [], [], []

@@ -1,0 +1,241 @@
+"""Train a network by a recipe: ``python -m training.train RECIPE [--out DIR] [--threads N]``.
+
+A recipe is a YAML file in ``training/recipes/``. Training resumes from the newest checkpoint in the output folder,
+validates on the fixed validation set, writes TensorBoard scalars and keeps the best weights by validation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import math
+import multiprocessing
+import queue
+import time
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import numpy as np
+import torch
+import yaml
+from torch import nn
+
+from training.optimizers import make_optimizers
+
+RECIPES = Path(__file__).parent / 'recipes'
+
+
+def load_recipe(name: str) -> dict[str, Any]:
+    """Read a recipe by its name in ``training/recipes/`` or by its path.
+
+    Raises:
+        FileNotFoundError: there is no such recipe; the message lists those that exist.
+
+    """
+    path = Path(name) if name.endswith('.yaml') else RECIPES / f'{name}.yaml'
+    if not path.is_file():
+        known = ', '.join(sorted(p.stem for p in RECIPES.glob('*.yaml')))
+        raise FileNotFoundError(f'no recipe {path}; there are: {known}')
+    return yaml.safe_load(path.read_text())
+
+
+def learning_rate(share: float, schedule: str, samples: int, epoch: int) -> float:
+    """Factor on the learning rate after ``share`` (0 to 1) of the training.
+
+    ``cosine`` warms up over the first hundredth and falls to zero; ``exponential`` falls by 0.96 an epoch of
+    ``epoch`` samples, as JGR-P2O's authors have it; ``constant`` stays.
+
+    Raises:
+        ValueError: there is no schedule of that name.
+
+    """
+    if schedule == 'cosine':
+        return min(1.0, share / 0.01 + 1e-3) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+    if schedule == 'exponential':
+        return 0.96 ** (share * samples // epoch)
+    if schedule == 'constant':
+        return 1.0
+    raise ValueError(f'schedule {schedule!r} is not one of cosine, exponential, constant')
+
+
+def _produce(out: multiprocessing.Queue, source: str, options: dict[str, Any], seed: int, batch: int) -> None:
+    torch.set_num_threads(1)
+    for item in make_batches(source, options, seed, batch):
+        out.put(item)
+
+
+def make_batches(source: str, options: dict[str, Any], seed: int, batch: int) -> Iterator[tuple[np.ndarray, ...]]:
+    """Batches of the data source called ``module:function`` in a recipe."""
+    module, function = source.split(':')
+    return getattr(importlib.import_module(module), function)(seed=seed, batch=batch, **options)
+
+
+class Feeder:
+    """Batches from worker processes, each with a seed of its own."""
+
+    def __init__(self, recipe: dict[str, Any], seed: int, workers: int) -> None:
+        context = multiprocessing.get_context('spawn')
+        self.queue = context.Queue(maxsize=12)
+        self.workers = [context.Process(target=_produce, daemon=True, args=(
+            self.queue, recipe['data'], recipe.get('data_options', {}), seed + 7919 * w, recipe['batch']))
+            for w in range(workers)]
+        for worker in self.workers:
+            worker.start()
+
+    def next(self) -> list[torch.Tensor]:
+        while True:
+            try:
+                return [torch.from_numpy(np.ascontiguousarray(a)) for a in self.queue.get(timeout=10)]
+            except queue.Empty:
+                dead = [w for w in self.workers if not w.is_alive()]
+                if dead:
+                    raise RuntimeError(f'{len(dead)} data workers died; their error is above') from None
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.terminate()
+
+
+class Average:
+    """Exponential moving average of a network's weights: what is validated and shipped."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.steps = 0
+        self.weights = {k: v.detach().clone() for k, v in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        self.steps += 1
+        decay = min(self.decay, self.steps / (self.steps + 10))
+        for key, value in network.state_dict().items():
+            if value.is_floating_point():
+                self.weights[key].lerp_(value, 1 - decay)
+            else:
+                self.weights[key].copy_(value)
+
+
+def build(recipe: dict[str, Any]) -> tuple[nn.Module, Callable[..., torch.Tensor]]:
+    """The recipe's network, and the loss function of the module that holds it."""
+    module_name, class_name = recipe['network'].split(':')
+    module = importlib.import_module(module_name)
+    return getattr(module, class_name)(**recipe.get('network_options', {})), module.loss
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint so that a crash in the middle leaves the one before."""
+    temporary = path.with_suffix('.tmp')
+    torch.save(content, temporary)
+    temporary.replace(path)
+
+
+def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device: str) -> dict[str, Any]:
+    """Train by ``recipe`` into folder ``out``; returns the last validation's figures."""
+    from torch.utils.tensorboard import SummaryWriter
+    from tqdm import tqdm
+    if threads:
+        torch.set_num_threads(threads)
+    torch.manual_seed(recipe['seed'])
+    out.mkdir(parents=True, exist_ok=True)
+    (out / 'recipe.yaml').write_text(yaml.safe_dump(recipe, sort_keys=False))
+    network, loss = build(recipe)
+    task = importlib.import_module(recipe['task'])
+    network = network.to(device, memory_format=torch.channels_last)
+    optimizers = make_optimizers(network, recipe['optimizer'], recipe['learning_rate'], recipe.get('weight_decay', 0.0))
+    base_rates = [[g['lr'] for g in o.param_groups] for o in optimizers]
+    average = Average(network, recipe.get('average', 0.999))
+    seen, best, elapsed = 0, math.inf, 0.0
+    checkpoint = out / 'checkpoint.pt'
+    if checkpoint.is_file():
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        network.load_state_dict(state['network'])
+        for optimizer, saved in zip(optimizers, state['optimizers']):
+            optimizer.load_state_dict(saved)
+        average.weights, average.steps = state['average'], state['average_steps']
+        seen, best, elapsed = state['seen'], state['best'], state['elapsed']
+        print(f'resuming {out} at {seen} samples')
+    validation = task.validation_data(recipe)
+    bfloat16 = recipe.get('bf16', False)
+    batch, samples = recipe['batch'], recipe['samples']
+    loss_options = recipe.get('loss', {})
+    feeder = Feeder(recipe, recipe['seed'] + seen, workers)
+    writer = SummaryWriter(out / 'tensorboard')
+    evaluator, _ = build(recipe)
+    evaluator = evaluator.to(device, memory_format=torch.channels_last).eval()
+    started, running, figures = time.monotonic() - elapsed, 0.0, {}
+    # The schedule runs over samples or, where the recipe gives minutes, over whichever of the two is spent first.
+    budget = 60 * recipe.get('minutes', math.inf)
+    done = seen >= samples or elapsed >= budget
+    bar = tqdm(total=samples, initial=seen, unit='img', smoothing=0.02, mininterval=5)
+
+    def checkpoint_now() -> None:
+        save(checkpoint, {'network': network.state_dict(), 'optimizers': [o.state_dict() for o in optimizers],
+                          'average': average.weights, 'average_steps': average.steps, 'seen': seen, 'best': best,
+                          'elapsed': time.monotonic() - started})
+
+    try:
+        while not done:
+            share = max(seen / samples, (time.monotonic() - started) / budget)
+            factor = learning_rate(share, recipe['schedule'], samples, recipe.get('epoch', samples))
+            for optimizer, rates in zip(optimizers, base_rates):
+                for group, rate in zip(optimizer.param_groups, rates):
+                    group['lr'] = rate * factor
+            data = [t.to(device) for t in feeder.next()]
+            with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+                value = loss(network, *task.network_input(data), **loss_options)
+            for optimizer in optimizers:
+                optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), recipe.get('clip', 5.0))
+            for optimizer in optimizers:
+                optimizer.step()
+            average.update(network)
+            before, seen = seen, seen + batch
+            done = seen >= samples or time.monotonic() - started >= budget
+            current = float(value.detach())
+            running = current if running == 0 else 0.99 * running + 0.01 * current
+            bar.update(batch)
+            writer.add_scalar('loss', current, seen)
+            every = recipe.get('validate_every', 50_000)
+            if seen // every != before // every or done:
+                evaluator.load_state_dict(average.weights)
+                figures = {'seen': seen, 'seconds': round(time.monotonic() - started), 'loss': round(running, 4),
+                           **task.validate(evaluator, validation)}
+                with (out / 'validation.jsonl').open('a') as log:
+                    log.write(json.dumps(figures) + '\n')
+                for name, figure in figures.items():
+                    writer.add_scalar(f'validation/{name}', figure, seen)
+                bar.write(json.dumps(figures))
+                if figures[task.CHOOSE_BY] < best:
+                    best = figures[task.CHOOSE_BY]
+                    save(out / 'best.pt', {'network': average.weights, 'recipe': recipe, 'figures': figures})
+                checkpoint_now()
+    finally:
+        checkpoint_now()
+        feeder.close()
+        writer.close()
+        bar.close()
+    return figures
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('recipe', help='a name in training/recipes/ or the path of a YAML file')
+    parser.add_argument('--out', type=Path, help='output folder; default runs/RECIPE')
+    parser.add_argument('--threads', type=int, default=0, help='threads for the network; 0 leaves it to PyTorch')
+    parser.add_argument('--workers', type=int, default=1, help='processes that draw data')
+    parser.add_argument('--device', default='cpu', help='cpu or cuda')
+    parser.add_argument('--set', nargs='*', default=[], metavar='KEY=VALUE', help='change entries of the recipe')
+    arguments = parser.parse_args()
+    recipe = load_recipe(arguments.recipe)
+    for change in arguments.set:
+        key, _, value = change.partition('=')
+        recipe[key] = yaml.safe_load(value)
+    out = arguments.out or Path('runs') / Path(arguments.recipe).stem
+    train(recipe, out, arguments.threads, arguments.workers, arguments.device)
+
+
+if __name__ == '__main__':
+    main()
