@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from hand_pose_ros.machine import processor_name, usable_cores
 from hand_pose_ros.resources import resource_path
 
 PYTHONS = ((3, 10), (3, 14))
@@ -111,13 +112,7 @@ def version(distribution: str) -> str:
 
 def examine_machine() -> Iterator[Finding]:
     """Yield processor, GPU and Python."""
-    cpu = platform.machine()
-    info = Path('/proc/cpuinfo')
-    if info.is_file():
-        names = [line.split(':', 1)[1].strip() for line in info.read_text().splitlines() if line.startswith('model name')]
-        cpu = names[0] if names else cpu
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    yield Finding('machine', 'ok', f'{platform.system()} {platform.machine()}, {cpu}, {cores} cores')
+    yield Finding('machine', 'ok', f'{platform.system()} {platform.machine()}, {processor_name()}, {usable_cores()} cores')
     yield examine_gpu()
     found = sys.version_info[:2]
     low, high = ('.'.join(map(str, limit)) for limit in PYTHONS)
@@ -234,7 +229,10 @@ def examine_models(manifest: Path) -> Iterator[Finding]:
         manifest: YAML in which each mapping with a ``file`` (beside the manifest) and its ``sha256`` is a model.
 
     """
-    remedy = f'git checkout -- {manifest.parent.name}   (in the checkout; then install again, if installed)'
+    if (manifest.parent.parent / 'setup.py').is_file():
+        remedy = f'git checkout -- {manifest.parent.name}'
+    else:
+        remedy = 'install the package again from a complete checkout, by `colcon build` or `pip install .`'
     try:
         import yaml
     except ModuleNotFoundError:

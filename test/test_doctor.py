@@ -1,0 +1,144 @@
+"""`hand-pose doctor`: what it finds on machines that lack something, and on this one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hand_pose_ros.cli import doctor
+from hand_pose_ros.cli.doctor import Answer, examine, probe, report
+
+WORKING = {
+    'openvino': Answer({'version': '2026.4.1', 'devices': {'CPU': 'Some CPU'}}),
+    'onnxruntime': Answer({'version': '1.31.1', 'providers': ['CPUExecutionProvider']}),
+    'cv_bridge': Answer({'encoding': 'mono8'}),
+    'rclpy': Answer({'rmw': 'rmw_fastrtps_cpp', 'path': '/opt/ros/jazzy/rclpy/__init__.py'}),
+}
+
+
+def absent(module: str) -> Answer:
+    line = f"ModuleNotFoundError: No module named '{module}'"
+    return Answer(error=line, output=f'Traceback (most recent call last):\n{line}')
+
+
+def machine(**changes: Answer):
+    """Return a probe of a machine on which everything works but for these modules."""
+    answers = {**WORKING, **changes}
+
+    def ask(code: str) -> Answer:
+        module = next(name for name in (*answers, *doctor.LIBRARIES, *doctor.INTERFACES, 'launch_ros')
+                      if f'import json, {name}' in code or f', {name}' in code or f'{name}.msg' in code)
+        return answers.get(module, Answer('1.0'))
+
+    return ask
+
+
+@pytest.fixture()
+def models(tmp_path, monkeypatch) -> Path:
+    """A folder with two models and their manifest, as the package's own."""
+    folder = tmp_path / 'models'
+    folder.mkdir()
+    entries = {}
+    for name, data in {'pose': b'network', 'hand': b'shape'}.items():
+        (folder / f'{name}.onnx').write_bytes(data)
+        entries[name] = {'file': f'{name}.onnx', 'sha256': hashlib.sha256(data).hexdigest(), 'licence': 'Apache-2.0'}
+    (folder / 'manifest.yaml').write_text(yaml.safe_dump({'default': 'pose', 'models': entries}))
+    monkeypatch.setattr(doctor, 'resource_path', lambda *parts: tmp_path.joinpath(*parts))
+    return folder
+
+
+def finding(result: dict, name: str) -> dict:
+    return next(each for each in result['findings'] if each['name'] == name)
+
+
+def test_a_complete_machine(models):
+    result = examine({'ROS_DISTRO': 'jazzy', 'AMENT_PREFIX_PATH': '/opt/ros/jazzy'}, machine())
+    assert result['can_track'] and result['can_run_node'] and result['engine'] == 'openvino'
+    assert finding(result, 'ROS')['detail'].startswith('jazzy, sourced, rmw_fastrtps_cpp')
+    assert {finding(result, name)['state'] for name in ('pose', 'hand', 'cv_bridge', 'openvino', 'numpy')} == {'ok'}
+    assert report(result).endswith('The tracker runs here, on openvino.')
+
+
+def test_without_ros_recordings_can_be_tracked(models):
+    result = examine({}, machine(rclpy=absent('rclpy')))
+    assert result['can_track'] and not result['can_run_node']
+    assert 'make setup' in finding(result, 'ROS')['remedy']
+    assert report(result).endswith('`hand-pose track` works here; the ROS nodes do not: ROS missing, see above.')
+
+
+def test_a_lacking_interface_package_stops_the_nodes(models):
+    result = examine({'ROS_DISTRO': 'jazzy', 'AMENT_PREFIX_PATH': '/x'}, machine(tf2_msgs=absent('tf2_msgs')))
+    assert result['can_track'] and not result['can_run_node']
+    assert 'rosdep install' in finding(result, 'tf2_msgs')['remedy']
+
+
+def test_the_other_engine_is_taken(models):
+    result = examine({}, machine(openvino=Answer(error='crashes (signal 4)')))
+    assert result['engine'] == 'onnxruntime' and result['can_run_node']
+    assert finding(result, 'openvino')['state'] == 'note'
+    assert 'crashes (signal 4)' in finding(result, 'openvino')['detail']
+    assert finding(result, 'onnxruntime')['detail'].endswith('used by default')
+
+
+def test_no_engine(models):
+    result = examine({}, machine(openvino=absent('openvino'), onnxruntime=absent('onnxruntime')))
+    assert not result['can_track'] and result['engine'] == ''
+    assert report(result).endswith('The tracker cannot run here: openvino, onnxruntime missing, see above.')
+
+
+@pytest.mark.parametrize('answer, words', [
+    (Answer(error='ImportError: numpy.core.multiarray failed to import',
+            output='AttributeError: _ARRAY_API not found\nImportError: numpy.core.multiarray failed to import'),
+     'built for NumPy 1'),
+    (Answer(error='crashes (signal 11)', output='A module that was compiled using NumPy 1.x cannot be run in NumPy 2'),
+     'built for NumPy 1'),
+    (absent('cv_bridge'), 'not installed'),
+    (Answer(error='ImportError: libopencv_core.so.406'), 'fails: ImportError: libopencv_core.so.406'),
+])
+def test_trouble_with_cv_bridge_is_named_and_stops_nothing(models, answer, words):
+    result = examine({'ROS_DISTRO': 'jazzy', 'AMENT_PREFIX_PATH': '/x'}, machine(cv_bridge=answer))
+    assert result['can_run_node']
+    found = finding(result, 'cv_bridge')
+    assert words in found['detail'] and 'Bayer' in found['detail'] and found['remedy']
+
+
+def test_a_damaged_and_a_missing_model(models):
+    (models / 'pose.onnx').write_bytes(b'networ')
+    (models / 'hand.onnx').unlink()
+    result = examine({}, machine())
+    assert not result['can_track']
+    assert 'damaged' in finding(result, 'pose')['detail'] and str(models / 'pose.onnx') in finding(result, 'pose')['detail']
+    assert finding(result, 'hand')['detail'] == f'{models / "hand.onnx"} is missing'
+
+
+@pytest.mark.parametrize('text', ['', 'models: {', 'default: pose'])
+def test_a_manifest_that_names_nothing(models, text):
+    (models / 'manifest.yaml').write_text(text)
+    result = examine({}, machine())
+    assert not result['can_track'] and str(models / 'manifest.yaml') in finding(result, 'models')['detail']
+
+
+def test_no_manifest(models):
+    (models / 'manifest.yaml').unlink()
+    assert not examine({}, machine())['can_track']
+
+
+def test_a_probe_that_crashes_does_not_take_the_doctor_along():
+    assert probe('import os; os.abort()').error == 'crashes (signal 6)'
+    assert probe('import no_such_module').error == "ModuleNotFoundError: No module named 'no_such_module'"
+    assert probe('print("noise"); print(\'{"a": 1}\')').value == {'a': 1}
+
+
+def test_this_machine_in_json():
+    result = subprocess.run([sys.executable, '-m', 'hand_pose_ros.cli.main', 'doctor', '--json'],
+                            capture_output=True, text=True, cwd=Path(__file__).resolve().parent.parent)
+    found = json.loads(result.stdout)
+    assert result.returncode == (0 if found['can_run_node'] else 1), result.stderr
+    assert {finding(found, name)['state'] for name in ('Python', 'numpy', 'cv2', 'yaml')} == {'ok'}
+    assert all(each['remedy'] or each['detail'] for each in found['findings'] if each['state'] == 'missing')
