@@ -41,6 +41,7 @@ class Graph:
         self.thread = threading.Thread(target=self.executors[0].spin, daemon=True)
         self.thread.start()
         self.received = {}
+        self.subscriptions = []
         self.listen(DiagnosticArray, topics.DIAGNOSTICS)
 
     def close(self):
@@ -54,10 +55,14 @@ class Graph:
     def listen(self, kind, topic, qos=RELIABLE):
         """Collect the messages of a topic; returns the list that grows."""
         messages = self.received[topic] = []
-        self.client.create_subscription(kind, topic, messages.append, qos)
+        self.subscriptions.append(self.client.create_subscription(kind, topic, messages.append, qos))
         return messages
 
-    def wait(self, condition, what='', timeout=8.0):
+    def heard(self):
+        """Tell whether every listener has found a publisher."""
+        return all(subscription.get_publisher_count() for subscription in self.subscriptions)
+
+    def wait(self, condition, what='', timeout=30.0):
         """Spin the client until the condition holds, and return its value."""
         end = time.monotonic() + timeout
         while not (value := condition()):
@@ -71,7 +76,7 @@ class Graph:
         while (rest := end - time.monotonic()) > 0:
             self.executors[1].spin_once(timeout_sec=rest)
 
-    def status(self, text, timeout=8.0):
+    def status(self, text, timeout=30.0):
         """Wait for a diagnostic status with this text in its message."""
         arrays = self.received[topics.DIAGNOSTICS]
         arrays.clear()
@@ -86,7 +91,7 @@ class Graph:
     def call(self, kind, name, **request):
         """Call a service; returns its response."""
         client = self.client.create_client(kind, name)
-        assert client.wait_for_service(8)
+        assert client.wait_for_service(30)
         future = client.call_async(kind.Request(**request))
         self.wait(future.done, f'for {name}')
         return future.result()

@@ -45,8 +45,8 @@ class TrackerGraph(Graph):
         for topic in wanted:
             self.listen(OUTPUTS[topic], topic, qos)
         self.wait(lambda: self.images.get_subscription_count() and self.infos.get_subscription_count(), 'for the node')
-        self.wait(lambda: all(self.node.count_subscribers(topic) for topic in wanted), 'for the client')
-        self.wait(lambda: all(self.node._wanted(topic) for topic in wanted), 'for the outputs')
+        self.wait(lambda: all(topic.get_publisher_count() for topic in self.node._inputs), 'for the camera')
+        self.wait(lambda: all(self.node._wanted(topic) for topic in wanted) and self.heard(), 'for the outputs')
 
     def show(self, camera=CAMERA, **changes):
         """Make the node know a camera."""
@@ -396,13 +396,13 @@ def test_late_frames_are_dropped_and_counted(graph, monkeypatch):
 
     def slow(depth, camera):
         entered.set()
-        assert release.wait(8)
+        assert release.wait(30)
         return []
 
     monkeypatch.setattr(graph.known, 'process', slow)
     for second in range(1, 11):
         graph.images.publish(messages.image_message(graph.header(second), DEPTH, '16UC1'))
-        assert entered.wait(8)
+        assert entered.wait(30)
     release.set()
     graph.got('hands/keypoints', 2)
     graph.spin(0.2)

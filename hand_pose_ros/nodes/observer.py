@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseArray
+from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
@@ -63,8 +64,8 @@ class Observer(Node):
 
     """
 
-    def __init__(self, namespace: str, markers: bool = True) -> None:
-        super().__init__('observer', namespace=namespace)
+    def __init__(self, namespace: str, context: Context | None = None) -> None:
+        super().__init__('observer', namespace=namespace, context=context)
         self.frames: dict[str, ObservedFrame] = {}
         self.status: dict[str, str] = {}
         self.problem = ''
@@ -77,9 +78,8 @@ class Observer(Node):
                                      lambda message, side=side: self._on_joints(side, message), _QOS)
             self.create_subscription(JointState, topics.joint_states_topic(side),
                                      lambda message, side=side: self._on_joint_states(side, message), _QOS)
-        if markers:
-            # Kept as bytes: a mesh has ten thousand points, and unpacking them has time after the run.
-            self.create_subscription(MarkerArray, topics.MARKERS, self._on_markers, _QOS, raw=True)
+        # Kept as bytes: a mesh has ten thousand points, and unpacking them has time after the run.
+        self.create_subscription(MarkerArray, topics.MARKERS, self._on_markers, _QOS, raw=True)
         self.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, 10)
 
     def _frame(self, message: Any) -> ObservedFrame:

@@ -82,7 +82,12 @@ class PlaybackNode(Node):
         try:
             self._wait_for_subscriber()
             for frame in self._paced(self._frames()):
-                self._publish(frame)
+                try:
+                    self._publish(frame)
+                except RuntimeError:
+                    if self.context.ok():
+                        raise
+                    return   # A signal ended ROS in the middle of it.
             self.get_logger().info(f'{self._settings.input}: finished')
         except (RecordingError, ImageError) as error:
             self.get_logger().error(str(error))

@@ -44,6 +44,10 @@ def run_nodes(make: Callable[[], tuple[list[Node], Future | None]], args: Sequen
         return done.result() or 0
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
+    except RuntimeError:
+        if rclpy.ok():
+            raise
+        return 0   # A signal ended ROS while a callback was about to publish.
     finally:
         executor.shutdown()
         for node in nodes:
