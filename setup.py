@@ -29,7 +29,8 @@ setup(
     packages=find_packages(include=[name, f'{name}.*']),
     python_requires='>=3.10,<3.15',
     # What pip brings where nothing else does. ROS 2 is not among it: `make setup` installs that, with the pins.
-    install_requires=['numpy', 'opencv-python-headless', 'PyYAML', 'transforms3d', 'openvino', 'onnxruntime', 'rosbags'],
+    install_requires=['numpy', 'opencv-python-headless', 'PyYAML', 'transforms3d', 'openvino', 'onnxruntime',
+                      'rosbags'],
     extras_require={'test': ['pytest', 'hypothesis']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{name}']),

@@ -24,9 +24,9 @@ ROOT = Path(__file__).resolve().parent.parent
 STATE = 'hand_pose_ros.json'
 OLDEST, NEWEST = (3, 10), (3, 14)
 #: Modules that ROS and apt provide through the keys of package.xml, without which the nodes do not run.
-DISTRIBUTION_MODULES = ('rclpy', 'sensor_msgs', 'geometry_msgs', 'visualization_msgs', 'diagnostic_msgs', 'std_msgs',
-                        'lifecycle_msgs', 'rcl_interfaces', 'tf2_msgs', 'numpy', 'cv2', 'yaml', 'transforms3d', 'pytest',
-                        'hypothesis')
+DISTRIBUTION_MODULES = ('rclpy', 'builtin_interfaces', 'diagnostic_msgs', 'geometry_msgs', 'lifecycle_msgs',
+                        'rcl_interfaces', 'sensor_msgs', 'std_msgs', 'tf2_msgs', 'visualization_msgs', 'numpy', 'cv2',
+                        'yaml', 'transforms3d', 'pytest', 'hypothesis')
 
 
 class SetupError(Exception):
@@ -80,9 +80,9 @@ def choose_python(ros: str) -> str:
         candidates = dict.fromkeys([python, shutil.which('python3') or python, '/usr/bin/python3'])
         python = next((each for each in candidates if Path(each).exists() and answers(each, 'import rclpy') == ''), '')
         if not python:
-            raise SetupError(f'ROS {ros} is sourced, but none of {", ".join(candidates)} can import its rclpy. Name the '
-                             'Python that ROS was built for, e.g. `make setup PYTHON=/usr/bin/python3`, and check that '
-                             f'ros-{ros}-rclpy is installed')
+            raise SetupError(f'ROS {ros} is sourced, but none of {", ".join(candidates)} can import its rclpy. Name '
+                             'the Python that ROS was built for, e.g. `make setup PYTHON=/usr/bin/python3`, and '
+                             f'check that ros-{ros}-rclpy is installed')
     found = answers(python, 'import sys; print(*sys.version_info[:2])')
     version = tuple(int(part) for part in found.split()) if found else (0, 0)
     if not OLDEST <= version <= NEWEST:
@@ -98,7 +98,8 @@ class Environment:
         self.folder, self.base, self.ros = folder, python, ros
         self.changed = False
         self.python = folder / 'bin' / 'python'
-        self.facts = (answers(python, 'import platform, sys; print(platform.python_version(), sys.base_prefix)') or '', ros)
+        code = 'import platform, sys; print(platform.python_version(), sys.base_prefix)'
+        self.facts = (answers(python, code) or '', ros)
         try:
             self.state = json.loads((folder / STATE).read_text())
         except (OSError, ValueError):
@@ -134,7 +135,7 @@ class Environment:
         run([self.python, '-m', 'pip', '--disable-pip-version-check', '--no-input', 'install', *arguments])
 
     def adopt(self) -> bool:
-        """Return whether a .venv without a record of ours fits: right Python, and right view of the system's packages."""
+        """Return whether a .venv without a record of ours fits: its Python, and its view of the system's packages."""
         if self.state:
             return False
         shared = 'True' if self.ros else 'False'
@@ -215,8 +216,9 @@ def build_overlay(environment: Environment) -> None:
         variables.pop(name, None)
     cmake = f'{prefix}/bin/cmake'
     with tempfile.TemporaryDirectory() as build:
-        run([cmake, '-S', ROOT / 'overlay' / 'tf2_msgs', '-B', build, '-DCMAKE_BUILD_TYPE=Release', '-DBUILD_TESTING=OFF',
-             f'-DPython3_EXECUTABLE={environment.python}', f'-DCMAKE_INSTALL_PREFIX={prefix}'], variables)
+        run([cmake, '-S', ROOT / 'overlay' / 'tf2_msgs', '-B', build, '-DCMAKE_BUILD_TYPE=Release',
+             '-DBUILD_TESTING=OFF', f'-DPython3_EXECUTABLE={environment.python}',
+             f'-DCMAKE_INSTALL_PREFIX={prefix}'], variables)
         run([cmake, '--build', build, '--parallel', str(os.cpu_count() or 1)], variables)
         run([cmake, '--install', build], variables)
     run([environment.python, '-c', 'from tf2_msgs.msg import TFMessage; TFMessage.__class__.__import_type_support__()'])
@@ -275,7 +277,8 @@ def set_up(folder: Path, training: bool, training_optional: bool) -> None:
             if not training_optional:
                 raise
             print(f'{error}\nsetup: training requirements cannot be installed; its tests will be skipped', flush=True)
-    print(f'{folder} is {"ready" if environment.changed else "up to date"}; `{folder}/bin/hand-pose doctor` looks it over')
+    state = 'ready' if environment.changed else 'up to date'
+    print(f'{folder} is {state}; `{folder}/bin/hand-pose doctor` looks it over')
 
 
 if __name__ == '__main__':

@@ -19,7 +19,8 @@ from hand_pose_ros.resources import resource_path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / 'hand_pose_ros').rglob('*.py'))
 INSTALLED = ('launch', 'config', 'models', 'demo')
-ROSDEP = {'numpy': 'python3-numpy', 'cv2': 'python3-opencv', 'yaml': 'python3-yaml', 'transforms3d': 'python3-transforms3d'}
+ROSDEP = {'numpy': 'python3-numpy', 'cv2': 'python3-opencv', 'yaml': 'python3-yaml',
+          'transforms3d': 'python3-transforms3d'}
 FROM_PIP = {'openvino', 'onnxruntime', 'rosbags'}
 #: Parts of the package, each of which may import those before it only.
 LAYERS = ('geometry', 'hand_model', 'estimation', 'localization', 'pipeline', 'nodes', 'cli')
@@ -93,8 +94,8 @@ def installation(tmp_path_factory) -> tuple[Path, Path]:
     for name in ('package.xml', 'setup.py', 'setup.cfg', 'pyproject.toml'):
         shutil.copy(ROOT / name, copy)
     prefixes = folder / 'colcon', folder / 'pip'
-    for line in (['setup.py', '--quiet', 'install', '--prefix', prefixes[0], '--single-version-externally-managed', '--no-compile',
-                  '--record', folder / 'record'],
+    for line in (['setup.py', '--quiet', 'install', '--prefix', prefixes[0], '--no-compile',
+                  '--single-version-externally-managed', '--record', folder / 'record'],
                  ['-m', 'pip', '--quiet', '--disable-pip-version-check', 'install', '--no-deps', '--no-build-isolation',
                   '--ignore-installed', '--no-compile', '--no-warn-script-location', '--prefix', prefixes[1], '.']):
         result = subprocess.run([sys.executable, *map(str, line)], cwd=copy, capture_output=True, text=True)

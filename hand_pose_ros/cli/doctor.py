@@ -27,17 +27,30 @@ PYTHONS = ((3, 10), (3, 14))
 DISTRIBUTIONS = ('jazzy', 'kilted', 'lyrical')
 LIBRARIES = {'numpy': 'numpy', 'cv2': 'opencv-python-headless', 'yaml': 'PyYAML', 'transforms3d': 'transforms3d',
              'rosbags': 'rosbags'}
-INTERFACES = ('sensor_msgs', 'geometry_msgs', 'visualization_msgs', 'diagnostic_msgs', 'std_msgs', 'lifecycle_msgs',
-              'rcl_interfaces', 'tf2_msgs')
+INTERFACES = ('builtin_interfaces', 'diagnostic_msgs', 'geometry_msgs', 'lifecycle_msgs', 'rcl_interfaces',
+              'sensor_msgs', 'std_msgs', 'tf2_msgs', 'visualization_msgs')
 #: What a failed import of an extension built for NumPy 1 says under NumPy 2.
 NUMPY_ABI = ('_ARRAY_API', 'compiled using NumPy 1', 'numpy.core.multiarray failed')
 
-_OPENVINO = ('import json, openvino as ov; core = ov.Core(); print(json.dumps({"version": ov.__version__.split("-")[0], '
-             '"devices": {d: core.get_property(d, "FULL_DEVICE_NAME") for d in core.available_devices}}))')
+_OPENVINO = ('import json, openvino as ov; core = ov.Core(); '
+             'devices = {d: core.get_property(d, "FULL_DEVICE_NAME") for d in core.available_devices}; '
+             'print(json.dumps({"version": ov.__version__.split("-")[0], "devices": devices}))')
 _ONNXRUNTIME = ('import json, onnxruntime as o; '
                 'print(json.dumps({"version": o.__version__, "providers": o.get_available_providers()}))')
 _RCLPY = ('import json, rclpy; '
           'print(json.dumps({"rmw": rclpy.get_rmw_implementation_identifier(), "path": rclpy.__file__}))')
+# A message is of use only where the library that serialises it loads as well.
+_INTERFACES = f"""
+import importlib, json
+errors = {{}}
+for name in {INTERFACES!r}:
+    try:
+        messages = importlib.import_module(name + '.msg')
+        next(m for m in vars(messages).values() if isinstance(m, type)).__class__.__import_type_support__()
+    except Exception as error:
+        errors[name] = f'{{type(error).__name__}}: {{error}}'
+print(json.dumps(errors))
+"""
 # A Bayer image, because only a conversion of colours reaches the compiled half of cv_bridge.
 _CV_BRIDGE = ('import json, numpy, cv_bridge; b = cv_bridge.CvBridge(); '
               'm = b.cv2_to_imgmsg(numpy.zeros((4, 4), numpy.uint8)); m.encoding = "bayer_rggb8"; '
@@ -74,9 +87,9 @@ Probe = Callable[[str], Answer]
 def probe(code: str) -> Answer:
     """Run Python code in a process of its own; it prints one line of JSON."""
     try:
-        result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)
+        result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
     except subprocess.TimeoutExpired:
-        return Answer(error='no answer within 60 s')
+        return Answer(error='no answer within 120 s')
     output = result.stderr.strip()
     if result.returncode < 0:
         return Answer(error=f'crashes (signal {-result.returncode})', output=output)
@@ -112,7 +125,8 @@ def version(distribution: str) -> str:
 
 def examine_machine() -> Iterator[Finding]:
     """Yield processor, GPU and Python."""
-    yield Finding('machine', 'ok', f'{platform.system()} {platform.machine()}, {processor_name()}, {usable_cores()} cores')
+    yield Finding('machine', 'ok',
+                  f'{platform.system()} {platform.machine()}, {processor_name()}, {usable_cores()} cores')
     yield examine_gpu()
     found = sys.version_info[:2]
     low, high = ('.'.join(map(str, limit)) for limit in PYTHONS)
@@ -158,21 +172,20 @@ def examine_ros(ask: Probe, ros: str) -> Iterator[Finding]:
         detail = f'{ros} is sourced, but this Python ({sys.executable}) cannot use it: ' if ros else 'none: '
         yield Finding('ROS', 'missing', detail + answer.error, remedy_for('', ros, from_ros=True), 'node')
         return
-    origin = f'{ros}, sourced' if ros else f'from pip (rclpy {version("ros-rclpy")})' if version('ros-rclpy') else 'found'
+    wheel = version('ros-rclpy')
+    origin = f'{ros}, sourced' if ros else f'from pip (rclpy {wheel})' if wheel else 'found'
     settings = [f'{name}={os.environ[name]}' for name in
                 ('ROS_DOMAIN_ID', 'RMW_IMPLEMENTATION', 'ROS_AUTOMATIC_DISCOVERY_RANGE', 'ROS_LOCALHOST_ONLY')
                 if os.environ.get(name)]
     yield Finding('ROS', 'ok', ', '.join([f'{origin}, {answer.value["rmw"]}', answer.value['path'], *settings]))
     if ros and ros not in DISTRIBUTIONS:
         yield Finding('ROS distribution', 'note', f'{ros} is not among the tested ones: {", ".join(DISTRIBUTIONS)}')
-    for package in INTERFACES:
-        tried = ask(f'import json, {package}.msg as m; '
-                    't = next(v for v in vars(m).values() if isinstance(v, type)); '
-                    f't.__class__.__import_type_support__(); print(json.dumps(m.__file__))')
-        if tried.error:
-            yield Finding(package, 'missing', tried.error, remedy_for('', ros, from_ros=True), 'node')
-        elif package == 'tf2_msgs':
-            yield Finding(package, 'ok', tried.value)
+    interfaces = ask(_INTERFACES)
+    errors = {'interfaces': interfaces.error} if interfaces.error else interfaces.value
+    for package, error in errors.items():
+        yield Finding(package, 'missing', error, remedy_for('', ros, from_ros=True), 'node')
+    if not errors:
+        yield Finding('interfaces', 'ok', ', '.join(INTERFACES))
     yield examine_cv_bridge(ask(_CV_BRIDGE), ros)
     launch = ask('import json, launch_ros; print(json.dumps(launch_ros.__file__))')
     if launch.error:
@@ -204,10 +217,10 @@ def examine_engines(ask: Probe, ros: str) -> tuple[list[Finding], str]:
     works = {'openvino': not openvino.error and 'CPU' in openvino.value['devices'],
              'onnxruntime': not onnxruntime.error}
     chosen = next((name for name, good in works.items() if good), '')
-    described = {
-        'openvino': openvino.error or f'{openvino.value["version"]}, ' + ', '.join(
-            f'{device} ({name})' for device, name in openvino.value['devices'].items()),
-        'onnxruntime': onnxruntime.error or f'{onnxruntime.value["version"]}, {", ".join(onnxruntime.value["providers"])}'}
+    described = {'openvino': openvino.error or ', '.join([openvino.value['version'], *(
+                     f'{device} ({name})' for device, name in openvino.value['devices'].items())]),
+                 'onnxruntime': onnxruntime.error or ', '.join(
+                     [onnxruntime.value['version'], *onnxruntime.value['providers']])}
     findings = []
     for name, good in works.items():
         use = '; used by default' if name == chosen else ''
@@ -222,13 +235,13 @@ def examine_engines(ask: Probe, ros: str) -> tuple[list[Finding], str]:
     return findings, chosen
 
 
-def examine_models(manifest: Path) -> Iterator[Finding]:
-    """Yield each file that the manifest names: there, and the one that was meant, or not.
-
-    Args:
-        manifest: YAML in which each mapping with a ``file`` (beside the manifest) and its ``sha256`` is a model.
-
-    """
+def examine_models() -> Iterator[Finding]:
+    """Yield each file that models/manifest.yaml names: there, and the one that was meant, or not."""
+    try:
+        manifest = resource_path('models', 'manifest.yaml')
+    except FileNotFoundError as error:
+        yield Finding('models', 'missing', str(error), needed_by='track')
+        return
     if (manifest.parent.parent / 'setup.py').is_file():
         remedy = f'git checkout -- {manifest.parent.name}'
     else:
@@ -241,7 +254,8 @@ def examine_models(manifest: Path) -> Iterator[Finding]:
     try:
         entries = list(model_entries(yaml.safe_load(manifest.read_text())))
     except (OSError, yaml.YAMLError) as error:
-        yield Finding('models', 'missing', f'{manifest} cannot be read: {" ".join(str(error).split())}', remedy, 'track')
+        reason = ' '.join(str(error).split())
+        yield Finding('models', 'missing', f'{manifest} cannot be read: {reason}', remedy, 'track')
         return
     if not entries:
         yield Finding('models', 'missing', f'{manifest} names no model', remedy, 'track')
@@ -250,7 +264,8 @@ def examine_models(manifest: Path) -> Iterator[Finding]:
         if not path.is_file():
             yield Finding(name, 'missing', f'{path} is missing', remedy, 'track')
         elif hashlib.sha256(path.read_bytes()).hexdigest() != entry['sha256']:
-            yield Finding(name, 'missing', f'{path} is damaged: its sha256 is not that of the manifest', remedy, 'track')
+            detail = f'{path} is damaged: its sha256 is not that of the manifest'
+            yield Finding(name, 'missing', detail, remedy, 'track')
         else:
             yield Finding(name, 'ok', f'{path}, {path.stat().st_size / 1e6:.1f} MB, sha256 right')
 
@@ -277,17 +292,11 @@ def examine(environment: Mapping[str, str] = os.environ, ask: Probe = probe) -> 
 
     """
     ros = sourced_ros(environment)
-    try:
-        manifest = resource_path('models', 'manifest.yaml')
-        models = lambda: list(examine_models(manifest))
-    except FileNotFoundError as error:
-        absent = Finding('models', 'missing', str(error), needed_by='track')
-        models = lambda: [absent]
     with ThreadPoolExecutor() as pool:
         libraries = pool.submit(lambda: list(examine_libraries(ask, ros)))
         robot = pool.submit(lambda: list(examine_ros(ask, ros)))
         engines, engine = examine_engines(ask, ros)
-        findings = [*examine_machine(), *libraries.result(), *robot.result(), *engines, *models()]
+        findings = [*examine_machine(), *libraries.result(), *robot.result(), *engines, *examine_models()]
     can_track = not any(finding.needed_by == 'track' for finding in findings)
     can_run_node = can_track and not any(finding.needed_by for finding in findings)
     return {'can_track': can_track, 'can_run_node': can_run_node, 'engine': engine,
@@ -308,8 +317,9 @@ def report(result: Mapping[str, Any]) -> str:
         lines.append(f'The tracker runs here, on {result["engine"]}.')
     else:
         missing = ', '.join(finding['name'] for finding in result['findings'] if finding['needed_by'])
-        able = '`hand-pose track` works here; the ROS nodes do not' if result['can_track'] else 'The tracker cannot run here'
-        lines.append(f'{able}: {missing} missing, see above.')
+        able = '`hand-pose track` works here; the ROS nodes do not: ' if result['can_track'] else (
+            'The tracker cannot run here: ')
+        lines.append(f'{able}{missing} missing, see above.')
     return '\n'.join(lines)
 
 

@@ -16,7 +16,8 @@ COMMANDS = ('track', 'node', 'demo', 'bench', 'doctor')
 
 def build_parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     """Return the parser of ``hand-pose`` with these sub-commands, whose modules it imports."""
-    parser = argparse.ArgumentParser(prog='hand-pose', description='Hand tracking in depth images, with and without ROS.')
+    parser = argparse.ArgumentParser(prog='hand-pose',
+                                     description='Hand tracking in depth images, with and without ROS.')
     parser.add_argument('--version', action='version', version=f'hand_pose_ros {__version__}')
     parser.add_argument('--traceback', action='store_true', help='show where an error came from, for a bug report')
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
