@@ -27,6 +27,7 @@ p { margin: 0 0 12px; } .soft { color: var(--soft); }
 figure { margin: 0; } figcaption { color: var(--soft); font-size: .9rem; margin-bottom: 8px; }
 svg { display: block; width: 100%; height: auto; } svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
 svg .rule { stroke: var(--line); } img { display: block; width: 100%; height: auto; border-radius: 6px; }
+@media (max-width: 560px) { svg text { font-size: 14px; } }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 500; color: var(--soft); white-space: nowrap; } td { overflow-wrap: anywhere; }
@@ -90,11 +91,11 @@ def picture(image: np.ndarray, text: str, quality: int = 85) -> str:
 
 
 def line_chart(series: Sequence[Series], x_label: str, y_label: str) -> str:
-    """Draw lines over a common x axis, y from zero, as an SVG of 480 by 240."""
+    """Draw lines over a common x axis, y from zero, as an SVG of 480 by 358."""
     points = [(x, y) for line in series for x, y in line.points if y is not None]
     if not points:
         return '<p class="soft">Nothing to show.</p>'
-    left, top, right, bottom = 38.0, 24.0, 470.0, 206.0
+    left, top, right, bottom = 38.0, 24.0, 470.0, 336.0
     low, high = min(x for x, _ in points), max(x for x, _ in points)
     ticks = _ticks(max(y for _, y in points))
     ceiling = ticks[-1]
@@ -123,10 +124,10 @@ def line_chart(series: Sequence[Series], x_label: str, y_label: str) -> str:
                 parts.append(f'<polyline fill="none" stroke="{line.color}" stroke-width="1.6" stroke-linejoin="round" '
                              f'points="{" ".join(place(*point) for point in run)}"/>')
         parts.append(f'<text x="{label_x:.0f}" y="12" text-anchor="end">{escape(line.label)}</text>'
-                     f'<rect x="{label_x - 6.2 * len(line.label) - 16:.0f}" y="5" width="10" height="3" rx="1" '
+                     f'<rect x="{label_x - 8 * len(line.label) - 14:.0f}" y="5" width="10" height="3" rx="1" '
                      f'fill="{line.color}"/>')
-        label_x -= 6.2 * len(line.label) + 30
-    return _svg(480, 228, f'{y_label} over {x_label}', parts)
+        label_x -= 8 * len(line.label) + 30
+    return _svg(480, 358, f'{y_label} over {x_label}', parts)
 
 
 def bar_chart(bars: Sequence[tuple[str, float, str]], unit: str) -> str:

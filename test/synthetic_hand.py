@@ -43,9 +43,11 @@ def depth_of(joints: np.ndarray, camera: Camera = CAMERA, background: float = 0.
     for centre, radius in balls:
         u, v = camera.project(centre)
         size = radius * camera.fx / centre[2]
-        distance = ((columns - u) ** 2 + (rows - v) ** 2) / size ** 2
-        inside = distance < 1
-        depth[inside] = np.minimum(depth[inside], centre[2] - radius * np.sqrt(1 - distance[inside]))
+        part = (slice(max(int(v - size), 0), max(int(v + size) + 2, 0)),
+                slice(max(int(u - size), 0), max(int(u + size) + 2, 0)))
+        distance = ((columns[part] - u) ** 2 + (rows[part] - v) ** 2) / size ** 2
+        surface = np.where(distance < 1, centre[2] - radius * np.sqrt(np.maximum(1 - distance, 0)), np.inf)
+        depth[part] = np.minimum(depth[part], surface)
     depth[np.isinf(depth)] = background
     return depth.astype(np.float32)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hand_pose_ros.cli.arguments import NODE_SETTINGS, add_tracker_arguments
-from hand_pose_ros.cli.processes import (NodeError, NodeProcess, changed_tracker_parameters, keep_to_this_machine,
+from hand_pose_ros.cli.processes import (NodeError, NodeProcess, changed_tracker_parameters, prepare_to_host_nodes,
                                          require_ros)
 
 if TYPE_CHECKING:
@@ -77,11 +77,12 @@ def _watch(clip: Path, out: Path, parameters: Mapping) -> tuple[dict[str, 'Obser
     from hand_pose_ros.nodes.observer import Observer
 
     recording = open_recording(clip)
-    keep_to_this_machine()
+    prepare_to_host_nodes()
     namespace = f'/hand_pose_demo_{os.getpid()}'
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    observer = Observer(namespace)
-    executor = SingleThreadedExecutor()
+    context = rclpy.Context()
+    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
+    observer = Observer(namespace, context)
+    executor = SingleThreadedExecutor(context=context)
     executor.add_node(observer)
 
     def spin() -> None:
@@ -102,7 +103,7 @@ def _watch(clip: Path, out: Path, parameters: Mapping) -> tuple[dict[str, 'Obser
         executor.shutdown()
         spinner.join(5)
         observer.destroy_node()
-        rclpy.try_shutdown()
+        context.try_shutdown()
     return dict(observer.frames), dict(observer.status)
 
 
@@ -135,7 +136,7 @@ def _follow(observer: 'Observer', tracker: NodeProcess, playback: NodeProcess, c
         if ended is not None and (len(answered) >= count or now - ended > 1.0):
             break
         if first is None and now - started > START_LIMIT:
-            raise NodeError(f'nothing came from the tracker node within {START_LIMIT:.0f} s (see {tracker.log})')
+            raise NodeError(f'nothing came from the tracker node within {START_LIMIT:.0f} s: {tracker.last_line()}')
         if first is not None and now - first > RUN_LIMIT:
             raise NodeError(f'the clip did not end within {RUN_LIMIT:.0f} s (see {playback.log})')
     # Diagnostics come once a second; the last should cover the clip.
@@ -295,7 +296,7 @@ def report_page(summary: Mapping[str, Any], comparisons: Sequence['HandCompariso
     facts = [(name, str(summary[name])) for name in ('engine', 'model', 'machine')]
     return report.page(
         'Hand tracking demo', 'A rendered depth clip with known joints, played through the ROS nodes on this machine',
-        report.grid(cards, 200), report.section('Error', report.grid(charts, 400)),
+        report.grid(cards, 150), report.section('Error', report.grid(charts, 400)),
         report.section('Frames', report.grid(images, 420)), report.section('Run', report.table(facts)))
 
 

@@ -34,10 +34,15 @@ def require_ros(command: str) -> None:
                         '"hand-pose track" works without ROS')
 
 
-def keep_to_this_machine() -> None:
-    """Keep discovery, of this process and those it starts, from reaching into a network; a user's choice stands."""
+def prepare_to_host_nodes() -> None:
+    """Prepare this process for starting nodes.
+
+    Discovery, of this process and those it starts, does not reach into a network, unless the user chose so; and a
+    request to terminate ends this process in order, so that its nodes end with it.
+    """
     if 'ROS_LOCALHOST_ONLY' not in os.environ:
         os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def changed_tracker_parameters(args: argparse.Namespace) -> dict[str, Any]:
@@ -69,24 +74,28 @@ class NodeProcess:
         for name, value in parameters.items():
             arguments += ['-p', f'{name}:={_yaml(value)}']
         with open(log, 'wb') as output:
-            self._process = subprocess.Popen([sys.executable, '-m', f'hand_pose_ros.nodes.{module}', *arguments],
-                                             stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            # A session of its own, so that Ctrl-C reaches it through __exit__ only, after the last results are in.
+            self._process = subprocess.Popen([*self.command(module), *arguments], stdout=output,
+                                             stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                              start_new_session=True)
 
-    @property
-    def pid(self) -> int:
-        """Process number."""
-        return self._process.pid
+    @staticmethod
+    def command(module: str) -> list[str]:
+        """Return the command that runs the node."""
+        return [sys.executable, '-m', f'hand_pose_ros.nodes.{module}']
 
     def exit_code(self) -> int | None:
         """Return the exit code, None while it runs."""
         return self._process.poll()
 
     def failure(self) -> NodeError:
-        """Describe its end with the last that it wrote."""
-        lines = self.log.read_text(errors='replace').strip().splitlines() or ['nothing was written']
-        return NodeError(f'the {self.name} node ended with code {self.exit_code()}: {lines[-1].strip()} '
-                         f'(all of it: {self.log})')
+        """Describe its end."""
+        return NodeError(f'the {self.name} node ended with code {self.exit_code()}: {self.last_line()}')
+
+    def last_line(self) -> str:
+        """Return the last line that it wrote."""
+        lines = self.log.read_text(errors='replace').strip().splitlines()
+        return lines[-1].strip() if lines else 'nothing was written'
 
     def __enter__(self) -> 'NodeProcess':
         return self

@@ -1,0 +1,83 @@
+"""A node that times a tracker from outside: it publishes images as a camera does, and waits for their joints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from geometry_msgs.msg import PoseArray
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from hand_pose_ros import topics
+from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.geometry.joints import SIDES
+from hand_pose_ros.nodes.messages import camera_info_message, image_message
+from hand_pose_ros.nodes.qos import OUT
+
+
+class LatencyProbe(Node):
+    """Publishes to the tracker of its namespace, and notes when the first joints of each image come back."""
+
+    def __init__(self, namespace: str, context: Context) -> None:
+        super().__init__('latency_probe', namespace=namespace, context=context)
+        self._images = self.create_publisher(Image, topics.DEPTH_IMAGE, OUT)
+        self._infos = self.create_publisher(CameraInfo, topics.DEPTH_CAMERA_INFO, OUT)
+        self._arrivals: dict[tuple[int, int], float] = {}
+        for side in SIDES:
+            self.create_subscription(PoseArray, topics.joints_topic(side), self._on_joints, OUT)
+        self._executor = SingleThreadedExecutor(context=context)
+        self._executor.add_node(self)
+
+    def ready(self) -> bool:
+        """Tell whether the tracker listens, and this node to it."""
+        self._executor.spin_once(timeout_sec=0.05)
+        return bool(self._images.get_subscription_count() and self._infos.get_subscription_count()
+                    and any(self.count_publishers(topics.joints_topic(side)) for side in SIDES))
+
+    def measure(self, images: Iterator[np.ndarray], camera: Camera, rate: float, warm_up: int,
+                count: int) -> list[float | None]:
+        """Publish (H, W) uint16 millimetre images at ``rate`` a second, as many as it takes.
+
+        Args:
+            images: endless.
+            camera: their camera.
+            rate: images a second.
+            warm_up: this many images are answered before the measurement starts, or twenty seconds pass.
+            count: images to measure.
+
+        Returns:
+            For each image measured the seconds from publishing it to the arrival of its joints; None where none came.
+
+        """
+        sent: list[tuple[tuple[int, int], float]] = []
+        due = time.perf_counter()
+        patience = due + 20
+        measured_from = None
+        while measured_from is None or len(sent) < measured_from + count:
+            if measured_from is None and (len(self._arrivals) >= warm_up or due > patience):
+                measured_from = len(sent)
+            header = Header(stamp=self.get_clock().now().to_msg(), frame_id='camera_depth_optical_frame')
+            info, message = camera_info_message(header, camera), image_message(header, next(images), '16UC1')
+            self._spin_until(due)
+            self._infos.publish(info)
+            sent.append((_key(header), time.perf_counter()))
+            self._images.publish(message)
+            due = max(due + 1 / rate, time.perf_counter())
+        self._spin_until(time.perf_counter() + 0.5)
+        return [self._arrivals[key] - start if key in self._arrivals else None for key, start in sent[measured_from:]]
+
+    def _spin_until(self, end: float) -> None:
+        while (left := end - time.perf_counter()) > 0:
+            self._executor.spin_once(timeout_sec=left)
+
+    def _on_joints(self, message: PoseArray) -> None:
+        self._arrivals.setdefault(_key(message.header), time.perf_counter())
+
+
+def _key(header: Header) -> tuple[int, int]:
+    return header.stamp.sec, header.stamp.nanosec
