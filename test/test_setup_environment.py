@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import sys
@@ -186,3 +187,13 @@ def test_an_unsupported_python_is_named(machine, setup, monkeypatch):
     monkeypatch.setattr(setup, 'NEWEST', (3, 9))
     with pytest.raises(setup.SetupError, match='not supported: name one from 3.10 to 3.9'):
         machine.set_up()
+
+
+def test_the_overlay_is_the_message_that_other_machines_know():
+    described = Path(sys.prefix) / 'share' / 'tf2_msgs' / 'msg' / 'TFMessage.json'
+    if not described.is_file():
+        pytest.skip('tf2_msgs comes from a ROS distribution, or from nowhere')
+    hashes = {each['type_name']: each['hash_string'] for each in json.loads(described.read_text())['type_hashes']}
+    # The hash that Jazzy, Kilted and Lyrical announce; a receiver matches it against its own.
+    assert hashes['tf2_msgs/msg/TFMessage'] == (
+        'RIHS01_e369d0f05a23ae52508854b66f6aa0437f3449d652e8cbf22d5abe85d020f087')
