@@ -22,9 +22,9 @@ SIDE_COLORS = {'left': (214, 160, 60), 'right': (70, 130, 235)}
 _JOINT_COLORS = [WRIST_COLOR] + [FINGER_COLORS[finger] for finger, joints in FINGER_JOINTS.items() for _ in joints]
 _OUTLINE = (24, 18, 16)
 _HOLE = (30, 22, 20)
-_MESH = np.array([172.0, 194.0, 230.0])
-_KEY_LIGHT = np.array([-0.47, -0.62, -0.63])   # from the upper left, behind the camera
-_FILL_LIGHT = np.array([0.88, 0.18, -0.44])
+_MESH = np.array([172, 194, 230], np.float32)
+# Towards a key light at the upper left behind the camera, and a fill light at the right.
+_LIGHTS = np.array([[-0.47, -0.62, -0.63], [0.88, 0.18, -0.44]], np.float32)
 
 # Near to far, from paper white over blue grey to night: muted, so that the fingers' colours stand out.
 _RAMP_STOPS = np.array([[214, 226, 232], [180, 192, 192], [146, 140, 120], [112, 92, 68], [82, 60, 46], [62, 46, 37]])
@@ -138,39 +138,52 @@ def draw_mesh(picture: np.ndarray, fit: HandFit, camera: Camera, *, scale: int =
     canvas = cv2.resize(part, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
     points = (pixels - low + 0.5) * 2 - 0.5
     polygons = np.rint(points[faces[visible]] * 2 ** _SUBPIXEL).astype(np.int32)
-    face_of = np.full(canvas.shape[:2], -1, np.float32)
-    for face, polygon in zip(visible.tolist(), polygons):
-        cv2.fillConvexPoly(face_of, polygon, face, cv2.LINE_8, _SUBPIXEL)
-    rows, columns = np.nonzero(face_of >= 0)
-    seen = faces[face_of[rows, columns].astype(np.intp)]
-    weights = _barycentric(points[seen], np.stack([columns, rows], axis=-1))
+    drawn_as = np.full(canvas.shape[:2], -1, np.float32)
+    for order, polygon in enumerate(polygons):
+        cv2.fillConvexPoly(drawn_as, polygon, order, cv2.LINE_8, _SUBPIXEL)
+    rows, columns = np.nonzero(drawn_as >= 0)
     smooth = np.zeros_like(vertices)
     for corner in range(3):
         np.add.at(smooth, faces[:, corner], normals)
-    shade = np.einsum('nc,ncd->nd', weights, (smooth / (np.linalg.norm(smooth, axis=1, keepdims=True) + 1e-12))[seen])
-    shade /= np.linalg.norm(shade, axis=1, keepdims=True) + 1e-12
-    canvas[rows, columns] = _lit(shade)
+    smooth /= np.linalg.norm(smooth, axis=1, keepdims=True) + 1e-12
+    base, slopes = _interpolation(points[faces[visible]], smooth[faces[visible]])
+    order = drawn_as[rows, columns].astype(np.intp)
+    surface = base[order] + slopes[order, 0] * columns[:, None].astype(np.float32) \
+        + slopes[order, 1] * rows[:, None].astype(np.float32)
+    canvas[rows, columns] = _lit(surface)
     drawn = cv2.resize(canvas, part.shape[1::-1], interpolation=cv2.INTER_AREA)
     part[:] = cv2.addWeighted(drawn, opacity, part, 1 - opacity, 0)
 
 
-def _barycentric(triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Weights (N, 3) of the corners (N, 3, 2) at points (N, 2), kept inside the triangle."""
+def _interpolation(triangles: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Write what varies over triangles as ``base + slopes[0] * x + slopes[1] * y``.
+
+    Args:
+        triangles: (N, 3, 2) corners.
+        values: (N, 3, C) at the corners.
+
+    Returns:
+        base (N, C) and slopes (N, 2, C), float32; slopes are 0 where a triangle is too thin to tell.
+
+    """
     a, b = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
-    p = points - triangles[:, 0]
     area = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
-    area = np.where(np.abs(area) < 1e-9, 1e-9, area)
-    second = (p[:, 0] * b[:, 1] - p[:, 1] * b[:, 0]) / area
-    third = (a[:, 0] * p[:, 1] - a[:, 1] * p[:, 0]) / area
-    weights = np.clip(np.stack([1 - second - third, second, third], axis=-1), 0, 1)
-    return weights / weights.sum(1, keepdims=True)
+    inverse = np.where(np.abs(area) > 0.5, 1 / np.where(area == 0, 1, area), 0)[:, None]
+    along_a, along_b = values[:, 1] - values[:, 0], values[:, 2] - values[:, 0]
+    slope_x = (along_a * b[:, 1:] - along_b * a[:, 1:]) * inverse
+    slope_y = (along_b * a[:, :1] - along_a * b[:, :1]) * inverse
+    base = values[:, 0] - slope_x * triangles[:, 0, :1] - slope_y * triangles[:, 0, 1:]
+    return base.astype(np.float32), np.stack([slope_x, slope_y], axis=1).astype(np.float32)
 
 
 def _lit(normals: np.ndarray) -> np.ndarray:
-    """Colour (N, 3) of surfaces with these unit normals: a key light, a fill light and a bright rim."""
-    key, fill = np.clip(normals @ _KEY_LIGHT, 0, 1), np.clip(normals @ _FILL_LIGHT, 0, 1)
-    rim = (1 - np.clip(-normals[:, 2], 0, 1)) ** 3
-    return np.clip(_MESH * (0.26 + 0.74 * key + 0.14 * fill)[:, None] + 34 * rim[:, None], 0, 255).astype(np.uint8)
+    """Colour (N, 3) of surfaces with these float32 normals: a key light, a fill light and a bright rim."""
+    x, y, z = normals.T
+    shrink = 1 / np.sqrt(x * x + y * y + z * z + np.float32(1e-6))
+    key, fill = np.clip(_LIGHTS @ normals.T * shrink, 0, 1)
+    rim = 1 - np.clip(-z * shrink, 0, 1)
+    shade = np.float32(0.26) + np.float32(0.74) * key + np.float32(0.14) * fill
+    return np.clip(shade[:, None] * _MESH + (np.float32(34) * rim * rim * rim)[:, None], 0, 255).astype(np.uint8)
 
 
 def side_by_side(depth: np.ndarray, hands: Sequence[Hand], camera: Camera, *, scale: int = 1) -> np.ndarray:

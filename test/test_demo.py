@@ -174,5 +174,27 @@ def test_the_table_shows_positions_and_flexions():
     assert demo.table_lines([], 9, {})[0].startswith('frame 0/9')
 
 
+def test_meshes_are_read_out_of_the_markers_bytes():
+    pytest.importorskip('rclpy', reason='ROS is not available to this Python')
+    pytest.importorskip('tf2_msgs', reason='tf2_msgs is not available to this Python')
+    from known_hands import make_hand
+    from rclpy.serialization import serialize_message
+    from std_msgs.msg import Header
+
+    from hand_pose_ros.nodes.messages import markers_message
+    from hand_pose_ros.nodes.observer import MeshReader
+    read = MeshReader()
+    for seed, sides in enumerate((['left', 'right'], ['right'], [], ['left'], ['left', 'right'])):
+        hands = {side: make_hand(side, seed) for side in sides}
+        for frame_id in ('cam', 'camera_x'):
+            data = serialize_message(markers_message(Header(frame_id=frame_id), list(hands.values())))
+            meshes = read(data)
+            assert set(meshes) == set(sides)
+            for side, (vertices, faces) in meshes.items():
+                fit = hands[side].fit
+                np.testing.assert_array_equal(vertices[faces], fit.vertices[fit.faces])
+                assert len(vertices) <= len(fit.vertices), 'corners that triangles share are one vertex'
+
+
 def test_node_parameters_survive_the_command_line():
     assert [processes._yaml(value) for value in (True, 3, 0.25, "it's")] == ['true', '3', '0.25', "'it''s'"]

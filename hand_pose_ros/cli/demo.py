@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from hand_pose_ros.io.recording import Recording
     from hand_pose_ros.metrics import HandComparison
-    from hand_pose_ros.nodes.observer import ObservedFrame, Observer
+    from hand_pose_ros.nodes.observer import MeshReader, ObservedFrame, Observer
+    from hand_pose_ros.pipeline.hand import Hand
 
 #: Seconds that the nodes get to produce the first hand, and then the whole clip, before the demo gives up.
 START_LIMIT, RUN_LIMIT = 30.0, 45.0
@@ -225,6 +226,8 @@ def _draw(recording: 'Recording', frames: Mapping[str, 'ObservedFrame'],
     """Draw every frame with what came for it into a video; return the stamps by name, and a few of the pictures."""
     from hand_pose_ros.drawing import side_by_side
     from hand_pose_ros.io.results import VideoWriter
+    from hand_pose_ros.nodes.observer import MeshReader
+    read_meshes = MeshReader()
     stamps: dict[str, float] = {}
     pictures: list[tuple[str, np.ndarray]] = []
     shown = {round((i + 0.5) * len(recording) / 6) for i in range(6)}
@@ -233,7 +236,7 @@ def _draw(recording: 'Recording', frames: Mapping[str, 'ObservedFrame'],
             stamps[frame.name] = frame.stamp
             if frame.camera is None:
                 raise NodeError(f'{recording.path}: the clip holds no camera calibration')
-            picture = side_by_side(frame.depth(), _hands(frames.get(frame.name)), frame.camera,
+            picture = side_by_side(frame.depth(), _hands(frames.get(frame.name), read_meshes), frame.camera,
                                    scale=max(1, round(640 / frame.image.shape[1])))
             writer.write(picture)
             if index in shown:
@@ -241,13 +244,12 @@ def _draw(recording: 'Recording', frames: Mapping[str, 'ObservedFrame'],
     return stamps, pictures
 
 
-def _hands(frame: 'ObservedFrame | None') -> list:
+def _hands(frame: 'ObservedFrame | None', read_meshes: 'MeshReader') -> list['Hand']:
     """Make hands to draw out of what came for a frame."""
     if frame is None or not frame.joints:
         return []
     import numpy as np
 
-    from hand_pose_ros.nodes.observer import read_meshes
     from hand_pose_ros.pipeline.hand import Hand, HandFit
     meshes = read_meshes(frame.markers) if frame.markers else {}
     hands = []

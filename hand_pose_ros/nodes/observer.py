@@ -13,7 +13,6 @@ from geometry_msgs.msg import PoseArray
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, JointState, PointCloud2
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -117,13 +116,83 @@ class Observer(Node):
                 self.problem = status.message if status.level == DiagnosticStatus.ERROR else ''
 
 
-def read_meshes(data: bytes) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Unpack the meshes of a serialised MarkerArray: side -> vertices (V, 3) in metres, faces (F, 3)."""
-    meshes = {}
-    for marker in deserialize_message(data, MarkerArray).markers:
-        if marker.type == Marker.TRIANGLE_LIST and marker.action == Marker.ADD and marker.points:
-            points = np.array([(p.x, p.y, p.z) for p in marker.points])
-            # Corners that triangles share are one vertex again, so that the mesh can be shaded smoothly.
-            _, first, index = np.unique(np.round(points, 7), axis=0, return_index=True, return_inverse=True)
-            meshes[marker.ns.partition('_')[0]] = points[first], index.reshape(-1, 3)
-    return meshes
+class MeshReader:
+    """Unpacks the meshes out of serialised MarkerArrays.
+
+    As messages they would be ten thousand points a hand, each a Python object. The bytes hold them as plain arrays, so
+    they are taken from there, field by field as ``visualization_msgs/Marker`` declares them.
+    """
+
+    def __init__(self) -> None:
+        self._shared: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def __call__(self, data: bytes) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return side -> vertices (V, 3) in metres and faces (F, 3)."""
+        cdr = _Cdr(data)
+        meshes = {}
+        for _ in range(cdr.numbers('u4', 1)[0]):
+            namespace, kind, action, points = _read_marker(cdr)
+            if kind == Marker.TRIANGLE_LIST and action == Marker.ADD and len(points):
+                side = namespace.partition('_')[0]
+                first, index = self._vertices(side, points)
+                meshes[side] = points[first], index.reshape(-1, 3)
+        return meshes
+
+    def _vertices(self, side: str, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Find which points are one vertex, shared by triangles, so that the mesh can be shaded smoothly."""
+        first, index = self._shared.get(side, (None, None))
+        if index is None or len(index) != len(points) or not np.array_equal(points[first][index], points):
+            _, first, index = np.unique(points, axis=0, return_index=True, return_inverse=True)
+            index = index.reshape(-1)
+            self._shared[side] = first, index
+        return first, index
+
+
+class _Cdr:
+    """Reads little-endian CDR, as every ROS middleware writes it, from its start to its end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 4   # behind the encapsulation header, from where alignment counts
+
+    def numbers(self, dtype: str, count: int) -> np.ndarray:
+        size = np.dtype(dtype).itemsize
+        if not count:
+            return np.empty(0, dtype)
+        self._at += -(self._at - 4) % size
+        values = np.frombuffer(self._data, f'<{dtype}', count, self._at)
+        self._at += count * size
+        return values
+
+    def sequence(self, dtype: str, width: int = 1) -> np.ndarray:
+        return self.numbers(dtype, int(self.numbers('u4', 1)[0]) * width)
+
+    def text(self) -> str:
+        return self.sequence('u1').tobytes().rstrip(b'\0').decode()
+
+    def header(self) -> None:
+        self.numbers('u4', 2)
+        self.text()
+
+
+def _read_marker(cdr: _Cdr) -> tuple[str, int, int, np.ndarray]:
+    """Read one ``visualization_msgs/Marker``; return its namespace, type, action and points (N, 3)."""
+    cdr.header()
+    namespace = cdr.text()
+    _, kind, action = cdr.numbers('i4', 3).tolist()
+    cdr.numbers('f8', 10)           # pose, scale
+    cdr.numbers('f4', 4)            # color
+    cdr.numbers('u4', 2)            # lifetime
+    cdr.numbers('u1', 1)            # frame_locked
+    points = cdr.sequence('f8', 3).reshape(-1, 3)
+    cdr.sequence('f4', 4)           # colors
+    cdr.text()                      # texture_resource
+    cdr.header()                    # texture: header, format, data
+    cdr.text()
+    cdr.sequence('u1')
+    cdr.sequence('f4', 2)           # uv_coordinates
+    cdr.text()                      # text
+    cdr.text()                      # mesh_resource
+    cdr.text()                      # mesh_file: filename, data
+    cdr.sequence('u1')
+    cdr.numbers('u1', 1)            # mesh_use_embedded_materials
+    return namespace, kind, action, points
