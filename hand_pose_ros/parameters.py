@@ -55,16 +55,16 @@ class TrackerParameters(Settings):
     engine: str = _setting('auto', 'Inference engine; auto takes the fastest that this machine has.',
                            choices=('auto', 'openvino', 'onnxruntime'))
     threads: int = _setting(0, 'Threads for inference; 0 leaves it to the engine.', low=0, high=256)
-    max_hands: int = _setting(2, 'Hands to track at once.', low=1, high=2)
+    max_hands: int = _setting(2, 'Hands to track at once.', low=1, high=2, live=True)
     mesh: bool = _setting(True, 'Pose the hand model and publish its mesh.')
     hand_model: str = _setting('', 'Hand model: an .npz or a MANO .pkl file (or a folder with MANO_LEFT.pkl and '
                                    'MANO_RIGHT.pkl); empty for the one shipped.')
-    near: float = _setting(0.15, 'Depth closer than this is ignored, metres.', low=0.0, high=10.0)
-    far: float = _setting(1.5, 'Depth beyond this is ignored, metres.', low=0.1, high=10.0)
+    near: float = _setting(0.15, 'Depth closer than this is ignored, metres.', low=0.0, high=10.0, live=True)
+    far: float = _setting(1.5, 'Depth beyond this is ignored, metres.', low=0.1, high=10.0, live=True)
     depth_unit: float = _setting(0.001, 'Metres in one unit of a 16-bit depth image.', low=1e-6, high=1.0, live=True)
     image_transport: str = _setting('raw', 'Form of the depth images; compressedDepth is read from the image topic '
                                            'with that suffix.', choices=IMAGE_TRANSPORTS)
-    min_score: float = _setting(0.5, 'Hands scored below this are not reported.', low=0.0, high=1.0)
+    min_score: float = _setting(0.5, 'Hands scored below this are not reported.', low=0.0, high=1.0, live=True)
     publish_tf: bool = _setting(True, 'Broadcast one TF frame a joint.', live=True)
     auto_activate: bool = _setting(True, 'Configure and activate the node by itself at start.')
 

@@ -25,7 +25,7 @@ def make_hand(side: str, seed: int = 0, fitted: bool = True, score: float = 0.9)
 class KnownTracker:
     """Stands in for the tracker: returns ``hands`` for every frame and remembers what it was given."""
 
-    engine_description = 'known hands'
+    engine_description, model_name = 'known engine', 'known_model'
 
     def __init__(self, parameters=None):
         self.parameters = parameters

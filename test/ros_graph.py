@@ -62,7 +62,7 @@ class Graph:
         """Tell whether every listener has found a publisher."""
         return all(subscription.get_publisher_count() for subscription in self.subscriptions)
 
-    def wait(self, condition, what='', timeout=30.0):
+    def wait(self, condition, what='', timeout=60.0):
         """Spin the client until the condition holds, and return its value."""
         end = time.monotonic() + timeout
         while not (value := condition()):
@@ -76,7 +76,7 @@ class Graph:
         while (rest := end - time.monotonic()) > 0:
             self.executors[1].spin_once(timeout_sec=rest)
 
-    def status(self, text, timeout=30.0):
+    def status(self, text, timeout=60.0):
         """Wait for a diagnostic status with this text in its message."""
         arrays = self.received[topics.DIAGNOSTICS]
         arrays.clear()

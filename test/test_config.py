@@ -31,5 +31,6 @@ def test_every_parameter_is_described_above_it(setting):
     comment = ' '.join(comment)
     assert comment.startswith(setting.metadata['description'])
     assert all(choice in comment for choice in setting.metadata['choices'])
-    assert setting.metadata['low'] is None or f'From {setting.metadata["low"]} to {setting.metadata["high"]}.' in comment
+    low, high = setting.metadata['low'], setting.metadata['high']
+    assert low is None or f'From {low} to {high}.' in comment
     assert comment.endswith('Live.') == setting.metadata['live']

@@ -461,6 +461,8 @@ def test_parameters_at_run_time(graph):
         assert not result.successful and reason in result.reason, (name, result.reason)
     assert set_parameter(graph, 'depth_unit', 0.002).successful
     assert set_parameter(graph, 'publish_tf', False).successful
+    assert set_parameter(graph, 'near', 0.3).successful
+    assert (graph.known.parameters.near, graph.known.parameters.depth_unit) == (0.3, 0.002)
     graph.send()
     graph.got('hands/keypoints')
     assert np.unique(graph.known.seen[0][0]) == pytest.approx(1.0)
@@ -476,6 +478,7 @@ def test_parameters_are_described(graph):
     assert all(descriptor.description for descriptor in found)
     assert 'openvino' in engine.additional_constraints
     assert (near.floating_point_range[0].from_value, near.floating_point_range[0].to_value) == (0.0, 10.0)
+    assert not near.additional_constraints
     assert (hands.integer_range[0].from_value, hands.integer_range[0].to_value) == (1, 2)
     assert start.read_only and not engine.read_only and not unit.additional_constraints
 
@@ -490,7 +493,8 @@ def test_diagnostics_tell_rate_latency_engine_and_silence(graph, monkeypatch):
     values = {value.key: value.value for value in status.values}
     assert status.level == DiagnosticStatus.OK
     assert (status.name, status.hardware_id) == ('hand_tracker: tracking', '/depth/image')
-    assert values['engine'] == 'known hands' and values['frames dropped'] == '0'
+    assert (values['engine'], values['model']) == ('known engine', 'known_model')
+    assert values['frames dropped'] == '0'
     assert values['frames processed'] == '3' and float(values['rate (Hz)']) > 0
     assert 0 < float(values['latency median (ms)']) <= float(values['latency p95 (ms)']) < 1000
     assert values['network median (ms)'] == '1.0'

@@ -28,7 +28,8 @@ def add_settings_arguments(parser: argparse.ArgumentParser, kind: type[Settings]
         about = setting.metadata['description'].replace('%', '%%')
         if isinstance(setting.default, bool):
             group.add_argument(name, action=argparse.BooleanOptionalAction, dest=setting.name,
-                               default=argparse.SUPPRESS, help=f'{about} Default: {"on" if setting.default else "off"}.')
+                               default=argparse.SUPPRESS,
+                               help=f'{about} Default: {"on" if setting.default else "off"}.')
             continue
         default = '' if setting.default == '' else f' Default: {setting.default}.'
         group.add_argument(name, type=type(setting.default), default=argparse.SUPPRESS,

@@ -10,7 +10,8 @@ from hand_pose_ros.cli.arguments import add_settings_arguments, add_tracker_argu
 from hand_pose_ros.parameters import PlaybackParameters, TrackerParameters
 
 #: Settings of both nodes have one flag, among the tracker's.
-_SHARED = {setting.name for setting in fields(TrackerParameters)} & {setting.name for setting in fields(PlaybackParameters)}
+_SHARED = set.intersection(*({setting.name for setting in fields(kind)} for kind in (TrackerParameters,
+                                                                                     PlaybackParameters)))
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -32,26 +33,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the nodes until they are stopped, or the recording ends."""
-    from rclpy.node import Node
-    from rclpy.task import Future
-
-    from hand_pose_ros.nodes.parameters import parameter_overrides
-    from hand_pose_ros.nodes.playback import PlaybackNode
-    from hand_pose_ros.nodes.process import run_nodes
-    from hand_pose_ros.nodes.tracker import TrackerNode
+    from hand_pose_ros.nodes.together import run_together
 
     playback = given_settings(args, PlaybackParameters)
     if not playback.get('input') and (stray := sorted(playback.keys() - _SHARED - {'input'})):
         raise ValueError(f'--{stray[0].replace("_", "-")} is for a recording; give it with --input')
-
-    def make() -> tuple[list[Node], Future | None]:
-        tracker = TrackerNode(parameter_overrides=parameter_overrides(given_settings(args, TrackerParameters)))
-        if not playback.get('input'):
-            return [tracker], None
-        player = PlaybackNode(parameter_overrides=parameter_overrides(playback))
-        return [tracker, player], player.done
-
     remaps = [f'{topics.DEPTH_IMAGE}:={args.depth_image}', f'{topics.DEPTH_CAMERA_INFO}:={args.depth_camera_info}']
     if args.namespace:
         remaps.append(f'__ns:=/{args.namespace.strip("/")}')
-    return run_nodes(make, ['--ros-args', *(word for remap in remaps for word in ('-r', remap)), *args.ros_args])
+    return run_together(given_settings(args, TrackerParameters), playback,
+                        [*(word for remap in remaps for word in ('-r', remap)), *args.ros_args])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, fields
-from typing import Any, Callable, TypeVar
+from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
@@ -68,7 +69,7 @@ def check_changes(settings: S, parameters: list[Parameter], configured: bool) ->
     return SetParametersResult(successful=True)
 
 
-def parameter_overrides(values: dict[str, Any]) -> list[Parameter]:
+def parameter_overrides(values: Mapping[str, Any]) -> list[Parameter]:
     """Wrap plain values for the ``parameter_overrides`` of a node."""
     return [Parameter(name, value=value) for name, value in values.items()]
 

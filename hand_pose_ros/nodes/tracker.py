@@ -173,6 +173,8 @@ class TrackerNode(LifecycleNode):
 
     def _take_parameters(self, parameters: list[Parameter]) -> None:
         self._settings = read_settings(self, TrackerParameters)
+        if self._tracker is not None:
+            self._tracker.parameters = self._settings   # It looks up the live ones in every frame.
 
     # Camera
 
@@ -288,9 +290,9 @@ class TrackerNode(LifecycleNode):
 
     def _publish_diagnostics(self) -> None:
         level, message = self._condition()
-        engine = {} if self._tracker is None else {'engine': self._tracker.engine_description}
-        values = {**engine, 'model': self._settings.model or 'default', 'hands': str(self._hands),
-                  **self._statistics.values()}
+        model = ({'model': self._settings.model or 'default'} if self._tracker is None else
+                 {'engine': self._tracker.engine_description, 'model': self._tracker.model_name})
+        values = {**model, 'hands': str(self._hands), **self._statistics.values()}
         self._diagnostics.publish(diagnostics_message(Header(stamp=self.get_clock().now().to_msg()),
                                                       f'{self.get_fully_qualified_name().lstrip("/")}: tracking',
                                                       self._image_topic, level, message, values))

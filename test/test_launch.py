@@ -1,0 +1,134 @@
+"""The launch file, run for real, with a tracker that returns known hands."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import fields
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='ROS 2 is not installed')
+for name in ('launch', 'launch_ros'):
+    # The name must be looked at too: PyPI has a package `launch` that is something else.
+    pytest.importorskip(f'{name}.substitutions', reason=f'{name} is not installed; it comes with a ROS distribution, '
+                                                        'not with pip')
+
+from geometry_msgs.msg import PoseArray  # noqa: E402
+from rcl_interfaces.srv import GetParameters  # noqa: E402
+from ros_graph import DOMAIN, Graph  # noqa: E402
+
+from hand_pose_ros.geometry.camera import Camera  # noqa: E402
+from hand_pose_ros.io.recording import write_depth_bag  # noqa: E402
+from hand_pose_ros.parameters import PlaybackParameters, TrackerParameters  # noqa: E402
+
+HERE = Path(__file__).resolve().parent
+LAUNCH_FILE = HERE.parent / 'launch' / 'tracker.launch.py'
+
+LAUNCH = '''
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+arguments = [tuple(argument.split(':=')) for argument in sys.argv[2:]]
+service = LaunchService()
+service.include_launch_description(LaunchDescription([
+    IncludeLaunchDescription(PythonLaunchDescriptionSource(sys.argv[1]), launch_arguments=arguments)]))
+sys.exit(service.run())
+'''
+
+NODE = '''#!{python}
+import sys
+from hand_pose_ros.pipeline import tracker
+from known_hands import KnownTracker
+tracker.HandTracker = KnownTracker
+from hand_pose_ros.nodes.{module} import main
+sys.exit(main())
+'''
+
+
+@pytest.fixture
+def bag(tmp_path):
+    frames = [(1000 + 0.05 * i, np.full((48, 64), 500, np.uint16)) for i in range(5)]
+    write_depth_bag(tmp_path / 'bag', frames, Camera(64, 48, 60.0, 60.0, 31.5, 23.5))
+    return tmp_path / 'bag'
+
+
+@pytest.fixture
+def launch(tmp_path):
+    """Start the launch file from an installation of the package as colcon makes it."""
+    prefix = tmp_path / 'install'
+    share, programs = prefix / 'share', prefix / 'lib' / 'hand_pose_ros'
+    for folder in (programs, share / 'ament_index' / 'resource_index' / 'packages', share / 'hand_pose_ros'):
+        folder.mkdir(parents=True)
+    (share / 'ament_index' / 'resource_index' / 'packages' / 'hand_pose_ros').touch()
+    (share / 'hand_pose_ros' / 'config').symlink_to(HERE.parent / 'config')
+    for module in ('tracker', 'playback'):
+        (programs / module).write_text(NODE.format(python=sys.executable, module=module))
+        (programs / module).chmod(0o755)
+    environment = {**os.environ, 'ROS_DOMAIN_ID': str(DOMAIN), 'ROS_LOG_DIR': str(tmp_path / 'log'),
+                   'AMENT_PREFIX_PATH': os.pathsep.join([str(prefix), os.environ.get('AMENT_PREFIX_PATH', '')]),
+                   'PYTHONPATH': os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get('PYTHONPATH', '')])}
+    started = []
+
+    def start(*arguments):
+        process = subprocess.Popen([sys.executable, '-c', LAUNCH, str(LAUNCH_FILE), *arguments], env=environment,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.stdout.close()
+
+
+@pytest.fixture
+def listener():
+    import rclpy
+    graph = Graph(lambda context: rclpy.create_node('idle', context=context))
+    yield graph
+    graph.close()
+
+
+def test_every_parameter_and_topic_is_an_argument():
+    loader = SourceFileLoader('tracker_launch', str(LAUNCH_FILE))
+    module = module_from_spec(spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    arguments = {argument.name: argument for argument in module.generate_launch_description().get_launch_arguments()}
+    settings = {setting.name for kind in (TrackerParameters, PlaybackParameters) for setting in fields(kind)}
+    assert set(arguments) == settings | {'depth_image', 'depth_camera_info', 'namespace', 'params_file', 'log_level'}
+    assert all(len(argument.description) > 10 for argument in arguments.values())
+
+
+def test_a_recording_is_tracked_with_the_settings_given(launch, listener, bag, tmp_path):
+    params = tmp_path / 'mine.yaml'
+    params.write_text('/**/hand_tracker:\n  ros__parameters:\n    near: 0.25\n    max_hands: 2\n    mesh: true\n')
+    process = launch(f'input:={bag}', 'loop:=true', 'rate:=30', 'namespace:=robot', 'depth_image:=camera/depth',
+                     f'params_file:={params}', 'max_hands:=1', 'mesh:=false', 'far:=2')
+    joints = listener.listen(PoseArray, '/robot/hands/right/joints')
+    listener.wait(lambda: len(joints) > 3, 'for hands', timeout=90)
+    assert listener.status('2 hands in view', timeout=90).hardware_id == '/robot/camera/depth'
+    values = listener.call(GetParameters, '/robot/hand_tracker/get_parameters',
+                           names=['near', 'far', 'max_hands', 'mesh', 'engine']).values
+    assert (values[0].double_value, values[1].integer_value, values[2].integer_value) == (0.25, 2, 1)
+    assert (values[3].bool_value, values[4].string_value) == (False, 'auto')
+    process.send_signal(signal.SIGINT)
+    assert process.wait(90) == 0, process.stdout.read()
+
+
+def test_the_launch_ends_with_the_recording(launch, bag):
+    process = launch(f'input:={bag}', 'rate:=50')
+    text, _ = process.communicate(timeout=90)
+    assert process.returncode == 0 and f'{bag}: finished' in text, text
+
+
+def test_a_params_file_that_is_not_there_is_an_error(launch, tmp_path):
+    process = launch(f'params_file:={tmp_path / "none.yaml"}')
+    text, _ = process.communicate(timeout=90)
+    assert process.returncode != 0 and f'params_file: {tmp_path / "none.yaml"}: no such file' in text, text
