@@ -49,6 +49,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 class StubTracker:
     """Stands in for HandTracker."""
 
+    model_name = 'stub'
+
     def __init__(self, parameters=None):
         if os.environ.get('STUB_TRACKER') == 'exit':
             os._exit(3)

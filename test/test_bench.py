@@ -25,7 +25,8 @@ def run(capsys, *arguments):
 
 def test_every_figure_is_there_with_ros(clip, monkeypatch, capsys):
     stand_in(monkeypatch)
-    result = json.loads(run(capsys, '--json', '--clip', clip, '--frames', 8, '--threads', 2, '--model', 'm.onnx'))
+    monkeypatch.setattr(bench, 'START_LIMIT', 120.0)   # A test machine may be busy with other things.
+    result = json.loads(run(capsys, '--json', '--clip', clip, '--frames', 20, '--threads', 2))
     assert {'machine', 'engine', 'model', 'threads', 'stages_ms', 'pipeline_ms', 'image_to_joints_ms',
             'peak_rss_mb'} <= set(result)
     stages = result['stages_ms']
@@ -33,8 +34,9 @@ def test_every_figure_is_there_with_ros(clip, monkeypatch, capsys):
     assert [stages[name] for name in bench.PIPELINE_STAGES] == [1.0, 2.0, 3.0, 4.0], 'seconds became milliseconds'
     assert stages['messages'] > 0
     assert 0 < result['pipeline_ms']['median'] <= result['pipeline_ms']['p95']
+    assert 'image_to_joints_reason' not in result
     assert 0 < result['image_to_joints_ms']['median'] <= result['image_to_joints_ms']['p95']
-    assert result['engine'].startswith('stub engine') and result['model'] == 'm.onnx' and result['threads'] == 2
+    assert result['engine'].startswith('stub engine') and result['model'] == 'stub' and result['threads'] == 2
     assert result['peak_rss_mb'] > 20
 
 

@@ -123,7 +123,7 @@ def test_the_demo_scores_what_came_through_the_topics(clip, tmp_path, stub, caps
     assert summary['mean_joint_error_mm'] == pytest.approx(10, abs=0.01)
     assert summary['median_joint_error_mm'] == pytest.approx(10, abs=0.01)
     assert set(summary['per_joint_error_mm']) == set(JOINTS)
-    assert summary['engine'] == 'stub engine, near 0.25' and summary['machine'] and summary['model']
+    assert summary['engine'] == 'stub engine, near 0.25' and summary['model'] == 'stub' and summary['machine']
     if summary['latency_ms']:
         assert 0 < summary['latency_ms']['median'] <= summary['latency_ms']['p95']
 

@@ -29,6 +29,9 @@ PIPELINE_STAGES = ('localize', 'crop', 'network', 'hand_model')
 WARM_UP = 20
 RATE = 30.0
 
+#: Seconds that the tracker node gets to start, and then to answer its first images.
+START_LIMIT = 30.0
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the command to the command line."""
@@ -142,7 +145,7 @@ def _measure_pipeline(parameters: 'TrackerParameters', images: Sequence['np.ndar
         if make_messages:
             stages['messages'].append(time.perf_counter() - tracked)
     medians = {name: (spread_ms(seconds) or {'median': None})['median'] for name, seconds in stages.items()}
-    return {'engine': tracker.engine_description, 'model': parameters.model or 'default',
+    return {'engine': tracker.engine_description, 'model': tracker.model_name,
             'threads': parameters.threads or 'chosen by the engine', 'image': f'{WIDTH}x{HEIGHT}', 'frames': count,
             'hands_per_frame': round(found / count, 3), 'stages_ms': medians, 'pipeline_ms': spread_ms(whole)}
 
@@ -171,13 +174,13 @@ def _measure_topics(parameters: Mapping[str, Any], images: Sequence['np.ndarray'
         with TemporaryDirectory() as folder, \
                 NodeProcess('tracker', namespace, {**parameters, 'depth_unit': 0.001},
                             Path(folder) / 'tracker.log') as tracker:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + START_LIMIT
             while not probe.ready():
                 if tracker.exit_code() is not None:
                     raise tracker.failure()
                 if time.monotonic() > deadline:
-                    raise NodeError('the tracker node was not ready within 30 s: ' + tracker.last_line())
-            times = probe.measure(_forth_and_back(images), camera, RATE, WARM_UP, count)
+                    raise NodeError(f'the tracker node was not ready within {START_LIMIT:.0f} s: {tracker.last_line()}')
+            times = probe.measure(_forth_and_back(images), camera, RATE, WARM_UP, START_LIMIT, count)
             if tracker.exit_code() is not None:
                 raise tracker.failure()
     finally:

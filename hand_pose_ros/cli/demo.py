@@ -133,14 +133,13 @@ def _follow(observer: 'Observer', tracker: NodeProcess, playback: NodeProcess, c
             raise NodeError(f'the tracker node reports: {observer.problem} (all of it: {tracker.log})')
         if playback.exit_code() == 0 and ended is None:
             ended = now
-        # The answer to the last image may still be under way.
-        if ended is not None and (len(answered) >= count or now - ended > 1.0):
+        # The answer to the last image may still be under way, and diagnostics come once a second.
+        if ended is not None and 'engine' in observer.status and (len(answered) >= count or now - ended > 1.0):
             break
         if first is None and now - started > START_LIMIT:
             raise NodeError(f'nothing came from the tracker node within {START_LIMIT:.0f} s: {tracker.last_line()}')
         if first is not None and now - first > RUN_LIMIT:
             raise NodeError(f'the clip did not end within {RUN_LIMIT:.0f} s (see {playback.log})')
-    # Diagnostics come once a second; the last should cover the clip.
     table.show(answered, observer.status, final=True)
     if not answered:
         raise NodeError(f'the clip was played, but the tracker node answered no frame (see {tracker.log})')

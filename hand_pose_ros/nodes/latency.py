@@ -40,14 +40,15 @@ class LatencyProbe(Node):
                     and any(self.count_publishers(topics.joints_topic(side)) for side in SIDES))
 
     def measure(self, images: Iterator[np.ndarray], camera: Camera, rate: float, warm_up: int,
-                count: int) -> list[float | None]:
+                patience: float, count: int) -> list[float | None]:
         """Publish (H, W) uint16 millimetre images at ``rate`` a second, as many as it takes.
 
         Args:
             images: endless.
             camera: their camera.
             rate: images a second.
-            warm_up: this many images are answered before the measurement starts, or twenty seconds pass.
+            warm_up: this many images are answered before the measurement starts, unless
+            patience: so many seconds pass.
             count: images to measure.
 
         Returns:
@@ -56,10 +57,10 @@ class LatencyProbe(Node):
         """
         sent: list[tuple[tuple[int, int], float]] = []
         due = time.perf_counter()
-        patience = due + 20
+        latest = due + patience
         measured_from = None
         while measured_from is None or len(sent) < measured_from + count:
-            if measured_from is None and (len(self._arrivals) >= warm_up or due > patience):
+            if measured_from is None and (len(self._arrivals) >= warm_up or due > latest):
                 measured_from = len(sent)
             header = Header(stamp=self.get_clock().now().to_msg(), frame_id='camera_depth_optical_frame')
             info, message = camera_info_message(header, camera), image_message(header, next(images), '16UC1')
