@@ -7,16 +7,20 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from hand_pose_ros.cli import doctor
 from hand_pose_ros.cli.doctor import Answer, examine, probe, report
+from hand_pose_ros.estimation import engines
+from hand_pose_ros.hand_model.model import HandModelError
 
 WORKING = {
-    'openvino': Answer({'version': '2026.4.1', 'devices': {'CPU': 'Some CPU'}}),
-    'onnxruntime': Answer({'version': '1.31.1', 'providers': ['CPUExecutionProvider']}),
+    'openvino': Answer({'version': '2026.4.1', 'devices': ['CPU (Some CPU)']}),
+    'onnxruntime': Answer({'version': '1.31.1', 'devices': ['CPUExecutionProvider']}),
+    'tracker': Answer('OpenVINO on CPU'),
     'cv_bridge': Answer({'encoding': 'mono8'}),
     'interfaces': Answer({}),
     'rclpy': Answer({'rmw': 'rmw_fastrtps_cpp', 'path': '/opt/ros/jazzy/rclpy/__init__.py'}),
@@ -33,8 +37,9 @@ def machine(**changes: Answer):
     answers = {**WORKING, **changes}
 
     def ask(code: str) -> Answer:
-        if code == doctor._INTERFACES:
-            return answers['interfaces']
+        for name, known in {'interfaces': doctor._INTERFACES, 'tracker': doctor._TRACKER}.items():
+            if code == known:
+                return answers[name]
         modules = code.split(';')[0].removeprefix('import json, ').split(' as ')[0].split(', ')
         return answers.get(modules[-1], Answer('1.0'))
 
@@ -43,15 +48,18 @@ def machine(**changes: Answer):
 
 @pytest.fixture()
 def models(tmp_path, monkeypatch) -> Path:
-    """A folder with two models and their manifest, as the package's own."""
+    """A folder with two networks, their manifest and a hand model, as the package's own."""
     folder = tmp_path / 'models'
     folder.mkdir()
     entries = {}
-    for name, data in {'pose': b'network', 'hand': b'shape'}.items():
+    for name, data in {'pose': b'network', 'centre': b'refinement'}.items():
         (folder / f'{name}.onnx').write_bytes(data)
-        entries[name] = {'file': f'{name}.onnx', 'sha256': hashlib.sha256(data).hexdigest(), 'licence': 'Apache-2.0'}
-    (folder / 'manifest.yaml').write_text(yaml.safe_dump({'default': 'pose', 'models': entries}))
-    monkeypatch.setattr(doctor, 'resource_path', lambda *parts: tmp_path.joinpath(*parts))
+        entries[name] = {'file': f'{name}.onnx', 'sha256': hashlib.sha256(data).hexdigest(), 'task': name,
+                         'default': True}
+    (folder / 'manifest.yaml').write_text(yaml.safe_dump(entries))
+    monkeypatch.setattr('hand_pose_ros.estimation.models.resource_path', lambda *parts: tmp_path.joinpath(*parts))
+    hand = SimpleNamespace(vertices=range(778), shape_size=10)
+    monkeypatch.setattr('hand_pose_ros.hand_model.model.load_hand_model', lambda: hand)
     return folder
 
 
@@ -63,7 +71,8 @@ def test_a_complete_machine(models):
     result = examine({'ROS_DISTRO': 'jazzy', 'AMENT_PREFIX_PATH': '/opt/ros/jazzy'}, machine())
     assert result['can_track'] and result['can_run_node'] and result['engine'] == 'openvino'
     assert finding(result, 'ROS')['detail'].startswith('jazzy, sourced, rmw_fastrtps_cpp')
-    assert {finding(result, name)['state'] for name in ('pose', 'hand', 'cv_bridge', 'openvino', 'numpy')} == {'ok'}
+    assert {finding(result, name)['state'] for name in
+            ('pose', 'centre', 'hand model', 'cv_bridge', 'openvino', 'numpy', 'tracker')} == {'ok'}
     assert report(result).endswith('The tracker runs here, on openvino.')
 
 
@@ -75,23 +84,40 @@ def test_without_ros_recordings_can_be_tracked(models):
 
 
 def test_a_lacking_interface_package_stops_the_nodes(models):
-    result = examine({'ROS_DISTRO': 'jazzy', 'AMENT_PREFIX_PATH': '/x'}, machine(interfaces=Answer({'tf2_msgs': 'ModuleNotFoundError: none'})))
+    lacking = Answer({'tf2_msgs': "ModuleNotFoundError: No module named 'tf2_msgs'"})
+    result = examine({'ROS_DISTRO': 'jazzy', 'AMENT_PREFIX_PATH': '/x'}, machine(interfaces=lacking))
     assert result['can_track'] and not result['can_run_node']
     assert 'rosdep install' in finding(result, 'tf2_msgs')['remedy']
 
 
+def test_the_engines_are_those_of_the_tracker():
+    assert tuple(doctor.ENGINES) == tuple(engines.ENGINES)
+
+
 def test_the_other_engine_is_taken(models):
-    result = examine({}, machine(openvino=Answer(error='crashes (signal 4)')))
+    result = examine({}, machine(openvino=absent('openvino')))
     assert result['engine'] == 'onnxruntime' and result['can_run_node']
     assert finding(result, 'openvino')['state'] == 'note'
-    assert 'crashes (signal 4)' in finding(result, 'openvino')['detail']
     assert finding(result, 'onnxruntime')['detail'].endswith('used by default')
+
+
+def test_an_engine_that_is_installed_but_broken_would_be_taken(models):
+    result = examine({}, machine(openvino=Answer(error='crashes (signal 4)')))
+    assert not result['can_track']
+    found = finding(result, 'openvino')
+    assert found['detail'] == 'crashes (signal 4)' and 'pip uninstall openvino' in found['remedy']
 
 
 def test_no_engine(models):
     result = examine({}, machine(openvino=absent('openvino'), onnxruntime=absent('onnxruntime')))
     assert not result['can_track'] and result['engine'] == ''
     assert report(result).endswith('The tracker cannot run here: openvino, onnxruntime missing, see above.')
+
+
+def test_a_tracker_that_does_not_start(models):
+    result = examine({}, machine(tracker=Answer(error='ModelError: pose.onnx is not a model')))
+    assert not result['can_track']
+    assert 'pose.onnx is not a model' in finding(result, 'tracker')['detail']
 
 
 @pytest.mark.parametrize('answer, words', [
@@ -112,15 +138,24 @@ def test_trouble_with_cv_bridge_is_named_and_stops_nothing(models, answer, words
 
 def test_a_damaged_and_a_missing_model(models):
     (models / 'pose.onnx').write_bytes(b'networ')
-    (models / 'hand.onnx').unlink()
+    (models / 'centre.onnx').unlink()
     result = examine({}, machine())
     assert not result['can_track']
-    assert finding(result, 'pose')['detail'].startswith(f'{models / "pose.onnx"} is damaged')
-    assert finding(result, 'hand')['detail'] == f'{models / "hand.onnx"} is missing'
+    assert f'{models / "pose.onnx"} is damaged' in finding(result, 'pose')['detail']
+    assert f'{models / "centre.onnx"} is missing' in finding(result, 'centre')['detail']
 
 
-@pytest.mark.parametrize('text', ['', 'models: {', 'default: pose'])
-def test_a_manifest_that_names_nothing(models, text):
+def test_a_missing_hand_model(models, monkeypatch):
+    def refuse():
+        raise HandModelError('hand_model.npz: no such hand model file')
+
+    monkeypatch.setattr('hand_pose_ros.hand_model.model.load_hand_model', refuse)
+    result = examine({}, machine())
+    assert not result['can_track'] and 'no such hand model' in finding(result, 'hand model')['detail']
+
+
+@pytest.mark.parametrize('text', ['', 'models: {', 'just words'])
+def test_a_damaged_manifest(models, text):
     (models / 'manifest.yaml').write_text(text)
     result = examine({}, machine())
     assert not result['can_track'] and str(models / 'manifest.yaml') in finding(result, 'models')['detail']

@@ -22,8 +22,8 @@ INSTALLED = ('launch', 'config', 'models', 'demo')
 ROSDEP = {'numpy': 'python3-numpy', 'cv2': 'python3-opencv', 'yaml': 'python3-yaml',
           'transforms3d': 'python3-transforms3d'}
 FROM_PIP = {'openvino', 'onnxruntime', 'rosbags'}
-#: Parts of the package, each of which may import those before it only.
-LAYERS = ('geometry', 'hand_model', 'estimation', 'localization', 'pipeline', 'nodes', 'cli')
+#: Parts of the package; none imports one of a higher level.
+LEVELS = {'geometry': 0, 'hand_model': 1, 'estimation': 1, 'localization': 1, 'pipeline': 2, 'nodes': 3, 'cli': 4}
 
 pytestmark = pytest.mark.skipif(not (ROOT / 'setup.py').is_file(), reason='needs the checkout')
 
@@ -75,16 +75,14 @@ def test_no_torch_at_run_time_and_no_ros_outside_the_nodes():
 
 def test_arrows_point_one_way():
     for path in SOURCES:
-        layer = path.relative_to(ROOT / 'hand_pose_ros').parts[0]
-        if layer in LAYERS:
-            above = LAYERS[LAYERS.index(layer) + 1:]
-            taken = {name.split('.')[1] for name in imports(path) if name.startswith('hand_pose_ros.')}
-            assert not taken & set(above), path
+        level = LEVELS.get(path.relative_to(ROOT / 'hand_pose_ros').parts[0], max(LEVELS.values()))
+        taken = {name.split('.')[1] for name in imports(path) if name.startswith('hand_pose_ros.')}
+        assert max((LEVELS.get(part, 0) for part in taken), default=0) <= level, path
 
 
 @pytest.fixture(scope='module')
-def installation(tmp_path_factory) -> tuple[Path, Path]:
-    """Install a copy of the checkout as colcon does it, and as pip does; return both prefixes."""
+def installation(tmp_path_factory) -> dict[str, Path]:
+    """Install a copy of the checkout as colcon does it, and as pip does; return where the three are."""
     folder = tmp_path_factory.mktemp('installation')
     copy = folder / 'checkout'
     copy.mkdir()
@@ -93,25 +91,25 @@ def installation(tmp_path_factory) -> tuple[Path, Path]:
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns('__pycache__'))
     for name in ('package.xml', 'setup.py', 'setup.cfg', 'pyproject.toml'):
         shutil.copy(ROOT / name, copy)
-    prefixes = folder / 'colcon', folder / 'pip'
-    for line in (['setup.py', '--quiet', 'install', '--prefix', prefixes[0], '--no-compile',
+    places = {'checkout': copy, 'colcon': folder / 'colcon', 'pip': folder / 'pip'}
+    for line in (['setup.py', '--quiet', 'install', '--prefix', places['colcon'], '--no-compile',
                   '--single-version-externally-managed', '--record', folder / 'record'],
                  ['-m', 'pip', '--quiet', '--disable-pip-version-check', 'install', '--no-deps', '--no-build-isolation',
-                  '--ignore-installed', '--no-compile', '--no-warn-script-location', '--prefix', prefixes[1], '.']):
+                  '--ignore-installed', '--no-compile', '--no-warn-script-location', '--prefix', places['pip'], '.']):
         result = subprocess.run([sys.executable, *map(str, line)], cwd=copy, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr[-2000:]
-    return prefixes
+    return places
 
 
-@pytest.mark.parametrize('index', [0, 1], ids=['colcon', 'pip'])
-def test_an_installation_finds_its_files(installation, index, tmp_path):
-    prefix = installation[index]
+@pytest.mark.parametrize('way', ['colcon', 'pip'])
+def test_an_installation_finds_its_files(installation, way, tmp_path):
+    checkout, prefix = installation['checkout'], installation[way]
     packages = next(path for path in prefix.rglob('hand_pose_ros') if (path / '__init__.py').is_file()).parent
     script = 'import sys; from hand_pose_ros.resources import resource_path; print(resource_path(*sys.argv[1:]))'
     for folder in INSTALLED:
-        for source in (ROOT / folder).rglob('*') if (ROOT / folder).is_dir() else ():
-            if source.is_file() and '__pycache__' not in source.parts:
-                parts = source.relative_to(ROOT)
+        for source in (checkout / folder).rglob('*'):
+            if source.is_file():
+                parts = source.relative_to(checkout)
                 assert (prefix / 'share' / 'hand_pose_ros' / parts).read_bytes() == source.read_bytes()
     found = subprocess.run([sys.executable, '-S', '-c', f'import sys; sys.path.insert(0, {str(packages)!r}); {script}',
                             'config', 'tracker.yaml'], cwd=tmp_path, capture_output=True, text=True)
@@ -120,11 +118,10 @@ def test_an_installation_finds_its_files(installation, index, tmp_path):
 
 
 def test_executables_lie_where_ros2_run_and_the_shell_look(installation):
-    colcon, pip = installation
     for name in ('hand-pose', 'tracker', 'playback'):
-        first = (colcon / 'lib' / 'hand_pose_ros' / name).read_text().splitlines()[0]
+        first = (installation['colcon'] / 'lib' / 'hand_pose_ros' / name).read_text().splitlines()[0]
         assert first == '#!/usr/bin/env python3'   # the Python of an activated .venv
-        assert (pip / 'bin' / name).is_file()
+        assert (installation['pip'] / 'bin' / name).is_file()
 
 
 def test_resources_of_a_checkout():

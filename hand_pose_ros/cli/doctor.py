@@ -6,7 +6,6 @@ Whatever could end the process (native libraries, a bridge built for another Num
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import platform
@@ -32,11 +31,16 @@ INTERFACES = ('builtin_interfaces', 'diagnostic_msgs', 'geometry_msgs', 'lifecyc
 #: What a failed import of an extension built for NumPy 1 says under NumPy 2.
 NUMPY_ABI = ('_ARRAY_API', 'compiled using NumPy 1', 'numpy.core.multiarray failed')
 
-_OPENVINO = ('import json, openvino as ov; core = ov.Core(); '
-             'devices = {d: core.get_property(d, "FULL_DEVICE_NAME") for d in core.available_devices}; '
-             'print(json.dumps({"version": ov.__version__.split("-")[0], "devices": devices}))')
-_ONNXRUNTIME = ('import json, onnxruntime as o; '
-                'print(json.dumps({"version": o.__version__, "providers": o.get_available_providers()}))')
+#: A probe for each engine, in the order in which ``engine: auto`` looks for them.
+ENGINES = {
+    'openvino': 'import json, openvino as ov; core = ov.Core(); '
+                'devices = [f"{d} ({core.get_property(d, \'FULL_DEVICE_NAME\')})" for d in core.available_devices]; '
+                'print(json.dumps({"version": ov.__version__.split("-")[0], "devices": devices}))',
+    'onnxruntime': 'import json, onnxruntime as o; '
+                   'print(json.dumps({"version": o.__version__, "devices": o.get_available_providers()}))',
+}
+_TRACKER = ('import json; from hand_pose_ros.pipeline.tracker import HandTracker; '
+            'print(json.dumps(HandTracker().engine_description))')
 _RCLPY = ('import json, rclpy; '
           'print(json.dumps({"rmw": rclpy.get_rmw_implementation_identifier(), "path": rclpy.__file__}))')
 # A message is of use only where the library that serialises it loads as well.
@@ -212,23 +216,24 @@ def examine_cv_bridge(answer: Answer, ros: str) -> Finding:
 
 
 def examine_engines(ask: Probe, ros: str) -> tuple[list[Finding], str]:
-    """Return the inference engines, and the one that ``engine: auto`` takes (empty for none)."""
-    openvino, onnxruntime = ask(_OPENVINO), ask(_ONNXRUNTIME)
-    works = {'openvino': not openvino.error and 'CPU' in openvino.value['devices'],
-             'onnxruntime': not onnxruntime.error}
-    chosen = next((name for name, good in works.items() if good), '')
-    described = {'openvino': openvino.error or ', '.join([openvino.value['version'], *(
-                     f'{device} ({name})' for device, name in openvino.value['devices'].items())]),
-                 'onnxruntime': onnxruntime.error or ', '.join(
-                     [onnxruntime.value['version'], *onnxruntime.value['providers']])}
+    """Return the inference engines, and the one that ``engine: auto`` takes (empty for none): the first installed."""
+    answers = {name: ask(code) for name, code in ENGINES.items()}
+    absent = {name for name, answer in answers.items() if answer.error.startswith('ModuleNotFoundError')}
+    chosen = next((name for name in answers if name not in absent), '')
     findings = []
-    for name, good in works.items():
-        use = '; used by default' if name == chosen else ''
-        if good:
-            findings.append(Finding(name, 'ok', described[name] + use))
+    for name, answer in answers.items():
+        needed_by = 'track' if name == chosen or not chosen else ''
+        if not answer.error:
+            use = '; used by default' if name == chosen else ''
+            findings.append(Finding(name, 'ok', ', '.join([answer.value['version'], *answer.value['devices']]) + use))
+        elif name in absent:
+            findings.append(Finding(name, 'missing' if needed_by else 'note', 'not installed', remedy_for(name, ros),
+                                    needed_by))
         else:
-            findings.append(Finding(name, 'note' if chosen else 'missing', described[name], remedy_for(name, ros),
-                                    '' if chosen else 'track'))
+            repair = f'{sys.executable} -m pip install --force-reinstall --no-deps {name}'
+            if name == chosen:
+                repair += f'; or {sys.executable} -m pip uninstall {name}, and the other engine is used'
+            findings.append(Finding(name, 'missing' if needed_by else 'note', answer.error, repair, needed_by))
     tensorrt = [f'{name} {version(name)}' for name in ('tensorrt', 'tensorrt-lean', 'cuda-python') if version(name)]
     if tensorrt:
         findings.append(Finding('tensorrt', 'note', f'{", ".join(tensorrt)}; not used by this version'))
@@ -236,51 +241,40 @@ def examine_engines(ask: Probe, ros: str) -> tuple[list[Finding], str]:
 
 
 def examine_models() -> Iterator[Finding]:
-    """Yield each file that models/manifest.yaml names: there, and the one that was meant, or not."""
+    """Yield each shipped model and the hand model: there and whole, or not."""
     try:
-        manifest = resource_path('models', 'manifest.yaml')
-    except FileNotFoundError as error:
+        from hand_pose_ros.estimation.models import find_model, read_manifest
+        from hand_pose_ros.hand_model.model import load_hand_model
+    except ModuleNotFoundError as error:
+        yield Finding('models', 'missing', f'cannot be checked: {error}', needed_by='track')
+        return
+    try:
+        entries = read_manifest()
+    except (OSError, ValueError) as error:
         yield Finding('models', 'missing', str(error), needed_by='track')
-        return
-    if (manifest.parent.parent / 'setup.py').is_file():
-        remedy = f'git checkout -- {manifest.parent.name}'
-    else:
-        remedy = 'install the package again from a complete checkout, by `colcon build` or `pip install .`'
-    try:
-        import yaml
-    except ModuleNotFoundError:
-        yield Finding('models', 'missing', 'cannot be checked without yaml', needed_by='track')
-        return
-    try:
-        entries = list(model_entries(yaml.safe_load(manifest.read_text())))
-    except (OSError, yaml.YAMLError) as error:
-        reason = ' '.join(str(error).split())
-        yield Finding('models', 'missing', f'{manifest} cannot be read: {reason}', remedy, 'track')
-        return
-    if not entries:
-        yield Finding('models', 'missing', f'{manifest} names no model', remedy, 'track')
-    for name, entry in entries:
-        path = manifest.parent / entry['file']
-        if not path.is_file():
-            yield Finding(name, 'missing', f'{path} is missing', remedy, 'track')
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != entry['sha256']:
-            detail = f'{path} is damaged: its sha256 is not that of the manifest'
-            yield Finding(name, 'missing', detail, remedy, 'track')
+        entries = {}
+    for name, entry in entries.items():
+        try:
+            path = find_model(name, entry.get('task', '')).path
+        except ValueError as error:
+            yield Finding(name, 'missing', str(error), needed_by='track')
         else:
-            yield Finding(name, 'ok', f'{path}, {path.stat().st_size / 1e6:.1f} MB, sha256 right')
+            default = ', the default' if entry.get('default') else ''
+            yield Finding(name, 'ok', f'{entry.get("task")} network{default}, {path}, sha256 right')
+    try:
+        hand = load_hand_model()
+    except ValueError as error:
+        yield Finding('hand model', 'missing', str(error), needed_by='track')
+    else:
+        yield Finding('hand model', 'ok', f'{len(hand.vertices)} vertices, {hand.shape_size} shape parameters')
 
 
-def model_entries(tree: Any, name: str = 'model') -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield ``(name, entry)`` for every mapping in a manifest that has a ``file`` and a ``sha256``."""
-    if isinstance(tree, Mapping):
-        if 'file' in tree and 'sha256' in tree:
-            yield str(tree.get('name', name)), tree
-            return
-        for key, value in tree.items():
-            yield from model_entries(value, str(key))
-    elif isinstance(tree, list):
-        for value in tree:
-            yield from model_entries(value, name)
+def examine_tracker(ask: Probe) -> Finding:
+    """Return whether the tracker starts, which loads every model into the engine."""
+    answer = ask(_TRACKER)
+    if answer.error:
+        return Finding('tracker', 'missing', f'does not start: {answer.error}', needed_by='track')
+    return Finding('tracker', 'ok', f'starts: {answer.value}')
 
 
 def examine(environment: Mapping[str, str] = os.environ, ask: Probe = probe) -> dict[str, Any]:
@@ -297,6 +291,8 @@ def examine(environment: Mapping[str, str] = os.environ, ask: Probe = probe) -> 
         robot = pool.submit(lambda: list(examine_ros(ask, ros)))
         engines, engine = examine_engines(ask, ros)
         findings = [*examine_machine(), *libraries.result(), *robot.result(), *engines, *examine_models()]
+    if not any(finding.needed_by == 'track' for finding in findings):
+        findings.append(examine_tracker(ask))
     can_track = not any(finding.needed_by == 'track' for finding in findings)
     can_run_node = can_track and not any(finding.needed_by for finding in findings)
     return {'can_track': can_track, 'can_run_node': can_run_node, 'engine': engine,

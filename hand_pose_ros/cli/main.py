@@ -44,8 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe left, as `head` does. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        if '--traceback' in argv:
+    except Exception as error:
+        ours = type(error).__module__.startswith('hand_pose_ros.')
+        if '--traceback' in argv or not (ours or isinstance(error, (ValueError, OSError, ModuleNotFoundError))):
             raise
         print(f'hand-pose: error: {describe(error)}', file=sys.stderr)
         return 2
