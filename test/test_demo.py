@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -147,6 +148,14 @@ def test_failures_end_the_demo_with_their_reason(clip, tmp_path, stub, capsys, b
     assert main(['demo', '--clip', str(clip), '--out', str(tmp_path / 'out')]) == 1
     assert words in capsys.readouterr().err
     assert not (tmp_path / 'out' / 'summary.json').exists()
+
+
+def test_a_clip_without_ground_truth_is_reported_without_errors():
+    summary = {'frames': 3, 'frames_played': 4, **summarize([]), 'hands_in_clip': None, 'hands_found': 5,
+               'wrong_side': None, 'rate_hz': 30.0, 'latency_ms': None, 'engine': 'E', 'model': 'M', 'machine': 'X'}
+    page = demo.report_page(summary, [], {}, [])
+    assert '<b>5</b>' in page and 'no ground truth' in page and 'None' not in page
+    assert '5 hands found, no ground truth' in demo._closing_lines(summary, Path('out'))
 
 
 def test_a_clip_that_cannot_be_read_is_named(tmp_path, stub, capsys):

@@ -207,9 +207,12 @@ def _report(clip: Path, out: Path, frames: Mapping[str, 'ObservedFrame'], status
     found = {name: frame.joints for name, frame in frames.items() if frame.answered}
     stamps, pictures = _draw(open_recording(clip), frames, out / 'overlay.mp4')
     comparisons = compare_hands([name for name in stamps if name in found], found, read_joints(clip))
+    scores = summarize(comparisons)
+    if not comparisons:   # A clip without ground truth, given with --clip.
+        scores.update(hands_in_clip=None, hands_found=sum(len(hands) for hands in found.values()), wrong_side=None)
     times = sorted(frame.answered for frame in frames.values() if frame.answered)
     summary = {
-        'frames': len(found), 'frames_played': len(stamps), **summarize(comparisons),
+        'frames': len(found), 'frames_played': len(stamps), **scores,
         'rate_hz': round((len(times) - 1) / (times[-1] - times[0]), 2) if len(times) > 1 else None,
         'latency_ms': spread_ms([value for frame in frames.values() for value in frame.latencies()]),
         'engine': status.get('engine', 'unknown'), 'model': status.get('model', 'unknown'),
@@ -275,8 +278,8 @@ def report_page(summary: Mapping[str, Any], comparisons: Sequence['HandCompariso
     cards = [
         report.figure_card(number(summary['mean_joint_error_mm'], 'mm'), 'mean joint error',
                            f'median {number(summary["median_joint_error_mm"], "mm")}'),
-        report.figure_card(f'{summary["hands_found"]} of {summary["hands_in_clip"]}', 'hands found',
-                           f'{summary["wrong_side"]} taken for the other side'),
+        report.figure_card(_hands_found(summary), 'hands found', f'{summary["wrong_side"]} taken for the other side'
+                           if summary['hands_in_clip'] is not None else 'the clip holds no ground truth'),
         report.figure_card(number(latency['median'], 'ms'), 'latency, image to joints',
                            f'95 % within {number(latency["p95"], "ms")}'),
         report.figure_card(number(summary['rate_hz'], 'Hz'), 'rate',
@@ -301,10 +304,15 @@ def report_page(summary: Mapping[str, Any], comparisons: Sequence['HandCompariso
         report.section('Frames', report.grid(images, 420)), report.section('Run', report.table(facts)))
 
 
+def _hands_found(summary: Mapping[str, Any]) -> str:
+    known = summary['hands_in_clip']
+    return str(summary['hands_found']) if known is None else f'{summary["hands_found"]} of {known}'
+
+
 def _closing_lines(summary: Mapping[str, Any], out: Path) -> str:
     error, latency = summary['mean_joint_error_mm'], summary['latency_ms']
-    score = 'no ground truth' if error is None else f'mean joint error {error:.1f} mm'
+    score = 'no ground truth' if error is None else (f'{summary["wrong_side"]} on the wrong side, '
+                                                     f'mean joint error {error:.1f} mm')
     pace = '' if latency is None else f', latency {latency["median"]:.1f} ms (median), {latency["p95"]:.1f} ms (95 %)'
-    return (f'{summary["frames"]} of {summary["frames_played"]} frames, {summary["hands_found"]} of '
-            f'{summary["hands_in_clip"]} hands found, {summary["wrong_side"]} on the wrong side, {score}{pace}\n'
-            f'{out / "report.html"}  {out / "overlay.mp4"}  {out / "summary.json"}')
+    return (f'{summary["frames"]} of {summary["frames_played"]} frames, {_hands_found(summary)} hands found, '
+            f'{score}{pace}\n{out / "report.html"}  {out / "overlay.mp4"}  {out / "summary.json"}')

@@ -86,7 +86,8 @@ class Observer(Node):
         return self.frames.setdefault(stamp_name(stamp.sec * 10**9 + stamp.nanosec), ObservedFrame())
 
     def _on_camera_info(self, message: CameraInfo, info: Mapping[str, Any]) -> None:
-        self._frame(message).published = 1e-9 * info['source_timestamp']
+        # A middleware that does not note it says 0.
+        self._frame(message).published = 1e-9 * info['source_timestamp'] or None
 
     def _on_keypoints(self, message: PointCloud2) -> None:
         points = np.frombuffer(message.data, KEYPOINT).reshape(-1, len(JOINTS))
