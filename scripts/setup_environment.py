@@ -100,6 +100,7 @@ class Environment:
         self.python = folder / 'bin' / 'python'
         code = 'import platform, sys; print(platform.python_version(), sys.base_prefix)'
         self.facts = (answers(python, code) or '', ros)
+        self.ours = (folder / STATE).is_file()
         try:
             self.state = json.loads((folder / STATE).read_text())
         except (OSError, ValueError):
@@ -112,15 +113,29 @@ class Environment:
         start = time.monotonic()
         print(f'{title} ...', flush=True)
         self.changed = True
-        self.state.pop(name, None)
+        if self.state.pop(name, None):
+            self.save()
         action()
         self.state[name] = key
-        (self.folder / STATE).write_text(json.dumps(self.state, indent=2) + '\n')
+        self.save()
         print(f'    done in {time.monotonic() - start:.0f} s', flush=True)
 
+    def save(self) -> None:
+        """Keep the keys in the environment."""
+        (self.folder / STATE).write_text(json.dumps(self.state, indent=2) + '\n')
+
     def create(self) -> None:
-        """Make the environment from nothing; one that is there for another Python or another ROS is replaced."""
+        """Make the environment from nothing; one of ours for another Python or another ROS is replaced.
+
+        Raises:
+            SetupError: the folder holds something that is not ours, or the environment cannot be made.
+
+        """
+        if not self.ours and self.folder.exists() and any(self.folder.iterdir()):
+            raise SetupError(f'{self.folder} was not made by `make setup` and does not fit ({self.base}, '
+                             f'{"with ROS " + self.ros if self.ros else "no ROS"}): move it away, or `make distclean`')
         self.state = {}
+        self.folder.mkdir(parents=True, exist_ok=True)
         command = [self.base, '-m', 'venv', '--clear', self.folder]
         if self.ros:
             command.insert(3, '--system-site-packages')
@@ -129,6 +144,8 @@ class Environment:
         except SetupError as error:
             raise SetupError(f'{error}\nPython\'s venv module may be missing: on Debian and Ubuntu, '
                              '`sudo apt install python3-venv`') from error
+        finally:
+            self.save()   # Whatever came of it is ours, to be replaced the next time.
 
     def pip(self, *arguments) -> None:
         """Run pip in the environment."""
@@ -237,6 +254,8 @@ def main() -> int:
     except SetupError as error:
         print(f'setup: error: {error}', file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

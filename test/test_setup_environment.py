@@ -119,6 +119,14 @@ def test_sourcing_ros_makes_the_environment_anew(machine, jazzy):
     assert machine.pip[0][0] == ['build', 'inference']
 
 
+def test_an_environment_of_somebody_else_is_left_alone(machine, setup):
+    machine.folder.mkdir()
+    (machine.folder / 'precious').touch()
+    with pytest.raises(setup.SetupError, match='was not made by `make setup`'):
+        machine.set_up()
+    assert (machine.folder / 'precious').is_file() and machine.commands == []
+
+
 def test_changed_requirements_are_installed_again(machine, setup, monkeypatch, tmp_path):
     copy = tmp_path / 'checkout'
     for name in ('requirements', 'overlay/tf2_msgs'):
