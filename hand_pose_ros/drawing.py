@@ -24,7 +24,7 @@ _OUTLINE = (24, 18, 16)
 _HOLE = (30, 22, 20)
 _MESH = np.array([172, 194, 230], np.float32)
 # Towards a key light at the upper left behind the camera, and a fill light at the right.
-_LIGHTS = np.array([[-0.47, -0.62, -0.63], [0.88, 0.18, -0.44]], np.float32)
+_LIGHTS = np.array([[-0.38, -0.48, -0.79], [0.85, 0.30, -0.43]], np.float32)
 
 # Near to far, from paper white over blue grey to night: muted, so that the fingers' colours stand out.
 _RAMP_STOPS = np.array([[214, 226, 232], [180, 192, 192], [146, 140, 120], [112, 92, 68], [82, 60, 46], [62, 46, 37]])
@@ -182,7 +182,7 @@ def _lit(normals: np.ndarray) -> np.ndarray:
     shrink = 1 / np.sqrt(x * x + y * y + z * z + np.float32(1e-6))
     key, fill = np.clip(_LIGHTS @ normals.T * shrink, 0, 1)
     rim = 1 - np.clip(-z * shrink, 0, 1)
-    shade = np.float32(0.26) + np.float32(0.74) * key + np.float32(0.14) * fill
+    shade = np.float32(0.30) + np.float32(0.68) * key + np.float32(0.18) * fill
     return np.clip(shade[:, None] * _MESH + (np.float32(34) * rim * rim * rim)[:, None], 0, 255).astype(np.uint8)
 
 

@@ -75,7 +75,7 @@ def test_hands_jsonl_is_as_promised(bag, tmp_path, capsys):
     assert '3 frames, hands in 2' in capsys.readouterr().out
     overlays = sorted(p.name for p in (tmp_path / 'out' / 'overlays').iterdir())
     assert overlays == ['10.000000000.png', '10.500000000.png', '11.000000000.png']
-    assert cv2.imread(str(tmp_path / 'out' / 'overlays' / overlays[0])).shape == (240, 320, 3)
+    assert cv2.imread(str(tmp_path / 'out' / 'overlays' / overlays[0])).shape == (720, 960, 3)
 
 
 def test_a_folder_names_frames_by_file_and_takes_camera_and_unit(tmp_path):
@@ -107,7 +107,7 @@ def test_overlays_as_a_video_and_a_limit(bag, tmp_path):
     assert len(read_lines(tmp_path / 'o')) == 2
     video = cv2.VideoCapture(str(tmp_path / 'o' / 'overlay.mp4'))
     assert video.get(cv2.CAP_PROP_FPS) == pytest.approx(2.0)
-    assert video.read()[1].shape == (240, 320, 3) and video.read()[0] and not video.read()[0]
+    assert video.read()[1].shape == (720, 960, 3) and video.read()[0] and not video.read()[0]
 
 
 def test_a_video_is_refused_with_its_reason(tmp_path, capsys):

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 OVERLAYS = ('png', 'video', 'none')
 
+#: Overlays of small images are enlarged to about this many pixels, so that fingertips can be judged.
+OVERLAY_WIDTH = 1024
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the command to the command line."""
@@ -84,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
                 with_hands += bool(hands)
                 if save is not None:
                     from hand_pose_ros.drawing import draw_overlay
-                    save(frame, draw_overlay(depth, hands, frame.camera, mesh=parameters.mesh))
+                    scale = max(1, round(OVERLAY_WIDTH / frame.camera.width))
+                    save(frame, draw_overlay(depth, hands, frame.camera, scale=scale))
                 progress.show(frames)
                 if frames == args.limit:
                     break
