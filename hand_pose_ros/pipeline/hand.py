@@ -6,27 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class HandFit:
-    """The hand model posed on the joints of a hand, all in the camera's optical frame.
-
-    Attributes:
-        angles: joint angle in radians by name without the side, e.g. ``index_mcp_flexion``.
-        rotations: (21, 3, 3) orientation of each joint's frame.
-        joints: (21, 3) joints of the posed model, metres.
-        vertices: (V, 3) metres, or None when no mesh was asked for.
-        faces: (F, 3) vertex indices, counter-clockwise seen from outside; None with ``vertices``.
-        residual: root mean square distance between ``joints`` and the joints fitted to, metres.
-
-    """
-
-    angles: dict[str, float]
-    rotations: np.ndarray
-    joints: np.ndarray
-    vertices: np.ndarray | None
-    faces: np.ndarray | None
-    residual: float
+from hand_pose_ros.hand_model.fitting import HandFit
 
 
 @dataclass(frozen=True)

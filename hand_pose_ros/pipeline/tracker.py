@@ -1,24 +1,257 @@
-"""Placeholder body: being written by the lead. Interface is final."""
+"""Finds hands in depth frames, follows them from one to the next, and estimates their pose."""
+
 from __future__ import annotations
 
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Iterator
+
+import cv2
 import numpy as np
 
+from hand_pose_ros.estimation.engines import open_engine
+from hand_pose_ros.estimation.models import CENTRE, find_model
+from hand_pose_ros.estimation.pose import Cube, Pose, PoseEstimator
 from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.geometry.joints import other_side
+from hand_pose_ros.hand_model.fitting import FitState, HandFitter
+from hand_pose_ros.hand_model.loading import load_hand_models
+from hand_pose_ros.images import depth_in_metres
+from hand_pose_ros.localization.crop import hand_centre, hand_size
+from hand_pose_ros.localization.refiner import Refinement, refine
+from hand_pose_ros.localization.search import propose_centres
 from hand_pose_ros.parameters import TrackerParameters
 from hand_pose_ros.pipeline.hand import Hand
 
+#: A refined centre counts as a hand from this probability on, and a followed hand is lost below the second.
+FOUND, LOST = 0.6, 0.3
+#: Frames between searches for a second hand while the first is followed.
+SEARCH_EVERY = 5
+#: Two hands' centres are never this close, metres.
+APART = 0.07
+#: Another pass is made when the joints found lie further than this from their crop's centre, or their size off by
+#: more than this: both as shares of the hand's size.
+RECENTRE, RESIZE = 0.10, 0.12
+#: Weight of the past in a track's size and in its belief in a side, each frame.
+SIZE_MEMORY, SIDE_MEMORY = 0.85, 0.95
+#: Log odds of a side that one frame can add, and from which on a track is sure of its side and looks only there.
+SIDE_STEP, SIDE_SURE = 3.0, 12.0
+#: Sizes of hands, wrist to knuckles, from a small child's to a large adult's, metres.
+SMALLEST, LARGEST = 0.045, 0.125
+
+
+@dataclass
+class _Track:
+    """A hand that is being followed."""
+
+    number: int
+    centre: np.ndarray
+    size: float
+    presence: float
+    right_odds: float = 0.0
+    frames: int = 0
+    fit: FitState = field(default_factory=FitState)
+
+    @property
+    def side(self) -> str:
+        return 'right' if self.right_odds >= 0 else 'left'
+
+    def cube(self) -> Cube:
+        return Cube(self.centre, self.size, self.side)
+
 
 class HandTracker:
-    """Finds and follows hands through the depth frames of one camera."""
+    """Finds and follows hands through the depth frames of one camera.
+
+    Args:
+        parameters: the settings; only those of the pipeline are looked at.
+
+    Attributes:
+        stage_times: seconds that each stage of the last frame took: ``localize``, ``crop``, ``network``, ``hand_model``.
+        engine_description: engine, version, device, precision and model, for people.
+
+    Raises:
+        ModelError: a model file is missing or damaged.
+        EngineError: the engine is not installed.
+
+    """
 
     def __init__(self, parameters: TrackerParameters = TrackerParameters()) -> None:
         self.parameters = parameters
-        self.engine_description = 'placeholder'   # e.g. 'OpenVINO 2026.1 on CPU, jgr_p2o, f32'
-        self.stage_times: dict[str, float] = {}   # seconds spent in the last frame: localize, crop, network, hand_model
-
-    def process(self, depth: np.ndarray, camera: Camera) -> list[Hand]:
-        """Track hands in ``depth`` (H, W) float32 metres, 0 where there is no return; camera of the same size."""
-        return []
+        self._estimator = PoseEstimator(parameters.model, parameters.engine, parameters.threads)
+        self._refiner = open_engine(find_model('', CENTRE).path, parameters.engine, parameters.threads)
+        self._fitter = HandFitter(*load_hand_models(parameters.hand_model))
+        self.model_name = self._estimator.model.name
+        self.engine_description = f'{self._estimator.engine.description}, {self.model_name}'
+        self.stage_times: dict[str, float] = {}
+        self._rectification: tuple[Camera, tuple[np.ndarray, np.ndarray]] | None = None
+        self._numbers = 0
+        self.reset()
 
     def reset(self) -> None:
-        """Forget every tracked hand (a new clip, a camera that jumped)."""
+        """Forget every hand that is followed (a new clip, a camera that jumped)."""
+        self._tracks: list[_Track] = []
+        self._frames_since_search = SEARCH_EVERY
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stage_times[stage] = self.stage_times.get(stage, 0.0) + time.perf_counter() - begun
+
+    def process(self, depth: np.ndarray, camera: Camera) -> list[Hand]:
+        """Track hands in the next frame.
+
+        Args:
+            depth: (H, W) float32 metres, 0, NaN or inf where there is no return.
+            camera: of the same size.
+
+        Returns:
+            The hands seen, the surest first; at most one of each side.
+
+        Raises:
+            ValueError: the sizes of ``depth`` and ``camera`` differ.
+
+        """
+        if depth.shape != (camera.height, camera.width):
+            raise ValueError(f'the depth image is {depth.shape[1]}x{depth.shape[0]}, its camera '
+                             f'{camera.width}x{camera.height}')
+        self.stage_times = dict.fromkeys(('localize', 'crop', 'network', 'hand_model'), 0.0)
+        with self._timed('localize'):
+            depth, camera = self._prepare(depth, camera)
+            self._follow(depth, camera)
+            self._search(depth, camera)
+        if not self._tracks:
+            return []
+        poses = self._estimate(depth, camera)
+        return self._report(poses)
+
+    def _prepare(self, depth: np.ndarray, camera: Camera) -> tuple[np.ndarray, Camera]:
+        """Clean the depth and, for a camera with distortion, rectify it."""
+        depth = depth_in_metres(depth, 1.0, self.parameters.near, self.parameters.far)
+        if not camera.distortion:
+            return depth, camera
+        if self._rectification is None or self._rectification[0] != camera:
+            self._rectification = camera, camera.rectification_maps()
+        return cv2.remap(depth, *self._rectification[1], cv2.INTER_NEAREST), camera.pinhole()
+
+    def _follow(self, depth: np.ndarray, camera: Camera) -> None:
+        """Refine each track's centre from where its hand was; drop the tracks whose hand is gone."""
+        if not self._tracks:
+            return
+        found = refine(depth, camera, np.array([t.centre for t in self._tracks]), self._refiner)
+        kept = []
+        for i, track in enumerate(self._tracks):
+            track.presence = float(found.presence[i])
+            if track.presence < LOST or not self._in_view(found.centres[i]):
+                continue
+            track.centre = found.centres[i]
+            kept.append(track)
+        self._tracks = self._distinct(kept)
+
+    def _in_view(self, centre: np.ndarray) -> bool:
+        return bool(np.isfinite(centre).all() and 0.5 * self.parameters.near < centre[2] < 1.2 * self.parameters.far)
+
+    @staticmethod
+    def _distinct(tracks: list[_Track]) -> list[_Track]:
+        """Keep the surer of two tracks that have come to the same hand."""
+        kept: list[_Track] = []
+        for track in sorted(tracks, key=lambda t: (-min(t.frames, 30), -t.presence)):
+            if all(np.linalg.norm(track.centre - other.centre) > APART for other in kept):
+                kept.append(track)
+        return kept
+
+    def _search(self, depth: np.ndarray, camera: Camera) -> None:
+        """Look for new hands: in every frame while none is followed, else now and then while one may be missing."""
+        self._frames_since_search += 1
+        if len(self._tracks) >= self.parameters.max_hands:
+            return
+        if self._tracks and self._frames_since_search < SEARCH_EVERY:
+            return
+        self._frames_since_search = 0
+        proposals = propose_centres(depth, camera, known=[t.centre for t in self._tracks])
+        if not len(proposals):
+            return
+        first = refine(depth, camera, proposals, self._refiner)
+        likely = np.argsort(-first.presence)[:8]
+        likely = [i for i in likely if first.presence[i] > 0.15 and self._in_view(first.centres[i])]
+        if not likely:
+            return
+        second = refine(depth, camera, first.centres[likely], self._refiner)
+        for i in np.argsort(-second.presence):
+            if len(self._tracks) >= self.parameters.max_hands or second.presence[i] < FOUND:
+                break
+            if self._in_view(second.centres[i]) and all(
+                    np.linalg.norm(second.centres[i] - t.centre) > 1.5 * APART for t in self._tracks):
+                self._tracks.append(self._new_track(second, i))
+
+    def _new_track(self, found: Refinement, i: int) -> _Track:
+        self._numbers += 1
+        return _Track(self._numbers, found.centres[i], float(np.clip(found.sizes[i], SMALLEST, LARGEST)),
+                      presence=float(found.presence[i]))
+
+    def _run(self, depth: np.ndarray, camera: Camera, cubes: list[Cube]) -> list[Pose]:
+        with self._timed('crop'):
+            crops = self._estimator.cut(depth, camera, cubes)
+        with self._timed('network'):
+            return self._estimator.estimate(crops, cubes)
+
+    def _estimate(self, depth: np.ndarray, camera: Camera) -> list[Pose]:
+        """Estimate the pose of every track's hand, again where the first look showed the crop to be off."""
+        poses = self._look_on_both_sides(depth, camera)
+        for attempt in range(2):
+            again = []
+            for i, (track, pose) in enumerate(zip(self._tracks, poses)):
+                size = float(np.clip(hand_size(pose.joints), SMALLEST, LARGEST))
+                shift = float(np.linalg.norm(hand_centre(pose.joints) - track.centre))
+                # A new track learns its size at once, an old one slowly: bones do not grow.
+                memory = SIZE_MEMORY if track.frames else 0.0
+                wanted = track.size ** memory * size ** (1 - memory)
+                off = shift > RECENTRE * track.size or abs(np.log(wanted / track.size)) > RESIZE
+                track.centre = hand_centre(pose.joints)
+                if attempt == 0:
+                    track.size = wanted
+                if off and self._in_view(track.centre):
+                    again.append(i)
+            if not again:
+                break
+            for i, pose in zip(again, self._run(depth, camera, [self._tracks[i].cube() for i in again])):
+                poses[i] = pose
+        for track, pose in zip(self._tracks, poses):
+            track.centre = hand_centre(pose.joints)
+            track.frames += 1
+        return poses
+
+    def _look_on_both_sides(self, depth: np.ndarray, camera: Camera) -> list[Pose]:
+        """First look at every track's hand: as its side's and, until the track is sure, as the other side's too."""
+        unsure = [t for t in self._tracks if abs(t.right_odds) < SIDE_SURE]
+        cubes = [t.cube() for t in self._tracks]
+        mirrored = [replace(t.cube(), side=other_side(t.side)) for t in unsure]
+        poses = self._run(depth, camera, cubes + mirrored)
+        others = dict(zip((t.number for t in unsure), poses[len(cubes):]))
+        chosen = []
+        for track, pose in zip(self._tracks, poses):
+            side, other = track.side, others.get(track.number)
+            odds = pose.side_odds if other is None else pose.side_odds - other.side_odds
+            odds = float(np.clip(odds, -SIDE_STEP, SIDE_STEP)) * (1 if side == 'right' else -1)
+            track.right_odds = SIDE_MEMORY * track.right_odds + odds
+            if track.side != side:
+                if other is None:
+                    other = self._run(depth, camera, [track.cube()])[0]
+                pose = other
+            chosen.append(pose)
+        return chosen
+
+    def _report(self, poses: list[Pose]) -> list[Hand]:
+        hands = []
+        for track, pose in zip(self._tracks, poses):
+            score = float(np.sqrt(track.presence * pose.confidence.mean()))
+            if score < self.parameters.min_score or any(h.side == track.side for h in hands):
+                continue
+            with self._timed('hand_model'):
+                fit = self._fitter.fit(pose.joints, track.side, mesh=self.parameters.mesh, state=track.fit)
+            hands.append(Hand(track.side, score, pose.joints, pose.confidence, fit, track.number))
+        return sorted(hands, key=lambda h: -h.score)

@@ -104,13 +104,33 @@ class PixelToOffset(nn.Module):
             (B, J, 3) joints, (B, J, 3, H*W) offsets, and (B, J) spread of the weighted pixels' estimates.
 
         """
-        batch = len(x)
+        batch = x.shape[0]
         offsets = self.offsets(x).float().reshape(batch, self.joints, 3, -1)
         weights = self.weights(x).float().flatten(2).softmax(-1)
         estimates = pixels[:, None] + offsets
         joints = (estimates * weights[:, :, None]).sum(-1)  # eq. 8
         spread = (((estimates - joints[..., None]) ** 2).sum(2) * weights).sum(-1)
         return joints, offsets, (spread + 1e-8).sqrt()
+
+
+class ChiralityHead(nn.Module):
+    """Whether a crop shows a right hand or the mirror image of one; not in the paper.
+
+    It looks at what the trained network makes of the crop, its last features, joints and spreads, and is trained
+    after it with everything else fixed (``training.chirality_task``).
+    """
+
+    def __init__(self, channels: int, joints: int) -> None:
+        super().__init__()
+        inputs = 2 * channels + 4 * joints
+        self.layers = nn.Sequential(nn.BatchNorm1d(inputs), nn.Linear(inputs, 128), nn.ReLU(), nn.Dropout(0.2),
+                                    nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 1))
+
+    def forward(self, features: Tensor, joints: Tensor, spread: Tensor) -> Tensor:
+        """Log odds (B,) that the hand is a right one."""
+        features = features.float()
+        seen = [features.mean((2, 3)), features.amax((2, 3)), joints.flatten(1), spread.log()]
+        return self.layers(torch.cat(seen, 1))[:, 0]
 
 
 class JGRP2O(nn.Module):
@@ -145,6 +165,7 @@ class JGRP2O(nn.Module):
             JointGraphReasoning(channels, adjacency) if graph else nn.Identity() for _ in range(stacks))
         self.heads = nn.ModuleList(PixelToOffset(channels, joints) for _ in range(stacks))
         self.back = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(stacks - 1))
+        self.chirality = ChiralityHead(channels, joints)
         for name, size in (('grid', self.input_size), ('coarse_grid', self.input_size // 4)):
             line = (torch.arange(size) + 0.5) / size * 2 - 1
             self.register_buffer(name, torch.stack(torch.meshgrid(line, line, indexing='xy'))[None], persistent=False)
@@ -152,12 +173,12 @@ class JGRP2O(nn.Module):
     def pixels(self, crop: Tensor) -> Tensor:
         """Cube coordinates (B, 3, 576) of the pixels at 24 x 24: u, v by place, z by the resized depth."""
         depth = F.interpolate(crop, scale_factor=0.25, mode='nearest')
-        return torch.cat([self.coarse_grid.expand(len(crop), -1, -1, -1), depth], 1).flatten(2)
+        return torch.cat([self.coarse_grid.expand(crop.shape[0], -1, -1, -1), depth], 1).flatten(2)
 
-    def forward_stages(self, crop: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Estimates after every hourglass, for the losses: see :class:`PixelToOffset`."""
+    def forward_stages(self, crop: Tensor) -> tuple[list[tuple[Tensor, Tensor, Tensor]], Tensor]:
+        """Estimates after every hourglass, for the losses, see :class:`PixelToOffset`; and the last features."""
         pixels = self.pixels(crop.float())
-        x = torch.cat([crop, self.grid.expand(len(crop), -1, -1, -1)], 1) if self.coordinates else crop
+        x = torch.cat([crop, self.grid.expand(crop.shape[0], -1, -1, -1)], 1) if self.coordinates else crop
         x = self.stem(x)
         stages = []
         for i, hourglass in enumerate(self.hourglasses):
@@ -165,12 +186,13 @@ class JGRP2O(nn.Module):
             stages.append(self.heads[i](features, pixels))
             if i < len(self.back):
                 x = x + self.back[i](features)
-        return stages
+        return stages, features
 
-    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor]:
-        """Joints (B, 21, 3) and their spread (B, 21), both in cube coordinates."""
-        joints, _, spread = self.forward_stages(crop)[-1]
-        return joints, spread
+    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Joints (B, 21, 3) and their spread (B, 21) in cube coordinates; log odds (B,) of a right hand."""
+        stages, features = self.forward_stages(crop)
+        joints, _, spread = stages[-1]
+        return joints, spread, self.chirality(features, joints, spread)
 
 
 def loss(network: JGRP2O, crop: Tensor, truth: Tensor, beta: float = 1e-4, delta: float = 0.01) -> Tensor:
@@ -186,7 +208,7 @@ def loss(network: JGRP2O, crop: Tensor, truth: Tensor, beta: float = 1e-4, delta
     """
     wanted = truth[..., None] - network.pixels(crop.float())[:, None]
     total = truth.new_zeros(())
-    for joints, offsets, _ in network.forward_stages(crop):
+    for joints, offsets, _ in network.forward_stages(crop)[0]:
         total = total + F.huber_loss(joints, truth, delta=delta) / delta
         if beta:
             total = total + beta * offsets.shape[-1] * F.huber_loss(offsets, wanted, delta=delta) / delta

@@ -57,10 +57,11 @@ class Poser:
 
     Args:
         people: who may be posed; all share one mesh.
+        other_hand: show the left forearm and hand too, at rest, when the whole body is shown.
 
     """
 
-    def __init__(self, people: list[Person]) -> None:
+    def __init__(self, people: list[Person], other_hand: bool = True) -> None:
         body = people[0].body
         self.people = people
         self.faces = body.faces
@@ -68,6 +69,11 @@ class Poser:
         self.hand_faces = body.hand_faces.astype(np.int32)
         self.arm_faces = np.setdiff1d(body.arm_faces, body.hand_faces).astype(np.int32)
         self.rest_faces = np.setdiff1d(every, body.arm_faces).astype(np.int32)
+        if not other_hand:
+            left = [i for i, n in enumerate(body.bone_names) if n.endswith('.L')
+                    and n.startswith(('lowerarm', 'wrist', 'finger', 'metacarpal'))]
+            shown = ~np.isin(body.weight_bones[:, 0], left)[body.faces[self.rest_faces]].any(1)
+            self.rest_faces = self.rest_faces[shown]
         self.arm_vertices = np.unique(body.faces[body.arm_faces]).astype(np.int32)
         self.all_vertices = np.arange(len(body.vertices), dtype=np.int32)
         self.bone = {name: i for i, name in enumerate(body.bone_names)}

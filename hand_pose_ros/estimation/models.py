@@ -1,0 +1,86 @@
+"""The shipped models, as ``models/manifest.yaml`` describes them, and models of the user's own."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from hand_pose_ros.resources import resource_path
+
+POSE, CENTRE = 'pose', 'centre'
+
+
+class ModelError(ValueError):
+    """A model that is missing, damaged or not what is needed; the message names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network ready to be opened by an engine.
+
+    Attributes:
+        name: in the manifest, or the file's name.
+        path: of the ONNX file.
+        task: ``pose`` (a hand's crop to joints) or ``centre`` (refinement of a crop's centre).
+        confidence: intercept and slope that turn the logarithm of a joint's spread in mm into the log odds of
+            an error below 10 mm, fitted on the validation set.
+
+    """
+
+    name: str
+    path: Path
+    task: str
+    confidence: tuple[float, float] = (4.0, 2.0)
+
+
+def read_manifest() -> dict[str, dict]:
+    """Read the manifest: model name -> its entry.
+
+    Raises:
+        ModelError: the manifest is missing or is not readable as one.
+
+    """
+    path = resource_path('models', 'manifest.yaml')
+    try:
+        manifest = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ModelError(f'{path} is damaged ({error}); restore it from the repository') from error
+    if not isinstance(manifest, dict) or not all(isinstance(entry, dict) for entry in manifest.values()):
+        raise ModelError(f'{path} is damaged: it is not a table of models; restore it from the repository')
+    return manifest
+
+
+def find_model(name: str = '', task: str = POSE) -> Model:
+    """Find a model and check that its file is whole.
+
+    Args:
+        name: a name in the manifest, the path of an ``.onnx`` file, or empty for the task's default.
+        task: what the model must do.
+
+    Raises:
+        ModelError: there is no such model, it does something else, or its file is missing or damaged.
+
+    """
+    if name.endswith('.onnx'):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise ModelError(f'model file {path} does not exist; give an .onnx file, or a name from models/manifest.yaml')
+        return Model(path.stem, path, task)
+    manifest = read_manifest()
+    fitting = {key: entry for key, entry in manifest.items() if entry.get('task') == task}
+    if not name:
+        name = next((key for key, entry in fitting.items() if entry.get('default')), '')
+    if name not in fitting:
+        raise ModelError(f'there is no {task} model {name!r}; models/manifest.yaml has: {", ".join(fitting) or "none"}')
+    entry = fitting[name]
+    path = resource_path('models') / entry['file']
+    if not path.is_file():
+        raise ModelError(f'model file {path} is missing; restore it with `git checkout -- models`, or install again')
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != entry['sha256']:
+        raise ModelError(f'model file {path} is damaged: its sha256 is {digest[:12]}..., the manifest says '
+                         f'{entry["sha256"][:12]}...; restore it with `git checkout -- models`, or install again')
+    return Model(name, path, task, tuple(entry.get('confidence', Model.confidence)))

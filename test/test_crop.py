@@ -1,0 +1,61 @@
+"""The cube crop: coordinates there and back, sides, units, background."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.localization.crop import camera_to_cube, cube_to_camera, cut_cube, hand_centre, hand_size
+
+CAMERA = Camera(320, 240, 300, 300, 159.5, 119.5)
+CENTRE = np.array([0.05, -0.03, 0.5])
+
+
+@given(st.tuples(*[st.floats(-1, 1)] * 3), st.booleans())
+def test_cube_coordinates_invert(uvz, mirror):
+    point = cube_to_camera(np.array(uvz), CENTRE, 0.12, mirror)
+    assert camera_to_cube(point, CENTRE, 0.12, mirror) == pytest.approx(np.array(uvz), abs=1e-9)
+
+
+@pytest.mark.parametrize('mirror', [False, True])
+def test_a_point_lands_on_its_pixel_of_the_crop(mirror):
+    point = CENTRE + (0.04, 0.02, 0.03)
+    depth = np.zeros((240, 320), np.float32)
+    u, v = np.round(CAMERA.project(point)).astype(int)
+    depth[v - 1:v + 2, u - 1:u + 2] = point[2]
+    crop = cut_cube(depth, CAMERA, CENTRE, 0.12, 96, mirror)
+    rows, columns = np.nonzero(crop < 1)
+    expected = (camera_to_cube(point, CENTRE, 0.12, mirror) + 1) / 2 * 96 - 0.5
+    assert (columns.mean(), rows.mean()) == pytest.approx(expected[:2], abs=0.8)
+    assert crop[crop < 1] == pytest.approx(0.03 / 0.12, abs=1e-5)
+
+
+def test_mirrored_crop_is_the_mirror_image():
+    depth = np.random.default_rng(0).uniform(0.4, 0.6, (240, 320)).astype(np.float32)
+    centre = np.array([0.0, 0.0, 0.5])
+    plain, mirrored = (cut_cube(depth, CAMERA, centre, 0.1, 96, mirror) for mirror in (False, True))
+    assert (plain[:, ::-1] == mirrored).mean() > 0.95
+
+
+def test_what_lies_outside_the_cube_is_background():
+    depth = np.full((240, 320), 0.5, np.float32)
+    depth[:100], depth[140:] = 0.9, 0.2
+    depth[100:110] = 0
+    crop = cut_cube(depth, CAMERA, np.array([0, 0, 0.5]), 0.1, 96)
+    assert set(np.unique(crop)) == {0.0, 1.0}
+    assert cut_cube(depth, CAMERA, np.array([3.0, 0, 0.5]), 0.1, 96).min() == 1
+
+
+def test_a_child_and_an_adult_of_one_shape_give_one_crop():
+    """Cubes scale with the hand: half the size at half the distance looks the same."""
+    depth = np.random.default_rng(1).uniform(0.45, 0.55, (240, 320)).astype(np.float32)
+    near = cut_cube(depth / 2, CAMERA, CENTRE / 2, 0.05, 96)
+    assert near == pytest.approx(cut_cube(depth, CAMERA, CENTRE, 0.10, 96), abs=1e-4)
+
+
+def test_size_and_centre():
+    joints = np.zeros((21, 3))
+    joints[[5, 9, 13, 17], 1] = 0.09
+    assert hand_size(joints) == pytest.approx(0.09)
+    assert hand_centre(joints) == pytest.approx([0, 4 * 0.09 / 21, 0])

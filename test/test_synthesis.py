@@ -1,0 +1,148 @@
+"""Synthetic hands: the rasteriser against ray casting, anatomy, limits, sensors, determinism."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip('torch', reason='training requirements are not installed: make setup-training')
+pytest.importorskip('anny', reason='training requirements are not installed: make setup-training')
+pytest.importorskip('numba', reason='training requirements are not installed: make setup-training')
+
+from hand_pose_ros.geometry.joints import FINGER_JOINTS, TIPS  # noqa: E402
+from hand_pose_ros.hand_model.kinematics import LOWER, UPPER, forward_kinematics, local_rotations  # noqa: E402
+from hand_pose_ros.localization.crop import hand_size  # noqa: E402
+from training.synthesis.crops import CropSource, draw_view_of_hand  # noqa: E402
+from training.synthesis.people import draw_people  # noqa: E402
+from training.synthesis.poses import draw_poses, penetration  # noqa: E402
+from training.synthesis.raster import EMPTY  # noqa: E402
+from training.synthesis.scene import HAND, Poser, Scene, draw_arm, look, plane, primitive  # noqa: E402
+from training.synthesis.sensors import SENSORS, draw_weaknesses, sense  # noqa: E402
+
+
+@pytest.fixture(scope='module')
+def people():
+    return draw_people(6, np.random.default_rng(5))
+
+
+@pytest.fixture(scope='module')
+def poses(people):
+    person = people[0]
+    return draw_poses(300, np.random.default_rng(1), person.axes, person.rest_angles, person.body.joints)
+
+
+def posed_scene(people, poses, seed=0):
+    rng = np.random.default_rng(seed)
+    poser = Poser(people)
+    posed, joints = poser.pose(people[seed % len(people)], poses[seed], draw_arm(rng), True)
+    posed, joints = look(posed, joints, np.diag([1.0, -1, -1]), joints.mean(0), np.array([0.02, 0.01, 0.6]))
+    return Scene(joints, poser.meshes(posed, True)), poser
+
+
+def test_rasteriser_agrees_with_ray_casting(people, poses):
+    """Embree, independent of our code, sees the same depth through every pixel's centre."""
+    rtcore = pytest.importorskip('embreex.rtcore_scene')
+    from embreex.mesh_construction import TriangleMesh
+    scene, _ = posed_scene(people, poses)
+    scene.meshes.append(plane(np.array([0, 0, 0.75]), np.array([0.1, 0.2, -1.0]) / np.linalg.norm([0.1, 0.2, 1]), 0.6))
+    scene.meshes.append(primitive('ball', np.eye(3), np.array([0.03, 0.05, 0.04]), np.array([-0.1, 0.05, 0.55])))
+    width, height, f = 160, 120, 180.0
+    depth, _ = scene.render(width, height, f, f, 79.5, 59.5)
+    embree = rtcore.EmbreeScene()
+    for points, faces, ids, _ in scene.meshes:
+        TriangleMesh(embree, points[faces[ids]])
+    v, u = np.mgrid[:height, :width]
+    rays = np.stack([(u - 79.5) / f, (v - 59.5) / f, np.ones_like(u)], -1).reshape(-1, 3).astype(np.float32)
+    cast = embree.run(np.zeros_like(rays), rays, query='DISTANCE').reshape(height, width)
+    ours, theirs = depth < 100, cast < 100
+    assert theirs.mean() > 0.5
+    assert (ours != theirs).mean() < 0.002
+    both = ours & theirs
+    assert np.quantile(np.abs(depth - cast)[both], 0.995) < 2e-4
+
+
+def test_hands_have_the_proportions_of_hands(people):
+    sizes = [hand_size(p.body.joints) for p in people]
+    assert 0.04 < min(sizes) and max(sizes) < 0.12
+    for person in people:
+        joints = person.body.joints
+        for finger, (a, b, c, tip) in FINGER_JOINTS.items():
+            lengths = np.linalg.norm(np.diff(joints[[a, b, c, tip]], axis=0), axis=1) / hand_size(joints)
+            assert (0.12 < lengths).all() and (lengths < 0.65).all(), finger
+            assert lengths[0] > lengths[2], finger
+        # The palm of a right hand held up before its owner, thumb to the right, looks at them.
+        assert np.cross(joints[5] - joints[17], joints[9] - joints[0]) @ (joints[4] - joints[9]) > 0
+
+
+def test_tips_lie_under_the_skin(people):
+    """Four millimetres, scaled with the finger, from the farthest point of the fingertip."""
+    body = people[0].body
+    for tip in TIPS:
+        axis = body.joints[tip] - body.joints[tip - 1]
+        axis /= np.linalg.norm(axis)
+        near = body.vertices[np.linalg.norm(body.vertices - body.joints[tip], axis=1) < 0.02]
+        assert 0.0015 < ((near - body.joints[tip]) @ axis).max() < 0.006
+
+
+def test_poses_are_within_limits_varied_and_not_inside_themselves(people, poses):
+    assert (poses >= LOWER - 1e-9).all() and (poses <= UPPER + 1e-9).all()
+    person = people[0]
+    _, joints = forward_kinematics(person.body.joints, local_rotations(poses, person.axes, person.rest_angles))
+    assert penetration(joints).max() < 0.42
+    reach = np.linalg.norm(joints[:, list(TIPS)] - joints[:, :1], axis=2) / np.linalg.norm(joints[:, 9] - joints[:, 0], axis=1)[:, None]
+    assert (reach[:, 1:].max(1) > 1.8).mean() > 0.3 and (reach[:, 1:].max(1) < 1.5).any()  # open hands, and fists
+    pinch = np.linalg.norm(joints[:, 4] - joints[:, 8], axis=1)
+    assert (pinch < 0.02).any()
+
+
+def test_posing_keeps_bone_lengths_and_leaves_the_skin_around_the_joints(people, poses):
+    poser = Poser(people)
+    person = people[1]
+    posed, joints = poser.pose(person, poses[3], draw_arm(np.random.default_rng(0)), False)
+    for a, b in ((0, 5), (5, 6), (6, 7), (7, 8), (1, 2), (3, 4)):
+        rest = np.linalg.norm(person.body.joints[a] - person.body.joints[b])
+        assert np.linalg.norm(joints[a] - joints[b]) == pytest.approx(rest, rel=1e-5)
+    hand = posed[np.unique(poser.faces[poser.hand_faces])]
+    assert np.linalg.norm(hand[None] - joints[:, None], axis=2).min(1).max() < 0.025
+
+
+def test_the_hand_is_labelled_and_hides_what_is_behind(people, poses):
+    scene, _ = posed_scene(people, poses)
+    depth, labels = scene.render(200, 200, 300, 300, 99.5, 99.5)
+    assert (labels == HAND).sum() > 500 and (depth[labels == 0] == EMPTY).all()
+    wall = Scene(scene.joints, scene.meshes + [plane(np.array([0, 0, 0.3]), np.array([0, 0, -1.0]), 0.5)])
+    assert (wall.render(200, 200, 300, 300, 99.5, 99.5)[1] == HAND).sum() == 0
+
+
+@pytest.mark.parametrize('name', SENSORS)
+def test_sensors_spoil_edges_more_than_surfaces_and_are_deterministic(name, people, poses):
+    sensor = SENSORS[name]
+    scene, _ = posed_scene(people, poses)
+    ideal, _ = scene.render(200, 200, 300, 300, 99.5, 99.5)
+    flaws = draw_weaknesses(sensor, np.random.default_rng(4))
+    seen = sense(ideal, sensor, 300.0, flaws, 9)
+    assert (seen == sense(ideal, sensor, 300.0, flaws, 9)).all() and (seen != sense(ideal, sensor, 300.0, flaws, 10)).any()
+    surface = ideal < 2
+    kept = surface & (seen > 0)
+    assert kept.sum() > 0.5 * surface.sum()
+    assert np.median(np.abs(seen - ideal)[kept]) < 0.006
+    assert seen[~surface].max(initial=0) < 3
+
+
+def test_crops_are_deterministic_and_their_labels_lie_on_the_hand(people):
+    first, second = (next(CropSource(people, 3).batches(12)) for _ in range(2))
+    assert all((a == b).all() for a, b in zip(first, second))
+    crops, joints, halves = first
+    assert crops.shape == (12, 96, 96) and joints.shape == (12, 21, 3) and crops.min() >= -1 and crops.max() <= 1
+    # A joint is under the surface that its pixel shows, by a finger's thickness at most; most joints show.
+    shown = 0
+    for crop, joint, half in zip(crops, joints, halves):
+        pixels = np.clip(((joint[:, :2] + 1) / 2 * 96).astype(int), 0, 95)
+        over = (joint[:, 2] - crop[pixels[:, 1], pixels[:, 0]]) * half
+        shown += np.mean((over > -0.006) & (over < 0.022))
+    assert shown / 12 > 0.6
+
+
+def test_views_show_hands_of_the_right_side(people, poses):
+    view = draw_view_of_hand(Poser(people), poses[0], np.random.default_rng(0))
+    rest = people[0].body.joints
+    chirality = [np.linalg.det(np.stack([j[5] - j[0], j[17] - j[0], j[1] - j[0]])) for j in (view.joints, rest)]
+    assert np.sign(chirality[0]) == np.sign(chirality[1])

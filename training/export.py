@@ -1,0 +1,96 @@
+"""Ship trained weights: ``python -m training.export WEIGHTS NAME`` writes models/NAME.onnx and its manifest entry."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from torch import nn
+
+from training.train import build
+
+
+def load_trained(weights: Path) -> nn.Module:
+    """Rebuild the network of a ``best.pt`` (or of a ``checkpoint.pt``, with its averaged weights), ready to run."""
+    stored = torch.load(weights, map_location='cpu', weights_only=True)
+    if 'recipe' not in stored:
+        recipe, state = yaml.safe_load((weights.parent / 'recipe.yaml').read_text()), stored['average']
+    else:
+        recipe, state = stored['recipe'], stored['network']
+    network, _ = build(recipe)
+    # Weights of before the chirality head was trained do not have it.
+    missing, unexpected = network.load_state_dict(state, strict=False)
+    if unexpected or any(not key.startswith('chirality.') for key in missing):
+        raise ValueError(f'{weights} does not fit its recipe: missing {missing}, unexpected {unexpected}')
+    return network.eval()
+
+
+def export(network: nn.Module, path: Path) -> float:
+    """Write ``network`` as ONNX with any batch size.
+
+    Returns:
+        The greatest difference between PyTorch's outputs and ONNX Runtime's on random crops.
+
+    """
+    import onnxruntime
+    size = network.input_size
+    crop = torch.rand(2, 1, size, size) * 2 - 1
+    names = ['joints', 'spread', 'right'] if isinstance(network(crop), tuple) else ['refinement']
+    torch.onnx.export(network, (crop,), path, input_names=['crop'], output_names=names, opset_version=18,
+                      dynamo=True, external_data=False, dynamic_shapes={'crop': {0: torch.export.Dim('batch')}},
+                      verbose=False)
+    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    crop = torch.rand(3, 1, size, size) * 2 - 1
+    with torch.no_grad():
+        expected = network(crop)
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    found = session.run(None, {'crop': crop.numpy()})
+    return max(float(np.abs(e.numpy() - f).max()) for e, f in zip(expected, found))
+
+
+def describe(weights: Path, path: Path) -> dict:
+    """The manifest's entry of an exported model."""
+    stored = torch.load(weights, map_location='cpu', weights_only=True)
+    recipe = stored['recipe']
+    task = importlib.import_module(recipe['task'])
+    network = load_trained(weights)
+    return {'task': task.TASK, 'file': path.name, 'sha256': hashlib.sha256(path.read_bytes()).hexdigest(),
+            'input': f'crop: float32 (batch, 1, {network.input_size}, {network.input_size}), {task.INPUT}',
+            'output': task.OUTPUT, 'parameters': sum(p.numel() for p in network.parameters()),
+            'training': {'data': task.DATA, 'command': f'python -m training.train {weights.parent.name}',
+                         'images': stored['figures']['seen']},
+            'validation': {k: v for k, v in stored['figures'].items() if k not in ('seen', 'seconds', 'loss')},
+            'licence': 'Apache-2.0', **task.calibrate(network)}
+
+
+def update_manifest(name: str, entry: dict) -> None:
+    """Write an entry of models/manifest.yaml; the first model of a task becomes its default."""
+    path = Path('models/manifest.yaml')
+    manifest = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    same = [k for k, e in manifest.items() if e.get('task') == entry['task'] and e.get('default')]
+    if not same or same == [name]:
+        entry = {'default': True, **entry}
+    manifest[name] = entry
+    header = '# What the models are; python -m training.export writes it.\n'
+    path.write_text(header + yaml.safe_dump(manifest, sort_keys=False, width=120))
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('weights', type=Path, help='best.pt of a training run')
+    parser.add_argument('name', help='name of the model: writes models/NAME.onnx and its entry in models/manifest.yaml')
+    arguments = parser.parse_args()
+    path = Path('models') / f'{arguments.name}.onnx'
+    difference = export(load_trained(arguments.weights), path)
+    update_manifest(arguments.name, describe(arguments.weights, path))
+    print(f'{path}: {path.stat().st_size / 1e6:.2f} MB; greatest difference from PyTorch {difference:.2e}')
+
+
+if __name__ == '__main__':
+    main()
