@@ -71,6 +71,41 @@ _BONE = np.array([dof.bone for dof in DEGREES_OF_FREEDOM])
 _KIND = np.array([('flexion', 'abduction', 'roll').index(dof.kind) for dof in DEGREES_OF_FREEDOM])
 
 
+def flexion_axes(rest_joints: np.ndarray, thumb_end: np.ndarray) -> np.ndarray:
+    """Axis of flexion of each bone at rest: turning about it by a positive angle bends towards the palm.
+
+    Fingers bend about the direction across the palm, made perpendicular to the finger; the thumb about the
+    width of its own last segment, which is where the nail's plane lies; the wrist as the middle finger does.
+
+    Args:
+        rest_joints: (21, 3) right hand at rest.
+        thumb_end: (N, 3) vertices of the thumb's last segment.
+
+    Returns:
+        (16, 3) unit axes.
+
+    """
+    def unit(v: np.ndarray) -> np.ndarray:
+        return v / np.linalg.norm(v, axis=-1, keepdims=True)
+
+    axes = np.zeros((len(BONE_JOINTS), 3))
+    across = rest_joints[5] - rest_joints[17]  # from the little finger's knuckle to the index's
+    normal = unit(np.cross(across, unit(rest_joints[9] - rest_joints[0])))  # out of the palm's face
+    for finger, (a, _, _, tip) in FINGER_JOINTS.items():
+        bones = [BONE_JOINTS.index(joint) for joint in (a, a + 1, a + 2)]
+        if finger != 'thumb':
+            axes[bones] = unit(np.cross(unit(rest_joints[tip] - rest_joints[a]), normal))
+            continue
+        direction = unit(rest_joints[tip] - rest_joints[tip - 1])
+        flat = thumb_end - thumb_end.mean(0)
+        flat -= (flat @ direction)[:, None] * direction
+        width = np.linalg.svd(flat, full_matrices=False)[2][0]
+        inward = (rest_joints[9] + rest_joints[13]) / 2 - rest_joints[tip - 1]
+        axes[bones] = -width if np.cross(width, direction) @ inward < 0 else width
+    axes[0] = axes[BONE_JOINTS.index(9)]
+    return axes
+
+
 def bone_axes(rest_joints: np.ndarray, flexion_axes: np.ndarray) -> np.ndarray:
     """Axes (16, 3, 3) of each bone at rest, rows flexion, abduction, roll, right-handed up to sign.
 

@@ -1,0 +1,379 @@
+"""Fit a hand model to 21 joints: one rigid pose, a shape that settles over a track, angles within their limits.
+
+In order:
+
+1. Distances between joints that no pose changes (the bones, and the palm across) give the shape parameters and, for
+   what the shape basis does not cover, a stretch of each finger bone: the most probable ones under Gaussian noise
+   and priors. Over a track the distances are averaged first, so that the hand keeps its size.
+2. The palm's six joints give the rigid pose (Kabsch), and every finger bone's direction gives its angles in closed
+   form, clipped to the limits.
+3. A few Levenberg-Marquardt steps on all angles and the rigid pose bring the model's joints to the given ones, with
+   the Jacobian of the tree and with angles at their limits held there.
+
+A left hand is fitted as the right hand that it is the mirror image of, so both sides are treated exactly alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hand_pose_ros.geometry.joints import BONES, FINGERS, FINGER_JOINTS, JOINTS, SIDES, WRIST
+from hand_pose_ros.geometry.rotations import nearest_rotation
+from hand_pose_ros.hand_model.kinematics import (BONE_JOINTS, BONE_PARENTS, DEGREES_OF_FREEDOM, DOF_INDEX, DOF_NAMES,
+                                                 LOWER, UPPER)
+from hand_pose_ros.hand_model.model import HandModel
+
+#: Standard deviation of a measured distance between two joints of one frame, metres.
+DISTANCE_NOISE = 0.004
+#: Frames that the average of distances remembers at most: from then on it forgets the oldest.
+MEMORY = 60
+#: Standard deviation of the logarithm of a bone's stretch: what the shape basis leaves of people's bones.
+STRETCH_SPREAD = 0.05
+#: Limits of a bone's stretch and of a shape parameter, so that no wild joint makes a monster.
+STRETCH_LIMITS, SHAPE_LIMIT = (0.8, 1.25), 3.5
+
+#: Standard deviation of a joint's position in the fit, metres, against which these priors weigh.
+JOINT_NOISE = 0.004
+#: Angles that joints hardly show when a finger is straight: name -> mean and standard deviation, radians.
+PRIORS = {'thumb_cmc_roll': (0.1, 0.25), 'thumb_mcp_abduction': (0.0, 0.15)}
+
+#: Smallest and largest size of a hand's joints (root mean square distance from their mean), metres.
+SIZE_LIMITS = (0.012, 0.15)
+
+_FINGERS, _LEVELS = len(FINGERS), 3
+_PALM = [WRIST, *(joints[0] for joints in FINGER_JOINTS.values())]
+#: Pairs of joints whose distance no pose changes: all bones, then across the palm.
+_PAIRS = np.array([*BONES, (1, 5), (5, 9), (9, 13), (13, 17), (5, 17)])
+_DOF_BONE = np.array([dof.bone - 1 for dof in DEGREES_OF_FREEDOM])
+_DOF_FINGER, _DOF_LEVEL = np.divmod(_DOF_BONE, _LEVELS)
+_DOF_KIND = np.array([('flexion', 'abduction', 'roll').index(dof.kind) for dof in DEGREES_OF_FREEDOM])
+_DOFS = len(DEGREES_OF_FREEDOM)
+_VARIABLES = 6 + _DOFS
+_MIDDLE = (LOWER + UPPER) / 2
+#: Whether a bone moves the joints at which its finger's bones start and end: levels by joints.
+_MOVES = (np.arange(4)[None, :] > np.arange(_LEVELS)[:, None])[:, None, :, None].astype(float)
+_ROWS, _COLUMNS = 1 + 4 * _DOF_FINGER[:, None] + np.arange(4), 6 + np.arange(_DOFS)[:, None]
+_PARENTS = list(BONE_PARENTS[1:])
+_MIRROR = np.array([-1.0, 1.0, 1.0])
+_NEXT, _LAST = [1, 2, 0], [2, 0, 1]
+
+
+@dataclass
+class FitState:
+    """What is known of one person's hand: give the same one for every frame of a track.
+
+    Attributes:
+        frames: how many frames it has seen, up to ``MEMORY``.
+        distances: (P,) average distances between joints, metres.
+        variances: (P,) their variances.
+        shape: (S,) shape parameters.
+        log_stretch: (15,) logarithm of each finger bone's stretch.
+
+    """
+
+    frames: int = 0
+    distances: np.ndarray = field(default_factory=lambda: np.zeros(len(_PAIRS)))
+    variances: np.ndarray = field(default_factory=lambda: np.zeros(len(_PAIRS)))
+    shape: np.ndarray | None = None
+    log_stretch: np.ndarray = field(default_factory=lambda: np.zeros(_FINGERS * _LEVELS))
+
+
+@dataclass(frozen=True)
+class HandFit:
+    """The hand model posed on the joints of a hand, all in the camera's optical frame.
+
+    Attributes:
+        angles: joint angle in radians by name without the side, e.g. ``index_mcp_flexion``.
+        rotations: (21, 3, 3) orientation of each joint's frame, see :mod:`model`.
+        joints: (21, 3) joints of the posed model, metres.
+        vertices: (V, 3) metres, or None when no mesh was asked for.
+        faces: (F, 3) vertex indices, counter-clockwise seen from outside; None with ``vertices``.
+        residual: root mean square distance between ``joints`` and the joints fitted to, metres.
+
+    """
+
+    angles: dict[str, float]
+    rotations: np.ndarray
+    joints: np.ndarray
+    vertices: np.ndarray | None
+    faces: np.ndarray | None
+    residual: float
+
+
+@dataclass(frozen=True)
+class _Pose:
+    """One evaluation of the tree: finger-wise arrays (5 fingers, 3 bones or 4 joints)."""
+
+    angles: np.ndarray  # (D,)
+    rotation: np.ndarray  # (3, 3) of the wrist
+    wrist: np.ndarray  # (3,)
+    world: np.ndarray  # (5, 3, 3, 3) of each finger bone
+    joints: np.ndarray  # (5, 4, 3)
+    axes: np.ndarray  # (5, 3, 3, 3) axes of flexion, abduction and roll as they stand now, rows
+
+
+class HandFitter:
+    """Fits a hand model to joints; safe to use from several threads, as what a track remembers is the caller's.
+
+    Args:
+        model: the model of either side; the other side's hand is its mirror image.
+        other: a model of its own for the other side, as MANO has.
+        stretch: whether bones may be stretched to the person's own lengths beyond what the shape parameters do.
+
+    """
+
+    def __init__(self, model: HandModel, other: HandModel | None = None, stretch: bool = True) -> None:
+        if other is not None and other.side == model.side:
+            raise ValueError(f'both hand models are of the {model.side} hand; give one of each side')
+        self.models = {model.side: model, (other or model.mirrored()).side: other or model.mirrored()}
+        right = self.models['right']
+        left = right if other is None and model.side == 'right' else self.models['left'].mirrored()
+        self._fits = {'right': _RightHand(right, stretch), 'left': _RightHand(left, stretch)}
+
+    def fit(self, joints: np.ndarray, side: str, mesh: bool = True, state: FitState | None = None) -> HandFit:
+        """Fit the model to the joints of one hand.
+
+        Args:
+            joints: (21, 3) metres, camera optical frame, ordered as ``geometry.joints.JOINTS``.
+            side: ``left`` or ``right``.
+            mesh: whether to pose the mesh too.
+            state: what is known of this hand from earlier frames; brought up to date. None fits this frame alone.
+
+        Raises:
+            ValueError: the side is unknown, or the joints are not those of a hand in metres.
+
+        """
+        if side not in SIDES:
+            raise ValueError(f'side is {side!r}; it must be one of {", ".join(SIDES)}')
+        joints = _checked(joints)
+        mirror = np.ones(3) if side == 'right' else _MIRROR
+        fitted = self._fits[side]
+        pose, shape, stretch, rest = fitted.solve(joints * mirror, FitState() if state is None else state)
+
+        world = np.concatenate([pose.rotation[None], pose.world.reshape(-1, 3, 3)])
+        posed = np.concatenate([pose.wrist[None], pose.joints.reshape(-1, 3)])
+        vertices = fitted.model.skin(world, posed, shape, rest, stretch) * mirror.astype(np.float32) if mesh else None
+        frames = fitted.model.joint_frames(world)
+        if side == 'left':
+            # x and z are directions and mirrored as such; y, the axis that a bend turns about, then points the
+            # other way, for which the frame is right-handed again.
+            frames = frames * _MIRROR[:, None] * np.array([1.0, -1.0, 1.0])
+        posed = posed * mirror
+        return HandFit(angles=dict(zip(DOF_NAMES, pose.angles.tolist())), rotations=frames, joints=posed,
+                       vertices=vertices, faces=self.models[side].faces if mesh else None,
+                       residual=float(np.sqrt(np.mean(np.sum((posed - joints) ** 2, 1)))))
+
+
+def _checked(joints: np.ndarray) -> np.ndarray:
+    joints = np.asarray(joints, dtype=float)
+    if joints.shape != (len(JOINTS), 3):
+        raise ValueError(f'joints have shape {joints.shape}; a hand has ({len(JOINTS)}, 3)')
+    if not np.isfinite(joints).all():
+        bad = [JOINTS[j] for j in np.flatnonzero(~np.isfinite(joints).all(1))]
+        raise ValueError(f'joints are not finite: {", ".join(bad)}')
+    size = float(np.sqrt(np.mean(np.sum((joints - joints.mean(0)) ** 2, 1))))
+    low, high = SIZE_LIMITS
+    if not low < size < high:
+        raise ValueError(f'joints lie {size:.4g} from their mean; those of a hand lie {low} to {high} m: '
+                         'they must be in metres, and not all in one place')
+    return joints
+
+
+class _RightHand:
+    """The tables of one model of a right hand, and the solver on them."""
+
+    def __init__(self, model: HandModel, stretch: bool) -> None:
+        self.model = model
+        self.stretch_spread = STRETCH_SPREAD if stretch else 1e-6
+        axes = model.axes[1:]
+        self.axes = axes.reshape(_FINGERS, _LEVELS, 3, 3)
+        # Of the wrist's bone, which no finger bone is, nothing is stretched.
+        self.along = axes[:, 2]
+        # Rodrigues' formula in parts: I + sin K + (1 - cos) K K.
+        cross = np.zeros((*axes.shape, 3))
+        cross[..., [2, 0, 1], [1, 2, 0]] = axes
+        cross[..., [1, 2, 0], [2, 0, 1]] = -axes
+        self.cross, self.square = cross, cross @ cross
+        # Where abduction and flexion turn a bone from its direction at rest: to the side and up, rows.
+        self.ways = np.stack([np.sign((np.cross(axes[:, 1], self.along) * axes[:, 0]).sum(1))[:, None] * axes[:, 0],
+                              np.cross(axes[:, 0], self.along), self.along], 1).reshape(_FINGERS, _LEVELS, 3, 3)
+        # Limits of every bone's three turns relative to rest; no room for those that it does not have.
+        limits = np.zeros((2, _FINGERS * _LEVELS, 3))
+        limits[:, _DOF_BONE, _DOF_KIND] = LOWER - model.rest_angles, UPPER - model.rest_angles
+        self.low, self.high = limits.reshape(2, _FINGERS, _LEVELS, 3)
+        self.pair_joints = model.joints[_PAIRS[:, 1]] - model.joints[_PAIRS[:, 0]]
+        self.pair_basis = model.joint_basis[_PAIRS[:, 1]] - model.joint_basis[_PAIRS[:, 0]]
+        # The finger bone that each of the 20 bones of ``BONES`` is: those after the palm's five.
+        self.finger_pair = [i for i, (parent, _) in enumerate(BONES) if parent != WRIST]
+        self.prior_mean, self.prior_weight = np.zeros(_DOFS), np.zeros(_DOFS)
+        for name, (mean, spread) in PRIORS.items():
+            self.prior_mean[DOF_INDEX[name]] = mean
+            self.prior_weight[DOF_INDEX[name]] = (JOINT_NOISE / spread) ** 2
+
+    # ---- shape ----
+
+    def _settle(self, joints: np.ndarray, state: FitState) -> None:
+        """Bring the average distances, the shape and the stretch of ``state`` up to date with one frame's joints."""
+        measured = joints[_PAIRS[:, 1]] - joints[_PAIRS[:, 0]]
+        measured = np.sqrt((measured * measured).sum(1))
+        first = state.shape is None
+        if first:
+            state.shape = np.zeros(self.model.shape_size)
+        else:
+            # One wild joint of one frame must not change the hand.
+            measured = np.clip(measured, state.distances - 3 * DISTANCE_NOISE, state.distances + 3 * DISTANCE_NOISE)
+        state.frames = min(state.frames + 1, MEMORY)
+        change = measured - state.distances
+        state.distances = state.distances + change / state.frames
+        state.variances = state.variances + ((1 - 1 / state.frames) * change * change - state.variances) / state.frames
+        # Noise across a bone lengthens it: on average by its variance over the length.
+        distances = state.distances - np.minimum(state.variances / np.maximum(state.distances, 1e-6),
+                                               0.1 * state.distances)
+        count = len(state.shape)
+        noise = DISTANCE_NOISE / np.sqrt(state.frames)
+        jacobian = np.zeros((len(_PAIRS), count + len(state.log_stretch)))
+        prior = np.concatenate([np.ones(count), np.full(len(state.log_stretch), 1 / self.stretch_spread ** 2)])
+        for _ in range(3 if first else 1):
+            offsets = self.pair_joints + self.pair_basis @ state.shape
+            lengths = np.sqrt((offsets * offsets).sum(1))
+            factor = np.ones(len(_PAIRS))
+            factor[self.finger_pair] = np.exp(state.log_stretch)
+            jacobian[:, :count] = (offsets[:, None] @ self.pair_basis)[:, 0] * (factor / lengths)[:, None]
+            jacobian[self.finger_pair, count + np.arange(len(state.log_stretch))] = (lengths * factor)[
+                self.finger_pair]
+            known = np.concatenate([state.shape, state.log_stretch])
+            right = jacobian.T @ ((distances - lengths * factor) / noise ** 2) - prior * known
+            step = np.linalg.solve(jacobian.T @ jacobian / noise ** 2 + np.diag(prior), right)
+            known = known + step
+            state.shape = np.clip(known[:count], -SHAPE_LIMIT, SHAPE_LIMIT)
+            state.log_stretch = np.clip(known[count:], *np.log(STRETCH_LIMITS))
+
+    # ---- pose ----
+
+    def solve(self, joints: np.ndarray, state: FitState) -> tuple[_Pose, np.ndarray, np.ndarray, np.ndarray]:
+        """Fit (21, 3) joints of a right hand: pose, shape (S,), stretch (16,) and joints at rest (21, 3)."""
+        self._settle(joints, state)
+        rest = self.model.rest_joints(state.shape)
+        stretch = np.concatenate([[1.0], np.exp(state.log_stretch)])
+        roots = rest[_PALM[1:]] - rest[WRIST]
+        starts = rest[1:].reshape(_FINGERS, 4, 3)
+        offsets = (starts[:, 1:] - starts[:, :-1]).reshape(-1, 3)
+        offsets = offsets + self.along * ((offsets * self.along).sum(1) * (stretch[1:] - 1))[:, None]
+        offsets = offsets.reshape(_FINGERS, _LEVELS, 3)
+        targets = joints[1:].reshape(_FINGERS, 4, 3)
+
+        pose = self._start(joints, rest, roots, offsets, targets)
+        pose = self._refine(pose, roots, offsets, joints)
+        return pose, state.shape, stretch, rest
+
+    def _start(self, joints: np.ndarray, rest: np.ndarray, roots: np.ndarray, offsets: np.ndarray,
+               targets: np.ndarray) -> _Pose:
+        """Rigid pose from the palm, angles from the directions of the bones."""
+        palm, model_palm = joints[_PALM], rest[_PALM]
+        rotation = nearest_rotation((palm - palm.mean(0)).T @ (model_palm - model_palm.mean(0)))
+        wrist = palm.mean(0) + rotation @ (rest[WRIST] - model_palm.mean(0))
+        directions = targets[:, 1:] - targets[:, :-1]
+        turned = np.zeros((_FINGERS, _LEVELS, 3))
+        before = np.broadcast_to(rotation, (_FINGERS, 3, 3))
+        for level in range(_LEVELS):
+            # In the frame of the bone before, seen along this bone's ways to turn.
+            ways = self.ways[:, level] @ np.swapaxes(before, 1, 2)
+            aside, up, ahead = (ways @ directions[:, level, :, None])[..., 0].T
+            turned[:, level, 0] = np.arctan2(up, ahead)
+            turned[:, level, 1] = np.arctan2(aside, np.hypot(up, ahead))
+            # Of two ways round, take the one closer to what a joint can do.
+            low, high = self.low[:, level], self.high[:, level]
+            start = (low + high) / 2 - np.pi
+            turned[:, level] = np.clip(start + np.remainder(turned[:, level] - start, 2 * np.pi), low, high)
+            before = before @ self._turn(turned[:, level], slice(level, None, _LEVELS))[2]
+        angles = turned.reshape(-1, 3)[_DOF_BONE, _DOF_KIND] + self.model.rest_angles
+        return self._evaluate(np.clip(angles, LOWER, UPPER), rotation, wrist, roots, offsets)
+
+    def _turn(self, turned: np.ndarray, bones: slice = slice(None)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rotations (B, 3, 3) by flexion; by flexion and abduction; by all three angles (B, 3) of bones."""
+        single = (np.eye(3) + np.sin(turned)[..., None, None] * self.cross[bones]
+                  + (1 - np.cos(turned))[..., None, None] * self.square[bones])
+        both = single[:, 0] @ single[:, 1]
+        return single[:, 0], both, both @ single[:, 2]
+
+    def _evaluate(self, angles: np.ndarray, rotation: np.ndarray, wrist: np.ndarray, roots: np.ndarray,
+                  offsets: np.ndarray) -> _Pose:
+        turned = np.zeros((_FINGERS * _LEVELS, 3))
+        turned[_DOF_BONE, _DOF_KIND] = angles - self.model.rest_angles
+        flexed, spread, local = self._turn(turned)
+        local = local.reshape(_FINGERS, _LEVELS, 3, 3)
+        before = np.empty_like(local)
+        world = np.empty_like(local)
+        joints = np.empty((_FINGERS, 4, 3))
+        joints[:, 0] = wrist + roots @ rotation.T
+        parent = np.broadcast_to(rotation, (_FINGERS, 3, 3))
+        for level in range(_LEVELS):
+            before[:, level] = parent
+            parent = world[:, level] = parent @ local[:, level]
+            joints[:, level + 1] = joints[:, level] + (parent @ offsets[:, level, :, None])[..., 0]
+        axes = self.axes.copy()
+        axes[:, :, 1] = (flexed @ self.model.axes[1:, 1, :, None]).reshape(_FINGERS, _LEVELS, 3)
+        axes[:, :, 2] = (spread @ self.model.axes[1:, 2, :, None]).reshape(_FINGERS, _LEVELS, 3)
+        return _Pose(angles, rotation, wrist, world, joints, axes @ np.swapaxes(before, 2, 3))
+
+    def _jacobian(self, pose: _Pose) -> np.ndarray:
+        """Derivatives (63, 28) of the joints by a turn about the wrist, a shift, and the angles."""
+        arms = pose.joints[:, None] - pose.joints[:, :3, None]  # from each bone's start to each joint of its finger
+        arms, axes = arms[:, :, None], pose.axes[:, :, :, None]
+        moves = (axes[..., _NEXT] * arms[..., _LAST] - axes[..., _LAST] * arms[..., _NEXT]) * _MOVES
+        jacobian = np.zeros((len(JOINTS), 3, _VARIABLES))
+        jacobian[_ROWS, :, _COLUMNS] = moves[_DOF_FINGER, _DOF_LEVEL, _DOF_KIND]
+        x, y, z = (pose.joints.reshape(-1, 3) - pose.wrist).T
+        turn = jacobian[1:]
+        turn[:, 0, 1], turn[:, 0, 2], turn[:, 1, 2] = z, -y, x
+        turn[:, 1, 0], turn[:, 2, 0], turn[:, 2, 1] = -z, y, -x
+        jacobian[:, [0, 1, 2], [3, 4, 5]] = 1
+        return jacobian.reshape(-1, _VARIABLES)
+
+    def _cost(self, pose: _Pose, joints: np.ndarray) -> tuple[np.ndarray, float]:
+        difference = joints - np.concatenate([pose.wrist[None], pose.joints.reshape(-1, 3)])
+        prior = self.prior_weight @ (pose.angles - self.prior_mean) ** 2
+        return difference.ravel(), float((difference * difference).sum() + prior)
+
+    def _refine(self, pose: _Pose, roots: np.ndarray, offsets: np.ndarray, joints: np.ndarray) -> _Pose:
+        difference, cost = self._cost(pose, joints)
+        damping = 1e-4
+        for _ in range(8):
+            jacobian = self._jacobian(pose)
+            normal = jacobian.T @ jacobian
+            right = jacobian.T @ difference
+            right[6:] += self.prior_weight * (self.prior_mean - pose.angles)
+            diagonal = normal.diagonal().copy()
+            diagonal[6:] += self.prior_weight
+            # An angle at its limit that is pushed beyond stays out of the step.
+            held = np.zeros(_VARIABLES, bool)
+            held[6:] = ((pose.angles <= LOWER) & (right[6:] < 0)) | ((pose.angles >= UPPER) & (right[6:] > 0))
+            normal[held], normal[:, held], right[held] = 0, 0, 0
+            while damping < 1e3:
+                np.fill_diagonal(normal, np.where(held, 1, diagonal * (1 + damping) + 1e-9))
+                step = np.linalg.solve(normal, right)
+                trial = self._evaluate(np.clip(pose.angles + step[6:], LOWER, UPPER),
+                                       _rotation(step[:3]) @ pose.rotation, pose.wrist + step[3:6], roots, offsets)
+                trial_difference, trial_cost = self._cost(trial, joints)
+                if trial_cost <= cost:
+                    break
+                damping = max(10 * damping, 1e-2)
+            else:
+                break
+            gain, pose, difference, cost = cost - trial_cost, trial, trial_difference, trial_cost
+            damping = damping / 10
+            if gain < 1e-3 * cost + 1e-9:
+                break
+        return pose
+
+
+def _rotation(vector: np.ndarray) -> np.ndarray:
+    """Rotation matrix of one rotation vector: what geometry.rotations does for batches, without their overhead."""
+    x, y, z = vector.tolist()
+    angle = (x * x + y * y + z * z) ** 0.5
+    sine = np.sin(angle) / angle if angle > 1e-9 else 1.0
+    versine = (1 - np.cos(angle)) / (angle * angle) if angle > 1e-9 else 0.5
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + sine * cross + versine * (cross @ cross)
