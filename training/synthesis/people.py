@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hand_pose_ros.hand_model.kinematics import BONE_JOINTS, bone_axes, measure_rest_angles
-from training.synthesis.anatomy import Body, _template, flexion_axes, make_body, reshape_hand
+from hand_pose_ros.hand_model.kinematics import BONE_JOINTS, bone_axes, flexion_axes, measure_rest_angles
+from training.synthesis.anatomy import SIDE, Body, _template, make_body, reshape_hand
 
 #: Anny's age of a child of about four, and of an elder.
 YOUNGEST, OLDEST = 0.10, 1.0
@@ -56,8 +56,8 @@ def _vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 def make_person(body: Body) -> Person:
     """Prepare a body for posing."""
     shared = _template()
-    flexion = flexion_axes(body.joints, body.vertices, shared['original'], shared['names'])
-    axes = bone_axes(body.joints, flexion[[j or 9 for j in BONE_JOINTS]])
+    thumb_end = body.vertices[shared['original'][:, shared['names'].index(f'finger1-3.{SIDE}')] > 0.7]
+    axes = bone_axes(body.joints, flexion_axes(body.joints, thumb_end))
     return Person(body, body.vertices.astype(np.float32), _vertex_normals(body.vertices, body.faces).astype(np.float32),
                   body.weights, axes, measure_rest_angles(body.joints, axes))
 
