@@ -61,7 +61,7 @@ def test_rasteriser_agrees_with_ray_casting(people, poses):
 
 def test_hands_have_the_proportions_of_hands(people):
     sizes = [hand_size(p.body.joints) for p in people]
-    assert 0.04 < min(sizes) and max(sizes) < 0.12
+    assert 0.04 < min(sizes) and max(sizes) < 0.14
     for person in people:
         joints = person.body.joints
         for finger, (a, b, c, tip) in FINGER_JOINTS.items():
@@ -132,13 +132,19 @@ def test_crops_are_deterministic_and_their_labels_lie_on_the_hand(people):
     assert all((a == b).all() for a, b in zip(first, second))
     crops, joints, halves = first
     assert crops.shape == (12, 96, 96) and joints.shape == (12, 21, 3) and crops.min() >= -1 and crops.max() <= 1
-    # A joint is under the surface that its pixel shows, by a finger's thickness at most; most joints show.
-    shown = 0
-    for crop, joint, half in zip(crops, joints, halves):
-        pixels = np.clip(((joint[:, :2] + 1) / 2 * 96).astype(int), 0, 95)
-        over = (joint[:, 2] - crop[pixels[:, 1], pixels[:, 0]]) * half
-        shown += np.mean((over > -0.006) & (over < 0.022))
-    assert shown / 12 > 0.6
+
+    def share_under_surface(joints):
+        """Share of joints that lie under what their pixel shows, by half a hand's thickness at most."""
+        shares = []
+        for crop, joint, half in zip(crops, joints, halves):
+            pixels = np.clip(((joint[:, :2] + 1) / 2 * 96).astype(int), 0, 95)
+            under = (joint[:, 2] - crop[pixels[:, 1], pixels[:, 0]]) * half
+            shares.append(np.mean((under > -0.006) & (under < 0.03)))
+        return np.mean(shares)
+
+    # Some joints are hidden by other fingers; of labels that were mirrored, far more would miss the hand.
+    assert share_under_surface(joints) > 0.5
+    assert share_under_surface(joints * (-1, 1, 1)) < share_under_surface(joints) - 0.15
 
 
 def test_views_show_hands_of_the_right_side(people, poses):

@@ -122,14 +122,12 @@ class ChiralityHead(nn.Module):
 
     def __init__(self, channels: int, joints: int) -> None:
         super().__init__()
-        inputs = 2 * channels + 4 * joints
-        self.layers = nn.Sequential(nn.BatchNorm1d(inputs), nn.Linear(inputs, 128), nn.ReLU(), nn.Dropout(0.2),
-                                    nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 1))
+        inputs = channels + 4 * joints
+        self.layers = nn.Sequential(nn.BatchNorm1d(inputs), nn.Linear(inputs, 48), nn.ReLU(), nn.Linear(48, 1))
 
     def forward(self, features: Tensor, joints: Tensor, spread: Tensor) -> Tensor:
         """Log odds (B,) that the hand is a right one."""
-        features = features.float()
-        seen = [features.mean((2, 3)), features.amax((2, 3)), joints.flatten(1), spread.log()]
+        seen = [features.float().mean((2, 3)), joints.flatten(1), spread.log()]
         return self.layers(torch.cat(seen, 1))[:, 0]
 
 

@@ -1,0 +1,165 @@
+"""Networks and their training: the papers' parts, sizes, losses, schedules, resuming, export."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch', reason='training requirements are not installed: make setup-training')
+
+from hand_pose_ros.geometry.joints import BONES, PARENTS  # noqa: E402
+from training.networks import centre_refiner  # noqa: E402
+from training.networks.jgr_p2o import JGRP2O, loss, skeleton_adjacency  # noqa: E402
+from training.optimizers import make_optimizers  # noqa: E402
+from training.train import Average, build, learning_rate, load_recipe  # noqa: E402
+
+
+@pytest.fixture(scope='module')
+def network():
+    torch.manual_seed(0)
+    return JGRP2O().eval()
+
+
+def test_adjacency_is_the_skeletons_with_self_connections_normalised():
+    adjacency = skeleton_adjacency().numpy()
+    plain = np.eye(21)
+    for child, parent in enumerate(PARENTS[1:], 1):
+        plain[child, parent] = plain[parent, child] = 1
+    degree = np.diag(1 / np.sqrt(plain.sum(1)))
+    assert np.allclose(adjacency, degree @ plain @ degree, atol=1e-6)
+
+
+def test_jgr_p2o_has_the_papers_size(network):
+    assert 1.2e6 < sum(p.numel() for p in network.parameters()) <= 1.5e6
+    features = network.stem(torch.zeros(1, 3, 96, 96))
+    assert features.shape == (1, 128, 24, 24)
+    stages, _ = network.forward_stages(torch.zeros(2, 1, 96, 96))
+    assert len(stages) == 2 and stages[0][0].shape == (2, 21, 3) and stages[0][1].shape == (2, 21, 3, 576)
+
+
+def test_pixels_are_where_the_crop_has_them(network):
+    crop = torch.ones(1, 1, 96, 96)
+    crop[0, 0, 48:, :48] = -0.5
+    pixels = network.pixels(crop)[0].reshape(3, 24, 24)
+    assert pixels[0, 0, 0] == pytest.approx(-1 + 1 / 24) and pixels[1, 23, 0] == pytest.approx(1 - 1 / 24)
+    assert (pixels[2, 12:, :12] == -0.5).all() and (pixels[2, :12] == 1).all()
+
+
+def test_joints_are_weighted_means_of_pixels_plus_offsets(network):
+    """Eq. 8: with zero offsets a joint lies among the pixels; the spread is that of their estimates."""
+    head = network.heads[0]
+    saved = {k: v.clone() for k, v in head.state_dict().items()}
+    with torch.no_grad():
+        for p in head.parameters():
+            p.zero_()
+        crop = torch.rand(1, 1, 96, 96)
+        joints, offsets, spread = head(torch.zeros(1, 128, 24, 24), network.pixels(crop))
+        assert (offsets == 0).all() and torch.allclose(joints[0], network.pixels(crop)[0].mean(1), atol=1e-5)
+        assert spread.min() > 0.5
+    head.load_state_dict(saved)
+
+
+def test_offset_loss_is_switched_by_beta_and_zero_at_the_truth(network):
+    crop, truth = torch.rand(2, 1, 96, 96), torch.zeros(2, 21, 3)
+    with_offsets, without = loss(network, crop, truth), loss(network, crop, truth, beta=0.0)
+    assert with_offsets > without > 0
+
+
+@pytest.mark.parametrize('options', [{'stacks': 1}, {'stacks': 3}, {'graph': False}, {'coordinates': False}])
+def test_ablations_run(options):
+    network = JGRP2O(**options).eval()
+    joints, spread, right = network(torch.zeros(2, 1, 96, 96))
+    assert joints.shape == (2, 21, 3) and spread.shape == (2, 21) and right.shape == (2,)
+
+
+@pytest.mark.parametrize('name', ['adam', 'adamw', 'muon'])
+def test_every_optimizer_learns_a_few_crops_by_heart(name):
+    torch.manual_seed(0)
+    torch.set_num_threads(2)
+    network = JGRP2O(stacks=1, channels=32)
+    crop, truth = torch.rand(4, 1, 96, 96) * 2 - 1, torch.rand(4, 21, 3) - 0.5
+    optimizers = make_optimizers(network, name, {'adam': 3e-3, 'adamw': 3e-3, 'muon': 0.02}[name])
+    values = []
+    for _ in range(30):
+        value = loss(network, crop, truth)
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        value.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        values.append(float(value.detach()))
+    assert values[-1] < 0.5 * values[0]
+    with pytest.raises(ValueError, match='adamx'):
+        make_optimizers(network, 'adamx', 0.1)
+
+
+def test_schedules():
+    assert learning_rate(0.0, 'cosine', 100, 10) < 0.01 and learning_rate(1.0, 'cosine', 100, 10) < 1e-9
+    assert learning_rate(0.5, 'cosine', 100, 10) == pytest.approx(0.5)
+    assert learning_rate(0.55, 'exponential', 100, 10) == pytest.approx(0.96 ** 5)
+    with pytest.raises(ValueError, match='sawtooth'):
+        learning_rate(0.5, 'sawtooth', 1, 1)
+
+
+def test_recipes_build_and_unknown_ones_are_named():
+    for name in ('jgr_p2o_synthetic', 'jgr_p2o_paper', 'centre_refiner'):
+        recipe = load_recipe(name)
+        network, _ = build(recipe)
+        assert sum(p.numel() for p in network.parameters()) > 1e5
+    paper = load_recipe('jgr_p2o_paper')
+    assert (paper['optimizer'], paper['learning_rate'], paper['batch'], paper['schedule']) == ('adam', 1e-4, 32, 'exponential')
+    with pytest.raises(FileNotFoundError, match='jgr_p2o_synthetic'):
+        load_recipe('nonsense')
+
+
+def test_average_follows_the_weights():
+    layer = torch.nn.Linear(1, 1)
+    average = Average(layer, 0.9)
+    with torch.no_grad():
+        layer.weight.fill_(5.0)
+    for _ in range(200):
+        average.update(layer)
+    assert average.weights['weight'].item() == pytest.approx(5.0, abs=1e-3)
+
+
+def test_refiner_loss_ignores_what_has_no_label():
+    network = centre_refiner.CentreRefiner().eval()
+    crops = torch.rand(2, 1, 64, 64)
+    labels = torch.tensor([[0.1, 0, 0, -0.5, 1, 1.0], [0.3, 0.2, 0, -0.5, -1, 0.0]])
+    first = float(centre_refiner.loss(network, crops, labels).detach())
+    labels[1, :4] = 9
+    assert float(centre_refiner.loss(network, crops, labels).detach()) == pytest.approx(first)
+
+
+def test_training_resumes_where_it_stopped_and_exports(tmp_path, monkeypatch):
+    pytest.importorskip('anny')
+    pytest.importorskip('onnxruntime')
+    from training import export, pose_task, train
+    monkeypatch.setattr(train, 'Feeder', _FakeFeeder)
+    data = _FakeFeeder(None, 0, 0, 8).next()
+    small = tuple(t.numpy() for t in (data[0], data[1], torch.full((8,), 0.13)))
+    monkeypatch.setattr(pose_task, 'validation_set', lambda size=96: small)
+    recipe = load_recipe('jgr_p2o_synthetic') | {'samples': 16, 'batch': 8, 'validate_every': 8, 'bf16': False,
+                                                 'network_options': {'stacks': 1, 'channels': 32}}
+    recipe.pop('minutes', None)
+    first = train.train(recipe, tmp_path, 1, 0, 'cpu')
+    assert first['seen'] == 16
+    again = train.train(recipe | {'samples': 32}, tmp_path, 1, 0, 'cpu')
+    assert again['seen'] == 32
+    assert len((tmp_path / 'validation.jsonl').read_text().splitlines()) == 4
+    difference = export.export(export.load_trained(tmp_path / 'best.pt'), tmp_path / 'tiny.onnx')
+    # Cube coordinates: 0.05 mm of an adult's cube of 133 mm is 4e-4.
+    assert difference < 4e-4
+
+
+class _FakeFeeder:
+    """Random crops without rendering."""
+
+    def __init__(self, recipe, seed, workers, batch):
+        self.generator, self.batch = torch.Generator().manual_seed(seed), batch
+
+    def next(self):
+        crops = torch.rand(self.batch, 96, 96, generator=self.generator) * 2 - 1
+        return [crops, torch.rand(self.batch, len(BONES) + 1, 3, generator=self.generator) - 0.5,
+                torch.full((self.batch,), 0.13)]
+
+    def close(self):
+        pass

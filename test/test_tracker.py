@@ -1,0 +1,189 @@
+"""The tracker with the shipped models on the bundled clip: right joints, right side, metres, loss and recovery."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hand_pose_ros.estimation.models import read_manifest
+from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.geometry.joints import BONES, TIPS
+from hand_pose_ros.images import depth_in_metres
+from hand_pose_ros.io.recording import open_recording
+from hand_pose_ros.parameters import TrackerParameters
+from hand_pose_ros.pipeline.tracker import HandTracker
+from hand_pose_ros.resources import resource_path
+
+REAL = Path(__file__).resolve().parents[2] / 'shared' / 'data' / 'real'
+
+
+@pytest.fixture(scope='module')
+def clip():
+    """Every third frame of the clip: (depth in metres, camera, side -> true joints)."""
+    from rosbags.highlevel import AnyReader
+    path = resource_path('demo', 'clip')
+    truth = {}
+    with AnyReader([path]) as reader:
+        for connection, _, raw in reader.messages():
+            if connection.topic.endswith('/joints'):
+                message = reader.deserialize(raw, connection.msgtype)
+                stamp = message.header.stamp.sec + 1e-9 * message.header.stamp.nanosec
+                joints = np.array([[p.position.x, p.position.y, p.position.z] for p in message.poses])
+                truth.setdefault(round(stamp, 3), {})[connection.topic.split('/')[-2]] = joints
+    frames = [(depth_in_metres(f.image, 0.001), f.camera, truth[round(f.stamp, 3)]) for f in open_recording(path)]
+    return frames[::3]
+
+
+@pytest.fixture(scope='module')
+def tracked(clip):
+    """What the tracker finds in the clip, frame by frame, from its start."""
+    tracker = HandTracker()
+    return [tracker.process(depth, camera) for depth, camera, _ in clip]
+
+
+def errors(hands, truth):
+    """Side -> (21,) distances in metres for the hands whose side is in the truth."""
+    return {h.side: np.linalg.norm(h.joints - truth[h.side], axis=1) for h in hands}
+
+
+def test_both_hands_are_found_on_their_side_with_joints_in_place(clip, tracked):
+    found = [e for hands, (_, _, truth) in zip(tracked, clip) for e in errors(hands, truth).values()]
+    assert len(found) > 0.85 * 2 * len(clip)
+    # A swapped side, a wrong joint order or millimetres for metres would all be far beyond this.
+    assert np.mean(found) < 0.012
+    assert np.median(found) < 0.009
+    assert np.mean([np.mean(e) > 0.05 for e in found]) < 0.02
+
+
+def test_fingers_are_not_interchanged(clip, tracked):
+    """Each tip found is nearest to the true tip of the same finger."""
+    right = total = 0
+    for hands, (_, _, truth) in zip(tracked, clip):
+        for hand in hands:
+            tips, true_tips = hand.joints[list(TIPS)], truth[hand.side][list(TIPS)]
+            if np.linalg.norm(true_tips[1:] - true_tips[:-1], axis=1).min() > 0.03:
+                nearest = np.linalg.norm(tips[:, None] - true_tips, axis=2).argmin(1)
+                right += (nearest == np.arange(5)).sum()
+                total += 5
+    assert total > 100 and right / total > 0.95
+
+
+def test_mirrored_frames_give_mirrored_hands_of_the_other_side(clip):
+    """The camera's principal column is its middle, so that the flipped image is what a mirror would show."""
+    plain, mirrored = HandTracker(), HandTracker()
+    flipped = 0
+    for depth, camera, _ in clip[:8]:
+        first = {h.side: h for h in plain.process(depth, camera)}
+        second = {h.side: h for h in mirrored.process(np.ascontiguousarray(depth[:, ::-1]), camera)}
+        for side, other in (('left', 'right'), ('right', 'left')):
+            if side in first and other in second:
+                difference = first[side].joints * (-1, 1, 1) - second[other].joints
+                flipped += np.linalg.norm(difference, axis=1).mean() < 0.012
+    assert flipped >= 10
+
+
+def test_tracks_keep_their_number_and_are_found_again_after_a_loss(clip):
+    tracker = HandTracker()
+    before = [{h.side: h.track for h in tracker.process(d, c)} for d, c, _ in clip[:6]]
+    assert set(before[-1]) == {'left', 'right'} and before[-1] == before[-2]
+    depth, camera, _ = clip[6]
+    assert tracker.process(np.zeros_like(depth), camera) == []
+    again = [{h.side for h in tracker.process(d, c)} for d, c, _ in clip[6:14]]
+    assert again[-1] == {'left', 'right'}
+
+
+def test_what_is_no_hand_is_not_reported(clip):
+    _, camera, _ = clip[0]
+    tracker = HandTracker()
+    nothing = np.zeros((camera.height, camera.width), np.float32)
+    wall = np.full_like(nothing, 0.6)
+    bad = np.full_like(nothing, np.nan)
+    bad[::2] = np.inf
+    ball = nothing.copy()
+    v, u = np.mgrid[:camera.height, :camera.width]
+    ball[(u - 300) ** 2 + (v - 200) ** 2 < 120 ** 2] = 0.5
+    for depth in (nothing, wall, bad, ball):
+        assert tracker.process(depth, camera) == []
+
+
+def test_max_hands_and_mesh_are_obeyed(clip):
+    tracker = HandTracker(TrackerParameters(max_hands=1, mesh=False))
+    for depth, camera, _ in clip[:4]:
+        hands = tracker.process(depth, camera)
+        assert len(hands) <= 1 and all(h.fit.vertices is None and h.fit.angles for h in hands)
+    assert hands
+
+
+def test_the_fit_lies_on_the_joints(tracked):
+    hands = [h for hands in tracked for h in hands]
+    assert np.median([h.fit.residual for h in hands]) < 0.006
+    for hand in hands[::10]:
+        assert np.linalg.norm(hand.fit.vertices[:, None] - hand.joints[None], axis=2).min(1).max() < 0.06
+        lengths = np.linalg.norm(hand.joints[[b for _, b in BONES]] - hand.joints[[a for a, _ in BONES]], axis=1)
+        assert lengths.max() < 0.15
+
+
+def test_a_camera_of_another_size_is_refused(clip):
+    depth, camera, _ = clip[0]
+    with pytest.raises(ValueError, match='640x480'):
+        HandTracker().process(depth, Camera(320, 240, 200, 200, 160, 120))
+    assert depth.shape == (camera.height, camera.width)
+
+
+def test_distortion_is_undone(clip):
+    """A lens's distortion, put into the image, does not move the joints."""
+    import cv2
+    depth, camera, truth = clip[0]
+    bent = Camera(camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy, (0.12, -0.05, 0, 0, 0))
+    v, u = np.mgrid[:camera.height, :camera.width].astype(np.float32)
+    straight = camera.project(bent.unproject(np.stack([u, v], -1), np.ones_like(u))).astype(np.float32)
+    image = cv2.remap(depth, straight[..., 0], straight[..., 1], cv2.INTER_NEAREST)
+    plain = {h.side: h.joints for h in HandTracker().process(depth, camera)}
+    undone = {h.side: h.joints for h in HandTracker().process(image, bent)}
+    assert set(plain) == set(undone) != set()
+    for side in plain:
+        assert np.linalg.norm(plain[side] - undone[side], axis=1).mean() < 0.004
+
+
+def test_engines_agree(clip):
+    pytest.importorskip('openvino')
+    pytest.importorskip('onnxruntime')
+    depth, camera, _ = clip[0]
+    results = []
+    for engine in ('openvino', 'onnxruntime'):
+        tracker = HandTracker(TrackerParameters(engine=engine))
+        assert ('OpenVINO' if engine == 'openvino' else 'ONNX Runtime') in tracker.engine_description
+        results.append(sorted(tracker.process(depth, camera), key=lambda h: h.side))
+    assert len(results[0]) == len(results[1]) > 0
+    for a, b in zip(*results):
+        assert a.side == b.side and np.abs(a.joints - b.joints).max() < 5e-4
+
+
+def test_manifest_says_what_a_model_is():
+    manifest = read_manifest()
+    assert {entry['task'] for entry in manifest.values()} >= {'pose', 'centre'}
+    for name, entry in manifest.items():
+        path = resource_path('models', entry['file'])
+        assert path.stat().st_size < 25e6
+        assert {'sha256', 'licence'} <= set(entry), name
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason='real depth frames are not beside this checkout')
+@pytest.mark.parametrize('sensor, unit, side, reset', [('kinect2', 0.001, 'left', False), ('sr305', 0.000125, 'right', True)])
+def test_real_frames(sensor, unit, side, reset):
+    """Every real frame shows one hand: it is found, on the right side, its joints on or under the hand's surface."""
+    camera = Camera.from_yaml(REAL / sensor / 'camera_info.yaml')
+    tracker = HandTracker(TrackerParameters(depth_unit=unit))
+    found, on_hand = [], []
+    for frame in open_recording(REAL / sensor, camera, unit):
+        if reset:
+            tracker.reset()
+        depth = depth_in_metres(frame.image, unit)
+        hands = tracker.process(depth, camera)
+        found.append(hands[0].side == side if hands else False)
+        if hands:
+            pixels = np.round(camera.project(hands[0].joints)).astype(int)
+            surface = depth[pixels[:, 1].clip(0, camera.height - 1), pixels[:, 0].clip(0, camera.width - 1)]
+            on_hand.append(np.mean(np.abs(surface - hands[0].joints[:, 2]) < 0.05))
+    assert np.mean(found) >= 0.95
+    assert np.mean(on_hand) > 0.8
