@@ -98,9 +98,9 @@ def draw_skeleton(picture: np.ndarray, hand: Hand, camera: Camera, *, scale: int
     pixels = _project(hand.joints, camera, scale)
     if pixels is None:
         return
-    # About a third of a finger's width, and readable on any image.
-    reach = np.linalg.norm(np.ptp(pixels, axis=0))
-    width = float(np.clip(reach / 55, 1.2, 6.0 * scale))
+    # About a third of a finger's width, whatever the pose, and readable on any image.
+    palm = np.linalg.norm(hand.joints[FINGER_JOINTS['middle'][0]] - hand.joints[WRIST])
+    width = float(np.clip(palm * camera.fx * scale / hand.joints[:, 2].mean() / 25, 1.2, 6.0 * scale))
     depths = hand.joints[:, 2]
     # A joint lies on top of its bones, unless they come towards the camera.
     parts = [(depths[joint] - 0.012, joint, -1) for joint in range(len(depths))]

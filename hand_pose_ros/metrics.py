@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hand_pose_ros.geometry.joints import JOINTS, other_side
+from hand_pose_ros.geometry.joints import JOINTS
 
 #: Frame name -> side -> (21, 3) joints in metres.
 HandsByFrame = Mapping[str, Mapping[str, np.ndarray]]
@@ -20,8 +20,9 @@ class HandComparison:
     Attributes:
         frame: name of the frame.
         side: the hand's true side.
-        errors: (21,) distance of each joint found from the true one in metres; None where this side was not found.
-        wrong_side: the hand was not found, but one of the other side was where there is none.
+        errors: (21,) distance of each joint found from the true one in metres; None where the hand was not found, or
+            was taken for one of the other side.
+        wrong_side: it was taken for one of the other side.
 
     """
 
@@ -36,13 +37,17 @@ def compare_hands(frames: Iterable[str], found: HandsByFrame, truth: HandsByFram
     comparisons = []
     for frame in frames:
         seen, known = found.get(frame, {}), truth.get(frame, {})
+        # Which hand found is which known one is a matter of place: two hands may have swapped their sides.
+        pairs = sorted((float(np.linalg.norm(seen[as_side] - known[side], axis=1).mean()), side, as_side)
+                       for side in known for as_side in seen)
+        taken_for: dict[str, str] = {}
+        for _, side, as_side in pairs:
+            if side not in taken_for and as_side not in taken_for.values():
+                taken_for[side] = as_side
         for side, joints in known.items():
-            if side in seen:
-                errors = np.linalg.norm(np.asarray(seen[side]) - joints, axis=1)
-                comparisons.append(HandComparison(frame, side, errors))
-            else:
-                other = other_side(side)
-                comparisons.append(HandComparison(frame, side, None, other in seen and other not in known))
+            right = taken_for.get(side) == side
+            errors = np.linalg.norm(seen[side] - joints, axis=1) if right else None
+            comparisons.append(HandComparison(frame, side, errors, side in taken_for and not right))
     return comparisons
 
 

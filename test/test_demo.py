@@ -50,6 +50,14 @@ def test_sides_missed_and_mistaken_are_counted_apart():
     assert [c.frame for c in comparisons if c.wrong_side] == ['one']
 
 
+def test_two_hands_that_swapped_their_sides_are_both_wrong():
+    left, right = hand(0) - (0.3, 0, 0), hand(1) + (0.3, 0, 0)
+    summary = summarize(compare_hands(['a'], {'a': {'left': right, 'right': left}}, {'a': {'left': left, 'right': right}}))
+    assert (summary['hands_found'], summary['wrong_side'], summary['mean_joint_error_mm']) == (0, 2, None)
+    comparisons = compare_hands(['a'], {'a': {'left': right}}, {'a': {'left': left, 'right': right}})
+    assert [(c.side, c.errors, c.wrong_side) for c in comparisons] == [('left', None, False), ('right', None, True)]
+
+
 def test_nothing_to_score_is_none_not_zero():
     summary = summarize([])
     assert summary['mean_joint_error_mm'] is None and summary['per_joint_error_mm'] == {}

@@ -31,6 +31,8 @@ MILLIMETRE = 0.001
 
 #: Behind schedule by more than this, the schedule moves: a burst of images is nothing that a camera sends. Seconds.
 _PATIENCE = 0.1
+#: After a subscriber is found the first image waits for so long, seconds.
+_SETTLING = 1.0
 
 
 class PlaybackNode(Node):
@@ -100,6 +102,8 @@ class PlaybackNode(Node):
         self.get_logger().info(f'waiting for a subscriber of {self._images.topic_name}')
         while not (self._images.get_subscription_count() or self._stop.wait(0.02)):
             pass
+        # Discovery is not symmetric: that we know the subscriber does not mean that it listens to us already.
+        self._stop.wait(_SETTLING)
 
     def _frames(self) -> Iterator[tuple[float, RecordedFrame]]:
         """Yield each frame and its time from the start in seconds, over all rounds of a loop."""
