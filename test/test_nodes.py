@@ -407,7 +407,9 @@ def test_late_frames_are_dropped_and_counted(graph, monkeypatch):
     graph.got('hands/keypoints', 2)
     graph.spin(0.2)
     assert [cloud.header.stamp.sec for cloud in graph.received['hands/keypoints']] == [1, 10]
-    assert graph.values('0 hands')['frames dropped'] == '8'
+    status = graph.status('0 hands in view, but 80% of the images of /depth/image are dropped')
+    assert status.level == DiagnosticStatus.WARN
+    assert {value.key: value.value for value in status.values}['frames dropped'] == '8'
 
 
 def test_compressed_depth_comes_from_the_remapped_topic(graph):

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from hand_pose_ros.cli.arguments import tracker_parameters
+from hand_pose_ros.middleware import make_room_for_images
+from hand_pose_ros.middleware import make_room_for_images
 from hand_pose_ros.parameters import TrackerParameters
 
 
@@ -37,11 +39,13 @@ def require_ros(command: str) -> None:
 def prepare_to_host_nodes() -> None:
     """Prepare this process for starting nodes.
 
-    Discovery, of this process and those it starts, does not reach into a network, unless the user chose so; and a
-    request to terminate ends this process in order, so that its nodes end with it.
+    Discovery, of this process and those it starts, does not reach into a network, unless the user chose so; images
+    fit into the middleware's shared memory; and a request to terminate ends this process in order, so that its nodes
+    end with it.
     """
     if 'ROS_LOCALHOST_ONLY' not in os.environ:
         os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    make_room_for_images()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 

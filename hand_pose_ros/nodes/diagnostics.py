@@ -18,6 +18,7 @@ WINDOW = 5.0
 @dataclass(frozen=True)
 class _Frame:
     arrived: float
+    missed: int
     latency: float
     times: Mapping[str, float]
 
@@ -38,6 +39,7 @@ class FrameStatistics:
         self._clock = clock
         self._frames: deque[_Frame] = deque(maxlen=1000)
         self._last_number: int | None = None
+        self._missed = 0
         self.processed = 0
         self.refused = 0
         self.dropped: int | None = 0
@@ -50,13 +52,16 @@ class FrameStatistics:
             self.dropped = None
         elif self.dropped is not None and self._last_number is not None:
             # A publisher that starts anew counts from the beginning again.
-            self.dropped += max(0, number - self._last_number - 1)
+            missed = max(0, number - self._last_number - 1)
+            self._missed += missed
+            self.dropped += missed
         self._last_number = number
 
     def finish(self, latency: float, times: Mapping[str, float]) -> None:
         """Note a processed frame: seconds from its publication to its joints', and seconds by stage."""
         self.processed += 1
-        self._frames.append(_Frame(self._clock(), latency, dict(times)))
+        self._frames.append(_Frame(self._clock(), self._missed, latency, dict(times)))
+        self._missed = 0
 
     def pause(self) -> None:
         """Forget the number of the last frame: those that follow were not missed but not wanted."""
@@ -66,9 +71,18 @@ class FrameStatistics:
         """Seconds since the last frame came; None before the first."""
         return None if self.last_arrival is None else self._clock() - self.last_arrival
 
+    def loss(self) -> float:
+        """Share of the last frames that were dropped, 0 to 1."""
+        frames = self._recent()
+        missed = sum(frame.missed for frame in frames)
+        return missed / (missed + len(frames)) if frames else 0.0
+
+    def _recent(self) -> list[_Frame]:
+        return [frame for frame in self._frames if self._clock() - frame.arrived <= WINDOW]
+
     def values(self) -> dict[str, str]:
         """Return the figures as text, ready for a ``DiagnosticStatus``."""
-        frames = [frame for frame in self._frames if self._clock() - frame.arrived <= WINDOW]
+        frames = self._recent()
         values = {'rate (Hz)': '0.0', 'frames processed': str(self.processed), 'frames refused': str(self.refused),
                   'frames dropped': 'unknown: this middleware does not number messages' if self.dropped is None
                                     else str(self.dropped)}

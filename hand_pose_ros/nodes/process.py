@@ -11,6 +11,8 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.task import Future
 
+from hand_pose_ros.middleware import make_room_for_images
+
 
 def run_nodes(make: Callable[[], tuple[list[Node], Future | None]], args: Sequence[str] | None = None) -> int:
     """Make nodes and spin them until the process is told to stop.
@@ -24,6 +26,7 @@ def run_nodes(make: Callable[[], tuple[list[Node], Future | None]], args: Sequen
         The exit code: 0, 2 after such an error, or the future's result.
 
     """
+    make_room_for_images()
     try:
         rclpy.init(args=args)
     except RuntimeError as error:   # All of rclpy's own errors, here wrong ROS arguments, are of this kind.

@@ -43,6 +43,8 @@ NODE_NAME = 'hand_tracker'
 DIAGNOSTICS_PERIOD = 1.0
 #: Without an image for so long, diagnostics say so; seconds.
 SILENCE = 2.0
+#: Diagnostics warn of a larger share of dropped images.
+TOLERABLE_LOSS = 0.1
 #: The same complaint is logged at most this often; seconds.
 COMPLAINT_PERIOD = 5.0
 
@@ -312,7 +314,11 @@ class TrackerNode(LifecycleNode):
                                            f'{count or "no"} publisher{"s" * (count != 1)}')
         if self._problem:
             return DiagnosticStatus.ERROR, self._problem
-        return DiagnosticStatus.OK, f'{self._hands} hand{"s" * (self._hands != 1)} in view'
+        loss, view = self._statistics.loss(), f'{self._hands} hand{"s" * (self._hands != 1)} in view'
+        if loss > TOLERABLE_LOSS:
+            return DiagnosticStatus.WARN, (f'{view}, but {loss:.0%} of the images of {self._image_topic} are dropped: '
+                                           'too slow, or lost on the way (config/fastdds.xml may help)')
+        return DiagnosticStatus.OK, view
 
 
 def _output_types() -> dict[str, type]:
