@@ -15,7 +15,6 @@ from typing import Any
 
 from hand_pose_ros.cli.arguments import tracker_parameters
 from hand_pose_ros.middleware import make_room_for_images
-from hand_pose_ros.middleware import make_room_for_images
 from hand_pose_ros.parameters import TrackerParameters
 
 
