@@ -13,6 +13,7 @@ from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.images import ImageError
 from hand_pose_ros.io.compressed import decode_compressed, encode_depth
 from hand_pose_ros.io.recording import RecordingError, open_recording, read_joints, stamp_name, write_depth_bag
+from hand_pose_ros.resources import resource_path
 
 CAMERA = Camera(32, 24, 30.5, 31.5, 15.25, 12.75, (0.1, -0.2, 0.001, 0.002, 0.03))
 STAMPS = (1700000000.0, 1700000000.125, 1700000000.25)
@@ -301,3 +302,22 @@ def test_an_existing_folder_is_not_overwritten(tmp_path, frames):
         write_depth_bag(tmp_path, frames, CAMERA)
     with pytest.raises(RecordingError, match='hdf5'):
         write_depth_bag(tmp_path / 'x', frames, CAMERA, storage='hdf5')
+
+
+def test_the_bundled_clip_is_small_and_its_truth_lies_on_its_hands():
+    path = resource_path('demo', 'clip')
+    assert sum(file.stat().st_size for file in path.iterdir()) <= 4_000_000
+    truth, frames = read_joints(path), list(open_recording(path))
+    assert {frame.name for frame in frames} == set(truth) and len(frames) > 100
+    assert all(frame.frame_id and frame.camera for frame in frames)
+    assert {side for hands in truth.values() for side in hands} == {'left', 'right'}
+    for frame in frames[::20]:
+        depth = frame.depth()
+        for joints in truth[frame.name].values():
+            pixels = np.rint(frame.camera.project(joints)).astype(int)
+            inside = ((pixels >= 0) & (pixels < (frame.camera.width, frame.camera.height))).all(1)
+            assert inside.sum() > 15
+            surface = depth[pixels[inside, 1], pixels[inside, 0]]
+            behind = joints[inside, 2][surface > 0] - surface[surface > 0]
+            # A joint is a finger's radius under what is seen of its hand, or behind another finger.
+            assert len(behind) > 10 and -0.004 < np.median(behind) < 0.03
