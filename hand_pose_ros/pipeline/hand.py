@@ -15,9 +15,9 @@ class Hand:
 
     Attributes:
         side: ``left`` or ``right``.
-        score: how sure the tracker is that this is a hand, 0 to 1.
+        score: probability that there is a hand, as localization sees it, 0 to 1.
         joints: (21, 3) in metres, camera optical frame, ordered as ``geometry.joints.JOINTS``.
-        confidence: (21,) how sure each joint is, 0 to 1.
+        confidence: (21,) probability that a joint is within 10 mm, as calibrated on the validation set.
         fit: the hand model posed on the joints; None when not asked for.
         track: number that stays with this hand from frame to frame.
 

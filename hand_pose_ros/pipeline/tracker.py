@@ -25,11 +25,13 @@ from hand_pose_ros.parameters import TrackerParameters
 from hand_pose_ros.pipeline.hand import Hand
 
 #: A refined centre counts as a hand from this probability on, and a followed hand is lost below the second.
-FOUND, LOST = 0.6, 0.3
+FOUND, LOST = 0.8, 0.5
 #: Frames between searches for a second hand while the first is followed.
 SEARCH_EVERY = 5
 #: Two hands' centres are never this close, metres.
 APART = 0.07
+#: A hand that moved no further than this from one frame to the next is the same hand, metres.
+JUMP = 0.25
 #: Another pass is made when the joints found lie further than this from their crop's centre, or their size off by
 #: more than this: both as shares of the hand's size.
 RECENTRE, RESIZE = 0.10, 0.12
@@ -92,6 +94,7 @@ class HandTracker:
     def reset(self) -> None:
         """Forget every hand that is followed (a new clip, a camera that jumped)."""
         self._tracks: list[_Track] = []
+        self._just_lost: list[_Track] = []
         self._frames_since_search = SEARCH_EVERY
 
     @contextmanager
@@ -140,29 +143,22 @@ class HandTracker:
 
     def _follow(self, depth: np.ndarray, camera: Camera) -> None:
         """Refine each track's centre from where its hand was; drop the tracks whose hand is gone."""
+        self._just_lost = []
         if not self._tracks:
             return
         found = refine(depth, camera, np.array([t.centre for t in self._tracks]), self._refiner)
-        kept = []
-        for i, track in enumerate(self._tracks):
+        followed = self._tracks
+        self._tracks = []
+        for i, track in enumerate(followed):
             track.presence = float(found.presence[i])
             if track.presence < LOST or not self._in_view(found.centres[i]):
-                continue
-            track.centre = found.centres[i]
-            kept.append(track)
-        self._tracks = self._distinct(kept)
+                self._just_lost.append(track)
+            else:
+                track.centre = found.centres[i]
+                self._tracks.append(track)
 
     def _in_view(self, centre: np.ndarray) -> bool:
         return bool(np.isfinite(centre).all() and 0.5 * self.parameters.near < centre[2] < 1.2 * self.parameters.far)
-
-    @staticmethod
-    def _distinct(tracks: list[_Track]) -> list[_Track]:
-        """Keep the surer of two tracks that have come to the same hand."""
-        kept: list[_Track] = []
-        for track in sorted(tracks, key=lambda t: (-min(t.frames, 30), -t.presence)):
-            if all(np.linalg.norm(track.centre - other.centre) > APART for other in kept):
-                kept.append(track)
-        return kept
 
     def _search(self, depth: np.ndarray, camera: Camera) -> None:
         """Look for new hands: in every frame while none is followed, else now and then while one may be missing."""
@@ -189,6 +185,12 @@ class HandTracker:
                 self._tracks.append(self._new_track(second, i))
 
     def _new_track(self, found: Refinement, i: int) -> _Track:
+        """Start a track, or go on with one that lost its hand in this very frame not far from here."""
+        for track in self._just_lost:
+            if np.linalg.norm(track.centre - found.centres[i]) < JUMP:
+                self._just_lost.remove(track)
+                track.centre, track.presence = found.centres[i], float(found.presence[i])
+                return track
         self._numbers += 1
         return _Track(self._numbers, found.centres[i], float(np.clip(found.sizes[i], SMALLEST, LARGEST)),
                       presence=float(found.presence[i]))
@@ -223,7 +225,19 @@ class HandTracker:
         for track, pose in zip(self._tracks, poses):
             track.centre = hand_centre(pose.joints)
             track.frames += 1
-        return poses
+        return self._drop_doubles(poses)
+
+    def _drop_doubles(self, poses: list[Pose]) -> list[Pose]:
+        """Of two tracks that have come to one hand, keep the longer one, or of two new ones the surer."""
+        def rank(i: int) -> tuple:
+            return -min(self._tracks[i].frames, 10), -poses[i].confidence.mean()
+
+        kept: list[int] = []
+        for i in sorted(range(len(poses)), key=rank):
+            if all(np.linalg.norm(self._tracks[i].centre - self._tracks[k].centre) > APART for k in kept):
+                kept.append(i)
+        self._tracks = [self._tracks[i] for i in kept]
+        return [poses[i] for i in kept]
 
     def _look_on_both_sides(self, depth: np.ndarray, camera: Camera) -> list[Pose]:
         """First look at every track's hand: as its side's and, until the track is sure, as the other side's too."""
@@ -248,10 +262,9 @@ class HandTracker:
     def _report(self, poses: list[Pose]) -> list[Hand]:
         hands = []
         for track, pose in zip(self._tracks, poses):
-            score = float(np.sqrt(track.presence * pose.confidence.mean()))
-            if score < self.parameters.min_score or any(h.side == track.side for h in hands):
+            if track.presence < self.parameters.min_score or any(h.side == track.side for h in hands):
                 continue
             with self._timed('hand_model'):
                 fit = self._fitter.fit(pose.joints, track.side, mesh=self.parameters.mesh, state=track.fit)
-            hands.append(Hand(track.side, score, pose.joints, pose.confidence, fit, track.number))
+            hands.append(Hand(track.side, track.presence, pose.joints, pose.confidence, fit, track.number))
         return sorted(hands, key=lambda h: -h.score)
