@@ -311,8 +311,9 @@ def _hands_found(summary: Mapping[str, Any]) -> str:
 
 def _closing_lines(summary: Mapping[str, Any], out: Path) -> str:
     error, latency = summary['mean_joint_error_mm'], summary['latency_ms']
-    score = 'no ground truth' if error is None else (f'{summary["wrong_side"]} on the wrong side, '
-                                                     f'mean joint error {error:.1f} mm')
+    score = 'no ground truth' if summary['hands_in_clip'] is None else f'{summary["wrong_side"]} on the wrong side'
+    if error is not None:
+        score += f', mean joint error {error:.1f} mm'
     pace = '' if latency is None else f', latency {latency["median"]:.1f} ms (median), {latency["p95"]:.1f} ms (95 %)'
     return (f'{summary["frames"]} of {summary["frames_played"]} frames, {_hands_found(summary)} hands found, '
             f'{score}{pace}\n{out / "report.html"}  {out / "overlay.mp4"}  {out / "summary.json"}')
