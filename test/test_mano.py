@@ -72,7 +72,8 @@ def test_vertices_and_joints_are_those_of_the_paper(side, models):
         data['shapedirs'] = data['shapedirs'] * MIRROR[:, None]  # the fault of the file put right
     assert model.vertices.shape == (778, 3) and model.shape_size == 10
     for _ in range(3):
-        pose, shape, turn, shift = rng.normal(0, 0.5, 45), rng.normal(0, 1.5, 10), rng.normal(size=3), rng.normal(size=3)
+        pose, shape = rng.normal(0, 0.5, 45), rng.normal(0, 1.5, 10)
+        turn, shift = rng.normal(size=(2, 3))
         vertices, joints = reference(data, pose, shape, turn)
         posed = model.pose_bones(model.bone_rotations(pose), shape, rotation_vector_to_matrix(turn), shift)
         np.testing.assert_allclose(posed.vertices, vertices + shift, atol=2e-6)
@@ -191,7 +192,8 @@ def test_reconstruction_of_plain_objects_knows_its_own_classes_only(tmp_path):
 
 
 @pytest.mark.parametrize('change, words', [
-    ({'weights': None}, 'weights is missing'), ({'v_template': np.zeros((6890, 3))}, r'v_template has shape \(6890, 3\)'),
+    ({'weights': None}, 'weights is missing'),
+    ({'v_template': np.zeros((6890, 3))}, r'v_template has shape \(6890, 3\)'),
     ({'posedirs': np.full((778, 3, 135), np.nan)}, 'posedirs holds values that are not finite'),
     ({'shapedirs': np.zeros((778, 3, 4))}, 'shapedirs has 4 shape parameters'),
     ({'kintree_table': np.zeros((2, 16))}, 'kintree_table'), ({'f': np.full((4, 3), 778)}, 'f names vertices beyond'),

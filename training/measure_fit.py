@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -60,7 +59,7 @@ def main() -> None:
     parser.add_argument('--poses', type=int, default=40, help='poses of each person')
     parser.add_argument('--seed', type=int, default=5)
     parser.add_argument('--noise', type=float, nargs='+', default=[0, 2, 4, 6], help='of a joint, mm along each axis')
-    parser.add_argument('--model', type=Path, default='', help='as the parameter hand_model; the shipped one by default')
+    parser.add_argument('--model', default='', help='as the parameter hand_model; the shipped one by default')
     arguments = parser.parse_args()
     fitter = HandFitter(*load_hand_models(arguments.model))
     rng = np.random.default_rng(arguments.seed)

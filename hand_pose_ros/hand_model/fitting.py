@@ -21,8 +21,7 @@ import numpy as np
 
 from hand_pose_ros.geometry.joints import BONES, FINGERS, FINGER_JOINTS, JOINTS, SIDES, WRIST
 from hand_pose_ros.geometry.rotations import nearest_rotation
-from hand_pose_ros.hand_model.kinematics import (BONE_JOINTS, BONE_PARENTS, DEGREES_OF_FREEDOM, DOF_INDEX, DOF_NAMES,
-                                                 LOWER, UPPER)
+from hand_pose_ros.hand_model.kinematics import DEGREES_OF_FREEDOM, DOF_INDEX, DOF_NAMES, LOWER, UPPER
 from hand_pose_ros.hand_model.model import HandModel
 
 #: Standard deviation of a measured distance between two joints of one frame, metres.
@@ -32,7 +31,7 @@ MEMORY = 60
 #: Standard deviation of the logarithm of a bone's stretch: what the shape basis leaves of people's bones.
 STRETCH_SPREAD = 0.05
 #: Limits of a bone's stretch and of a shape parameter, so that no wild joint makes a monster.
-STRETCH_LIMITS, SHAPE_LIMIT = (0.8, 1.25), 3.5
+STRETCH_LIMITS, SHAPE_LIMIT = (0.8, 1.25), 3.2
 
 #: Standard deviation of a joint's position in the fit, metres, against which these priors weigh.
 JOINT_NOISE = 0.004
@@ -51,11 +50,9 @@ _DOF_FINGER, _DOF_LEVEL = np.divmod(_DOF_BONE, _LEVELS)
 _DOF_KIND = np.array([('flexion', 'abduction', 'roll').index(dof.kind) for dof in DEGREES_OF_FREEDOM])
 _DOFS = len(DEGREES_OF_FREEDOM)
 _VARIABLES = 6 + _DOFS
-_MIDDLE = (LOWER + UPPER) / 2
 #: Whether a bone moves the joints at which its finger's bones start and end: levels by joints.
 _MOVES = (np.arange(4)[None, :] > np.arange(_LEVELS)[:, None])[:, None, :, None].astype(float)
 _ROWS, _COLUMNS = 1 + 4 * _DOF_FINGER[:, None] + np.arange(4), 6 + np.arange(_DOFS)[:, None]
-_PARENTS = list(BONE_PARENTS[1:])
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 _NEXT, _LAST = [1, 2, 0], [2, 0, 1]
 
@@ -189,7 +186,6 @@ class _RightHand:
         self.stretch_spread = STRETCH_SPREAD if stretch else 1e-6
         axes = model.axes[1:]
         self.axes = axes.reshape(_FINGERS, _LEVELS, 3, 3)
-        # Of the wrist's bone, which no finger bone is, nothing is stretched.
         self.along = axes[:, 2]
         # Rodrigues' formula in parts: I + sin K + (1 - cos) K K.
         cross = np.zeros((*axes.shape, 3))
@@ -241,12 +237,11 @@ class _RightHand:
             factor = np.ones(len(_PAIRS))
             factor[self.finger_pair] = np.exp(state.log_stretch)
             jacobian[:, :count] = (offsets[:, None] @ self.pair_basis)[:, 0] * (factor / lengths)[:, None]
-            jacobian[self.finger_pair, count + np.arange(len(state.log_stretch))] = (lengths * factor)[
-                self.finger_pair]
+            lengths *= factor
+            jacobian[self.finger_pair, count + np.arange(len(state.log_stretch))] = lengths[self.finger_pair]
             known = np.concatenate([state.shape, state.log_stretch])
-            right = jacobian.T @ ((distances - lengths * factor) / noise ** 2) - prior * known
-            step = np.linalg.solve(jacobian.T @ jacobian / noise ** 2 + np.diag(prior), right)
-            known = known + step
+            right = jacobian.T @ ((distances - lengths) / noise ** 2) - prior * known
+            known += np.linalg.solve(jacobian.T @ jacobian / noise ** 2 + np.diag(prior), right)
             state.shape = np.clip(known[:count], -SHAPE_LIMIT, SHAPE_LIMIT)
             state.log_stretch = np.clip(known[count:], *np.log(STRETCH_LIMITS))
 

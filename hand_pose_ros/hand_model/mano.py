@@ -138,7 +138,8 @@ def _model(side: str, data: dict[str, np.ndarray], shapes: np.ndarray, path: Pat
     right = joints * mirror
     thumb_end = (template * mirror)[weights[:, 3] > 0.7]
     if len(thumb_end) < 3:
-        raise HandModelError(f"{path}: weights give the thumb's last bone {len(thumb_end)} vertices; the file is damaged")
+        raise HandModelError(f"{path}: weights give the thumb's last bone {len(thumb_end)} vertices; "
+                             'download the file again')
     axes = bone_axes(right, flexion_axes(right, thumb_end))
     pose_basis = data['posedirs'].reshape(VERTICES, 3, 15, 3, 3)[:, :, [bone - 1 for bone in order[1:]]]
     return ManoModel(
@@ -161,9 +162,9 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             with path.open('rb') as stream:
                 data = _Unpickler(stream, encoding='latin1').load()
     except FileNotFoundError as error:
-        raise HandModelError(f'{path}: no such file; MANO is downloaded from its authors, mano.is.tue.mpg.de') from error
+        raise HandModelError(f'{path}: no such file; MANO is had from its authors, mano.is.tue.mpg.de') from error
     except _Refused as error:
-        raise HandModelError(f'{path}: refused, as {error}; this is not a MANO file as its authors publish it') from error
+        raise HandModelError(f'{path}: refused, as {error}: no MANO file of its authors does') from error
     # A damaged pickle raises nearly anything: its opcodes have become others.
     except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, MemoryError,
             UnicodeDecodeError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error) as error:

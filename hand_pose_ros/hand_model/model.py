@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hand_pose_ros.geometry.joints import JOINTS, SIDES, WRIST, other_side
+from hand_pose_ros.geometry.joints import JOINTS, SIDES, other_side
 from hand_pose_ros.hand_model.kinematics import (BONE_JOINTS, BONE_PARENTS, DEGREES_OF_FREEDOM, JOINT_CARRIERS,
                                                  forward_kinematics, local_rotations)
 from hand_pose_ros.resources import resource_path
@@ -188,7 +188,7 @@ def load_hand_model(path: str | Path | None = None) -> HandModel:
             arrays = {name: data[name] for name in data.files}
     except FileNotFoundError as error:
         raise HandModelError(f'{path}: no such hand model file' if path else str(error)) from error
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise HandModelError(f'{path}: not a readable hand model ({type(error).__name__}: {error}); '
                              'restore the file from the package') from error
     if 'format' not in arrays or int(arrays['format']) != FORMAT:
