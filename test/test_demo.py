@@ -52,9 +52,10 @@ def test_sides_missed_and_mistaken_are_counted_apart():
 
 def test_two_hands_that_swapped_their_sides_are_both_wrong():
     left, right = hand(0) - (0.3, 0, 0), hand(1) + (0.3, 0, 0)
-    summary = summarize(compare_hands(['a'], {'a': {'left': right, 'right': left}}, {'a': {'left': left, 'right': right}}))
+    truth = {'a': {'left': left, 'right': right}}
+    summary = summarize(compare_hands(['a'], {'a': {'left': right, 'right': left}}, truth))
     assert (summary['hands_found'], summary['wrong_side'], summary['mean_joint_error_mm']) == (0, 2, None)
-    comparisons = compare_hands(['a'], {'a': {'left': right}}, {'a': {'left': left, 'right': right}})
+    comparisons = compare_hands(['a'], {'a': {'left': right}}, truth)
     assert [(c.side, c.errors, c.wrong_side) for c in comparisons] == [('left', None, False), ('right', None, True)]
 
 

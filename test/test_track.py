@@ -152,7 +152,8 @@ def test_flags_default_to_the_parameters_defaults(capsys):
 
 
 @pytest.mark.parametrize('flags, words', [
-    (['--near', '2', '--far', '1'], 'near'), (['--depth-unit', '5'], 'depth_unit'), (['--max-hands', '3'], 'max_hands')])
+    (['--near', '2', '--far', '1'], 'near'), (['--depth-unit', '5'], 'depth_unit'),
+    (['--max-hands', '3'], 'max_hands')])
 def test_values_out_of_range_name_the_parameter(bag, tmp_path, capsys, flags, words):
     assert main(['track', str(bag), '--out', str(tmp_path / 'out'), *flags]) == 2
     assert words in capsys.readouterr().err
