@@ -269,7 +269,7 @@ def report_page(summary: Mapping[str, Any], comparisons: Sequence['HandCompariso
     """Write the report: figures, charts and pictures as one HTML page."""
     from hand_pose_ros import report
     from hand_pose_ros.drawing import FINGER_COLORS, SIDE_COLORS, WRIST_COLOR
-    from hand_pose_ros.geometry.joints import FINGERS, JOINTS, SIDES, WRIST
+    from hand_pose_ros.geometry.joints import JOINTS, SIDES, WRIST
 
     def number(value: float | None, unit: str) -> str:
         return '-' if value is None else f'{value:.1f} {unit}'
