@@ -13,6 +13,10 @@ from hand_pose_ros.estimation.models import ModelError
 #: Python package of each engine, the fastest on a CPU first.
 ENGINES = {'openvino': 'openvino', 'onnxruntime': 'onnxruntime'}
 
+#: Batches that graphs are compiled for, where an engine wants a fixed size: a smaller batch is filled up, a larger
+#: one divided.
+BATCHES = (1, 2, 4, 8)
+
 
 class EngineError(RuntimeError):
     """An engine that is not installed or does not start; the message says how to get it."""
@@ -51,7 +55,6 @@ class OpenVINOEngine:
         self.description = f'OpenVINO {openvino.__version__.split("-")[0]} on CPU, f32'
 
     def _request(self, count: int):
-        # A graph of fixed size runs faster than one that takes any batch; there are few sizes, so keep one of each.
         if count not in self._requests:
             model = self._model.clone()
             shape = list(model.input(0).partial_shape)
@@ -60,8 +63,14 @@ class OpenVINOEngine:
         return self._requests[count]
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
-        result = self._request(len(batch)).infer({0: batch})
-        return [np.array(result[i]) for i in range(len(result))]
+        parts = []
+        for start in range(0, len(batch), BATCHES[-1]):
+            part = batch[start:start + BATCHES[-1]]
+            size = next(b for b in BATCHES if b >= len(part))
+            padded = np.concatenate([part, np.repeat(part[-1:], size - len(part), 0)]) if size > len(part) else part
+            result = self._request(size).infer({0: np.ascontiguousarray(padded)})
+            parts.append([np.array(result[i][:len(part)]) for i in range(len(result))])
+        return [np.concatenate(outputs) for outputs in zip(*parts)] if len(parts) > 1 else parts[0]
 
 
 class OnnxRuntimeEngine:
@@ -107,6 +116,12 @@ def choose_engine(name: str = 'auto') -> str:
     if not find_spec(ENGINES[name]):
         raise EngineError(f'engine {name} is not installed; try `pip install {ENGINES[name]}`')
     return name
+
+
+def warm_up(engine: Engine, input_size: int, batches: tuple[int, ...] = BATCHES) -> None:
+    """Run ``engine`` once on every batch size, so that the first frame does not wait for it."""
+    for count in batches:
+        engine(np.ones((count, 1, input_size, input_size), np.float32))
 
 
 def open_engine(path: Path, name: str = 'auto', threads: int = 0) -> Engine:
