@@ -41,7 +41,7 @@ class Graph:
         self.thread = threading.Thread(target=self.executors[0].spin, daemon=True)
         self.thread.start()
         self.received = {}
-        self.subscriptions = []
+        self.subscriptions = {}
         self.listen(DiagnosticArray, topics.DIAGNOSTICS)
 
     def close(self):
@@ -55,12 +55,14 @@ class Graph:
     def listen(self, kind, topic, qos=RELIABLE):
         """Collect the messages of a topic; returns the list that grows."""
         messages = self.received[topic] = []
-        self.subscriptions.append(self.client.create_subscription(kind, topic, messages.append, qos))
+        self.subscriptions[topic] = self.client.create_subscription(kind, topic, messages.append, qos)
         return messages
 
-    def heard(self):
-        """Tell whether every listener has found a publisher."""
-        return all(subscription.get_publisher_count() for subscription in self.subscriptions)
+    def heard(self, *listened):
+        """Tell whether publisher and listener of these topics know of each other."""
+        return all(self.subscriptions[topic].get_publisher_count() and any(
+            publisher.get_subscription_count() for publisher in self.node.publishers
+            if publisher.topic_name == self.subscriptions[topic].topic_name) for topic in listened)
 
     def wait(self, condition, what='', timeout=60.0):
         """Spin the client until the condition holds, and return its value."""

@@ -72,4 +72,4 @@ class StubTracker:
 if __name__ == '__main__':
     from hand_pose_ros.nodes.process import run_nodes
     from hand_pose_ros.nodes.tracker import TrackerNode
-    sys.exit(run_nodes(lambda: ([TrackerNode(make_tracker=StubTracker)], None)))
+    sys.exit(run_nodes([lambda: TrackerNode(make_tracker=StubTracker)]))

@@ -46,7 +46,7 @@ class TrackerGraph(Graph):
             self.listen(OUTPUTS[topic], topic, qos)
         self.wait(lambda: self.images.get_subscription_count() and self.infos.get_subscription_count(), 'for the node')
         self.wait(lambda: all(topic.get_publisher_count() for topic in self.node._inputs), 'for the camera')
-        self.wait(lambda: all(self.node._wanted(topic) for topic in wanted) and self.heard(), 'for the outputs')
+        self.wait(lambda: self.heard(*wanted), 'for the outputs')
 
     def show(self, camera=CAMERA, **changes):
         """Make the node know a camera."""

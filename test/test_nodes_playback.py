@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,21 +60,27 @@ def folder(tmp_path):
 
 @pytest.fixture
 def play(monkeypatch):
-    # A camera keeps one image; a test on a busy machine wants them all.
+    """Play a recording once its listeners stand: late is not lost, however busy the machine."""
     monkeypatch.setattr(playback, 'OUT', QoSProfile(depth=100))
+    ready = threading.Event()
+    monkeypatch.setattr(playback.PlaybackNode, '_wait_for_subscriber', lambda node: ready.wait(60))
     graphs = []
 
     def start(recording, images=Image, topic='depth/image', count=5, **parameters):
-        """Play a recording to the end, or until so many images came; returns images and cameras."""
+        """Play to the end, or until so many images came; returns the graph, images and cameras."""
+        ready.clear()
         overrides = parameter_overrides({'input': str(recording), **parameters})
         graph = Graph(lambda **options: playback.PlaybackNode(parameter_overrides=overrides, **options))
         graphs.append(graph)
         infos = graph.listen(CameraInfo, 'depth/camera_info', RELIABLE)
         found = graph.listen(images, topic, RELIABLE)
+        graph.wait(lambda: graph.heard(topic, 'depth/camera_info'), 'for the connections')
+        ready.set()
         graph.wait(lambda: len(found) >= count and len(infos) >= count, 'for the recording')
         return graph, found, infos
 
     yield start
+    ready.set()
     for graph in graphs:
         graph.close()
 
@@ -134,14 +141,17 @@ def test_a_loop_goes_on(play, bag):
 
 
 def test_the_first_image_waits_for_a_subscriber(folder, monkeypatch):
-    monkeypatch.setattr(playback, 'OUT', QoSProfile(depth=100))
+    monkeypatch.setattr(playback, '_SETTLING', 0.1)
+    published = []
+    monkeypatch.setattr(playback.PlaybackNode, '_publish', lambda node, frame: published.append(frame.name))
     values = parameter_overrides({'input': str(folder), 'rate': 1000.0})
     graph = Graph(lambda **options: playback.PlaybackNode(parameter_overrides=values, **options))
     try:
         graph.spin(0.3)
-        assert not graph.node.done.done()
-        images = graph.listen(Image, 'depth/image')
-        graph.wait(lambda: len(images) == 5 and graph.node.done.done(), 'for the images')
+        assert not published and not graph.node.done.done()
+        graph.listen(Image, 'depth/image')
+        graph.wait(graph.node.done.done, 'for the end')
+        assert published == [f'{i:03d}.png' for i in range(5)]
     finally:
         graph.close()
 

@@ -153,11 +153,7 @@ class PlaybackNode(Node):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Publish the recording, then end."""
-    def make() -> tuple[list[Node], Future]:
-        node = PlaybackNode()
-        return [node], node.done
-
-    return run_nodes(make, args)
+    return run_nodes([PlaybackNode], args)
 
 
 if __name__ == '__main__':

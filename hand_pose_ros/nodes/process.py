@@ -9,21 +9,20 @@ from pathlib import Path
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.task import Future
 
 from hand_pose_ros.middleware import make_room_for_images
 
 
-def run_nodes(make: Callable[[], tuple[list[Node], Future | None]], args: Sequence[str] | None = None) -> int:
-    """Make nodes and spin them until the process is told to stop.
+def run_nodes(makers: Sequence[Callable[[], Node]], args: Sequence[str] | None = None) -> int:
+    """Make nodes and spin them until the process is told to stop, or a node with a future ``done`` completes it.
 
     Args:
-        make: makes the nodes, and maybe a future that ends the process with its result; called once ROS is up.
-            A ValueError or OSError from it, for a setting or a file that cannot be used, is written to stderr.
+        makers: each makes a node, once ROS is up. A ValueError or OSError, for a setting or a file that cannot be
+            used, is written to stderr.
         args: command line, ``--ros-args`` included; that of the process by default.
 
     Returns:
-        The exit code: 0, 2 after such an error, or the future's result.
+        The exit code: 0, 2 after such an error, or what the future holds.
 
     """
     make_room_for_images()
@@ -35,16 +34,18 @@ def run_nodes(make: Callable[[], tuple[list[Node], Future | None]], args: Sequen
     executor = SingleThreadedExecutor()
     try:
         try:
-            nodes, done = make()
+            for make in makers:
+                nodes.append(make())
         except (ValueError, OSError) as error:
             return _complain(error)
         for node in nodes:
             executor.add_node(node)
-        if done is None:
+        ends = [node.done for node in nodes if hasattr(node, 'done')]
+        if not ends:
             executor.spin()
             return 0
-        executor.spin_until_future_complete(done)
-        return done.result() or 0
+        executor.spin_until_future_complete(ends[0])
+        return ends[0].result() or 0
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
     except RuntimeError:

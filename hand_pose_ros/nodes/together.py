@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rclpy.node import Node
-from rclpy.task import Future
-
 from hand_pose_ros.nodes.parameters import parameter_overrides
 from hand_pose_ros.nodes.playback import PlaybackNode
 from hand_pose_ros.nodes.process import run_nodes
@@ -26,11 +23,12 @@ def run_together(tracker: Mapping[str, Any], playback: Mapping[str, Any], ros_ar
         The exit code, as :func:`run_nodes` says; the end of the recording is the end of the process.
 
     """
-    def make() -> tuple[list[Node], Future | None]:
-        nodes: list[Node] = [TrackerNode(parameter_overrides=parameter_overrides(tracker))]
-        if not playback.get('input'):
-            return nodes, None
-        player = PlaybackNode(parameter_overrides=parameter_overrides(playback))
-        return [*nodes, player], player.done
+    def make_playback() -> PlaybackNode:
+        return PlaybackNode(parameter_overrides=parameter_overrides(playback))
 
-    return run_nodes(make, ['--ros-args', *ros_args])
+    def make_tracker() -> TrackerNode:
+        return TrackerNode(parameter_overrides=parameter_overrides(tracker))
+
+    # The recording first: it is opened faster than a model is loaded, and waits for the tracker to subscribe.
+    return run_nodes([make_playback, make_tracker] if playback.get('input') else [make_tracker],
+                     ['--ros-args', *ros_args])

@@ -335,7 +335,7 @@ def _describe(error: Exception) -> str:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node until it is stopped."""
-    return run_nodes(lambda: ([TrackerNode()], None), args)
+    return run_nodes([TrackerNode], args)
 
 
 if __name__ == '__main__':
