@@ -33,12 +33,13 @@ OUTPUTS = {'hands/left/joints': PoseArray, 'hands/right/joints': PoseArray, 'han
 class TrackerGraph(Graph):
     """The tracker node and a camera."""
 
-    def __init__(self, parameters=None, make_tracker=None, image=Image, image_topic='depth/image', **node_options):
+    def __init__(self, parameters=None, make_tracker=None, image=Image, image_topic='depth/image', camera_qos=RELIABLE,
+                 **node_options):
         self.known = KnownTracker()
         super().__init__(lambda **options: tracker.TrackerNode(make_tracker or (lambda _: self.known), **options),
                          parameter_overrides=parameter_overrides(parameters or {}), **node_options)
-        self.images = self.client.create_publisher(image, image_topic, 1)
-        self.infos = self.client.create_publisher(CameraInfo, 'depth/camera_info', 1)
+        self.images = self.client.create_publisher(image, image_topic, camera_qos)
+        self.infos = self.client.create_publisher(CameraInfo, 'depth/camera_info', camera_qos)
 
     def connect(self, *wanted, qos=RELIABLE):
         """Listen to outputs and wait for every connection to stand."""
@@ -97,7 +98,7 @@ def points(poses):
 
 @pytest.mark.parametrize('qos', [BEST_EFFORT, RELIABLE], ids=['best effort', 'reliable'])
 def test_an_image_becomes_every_output(graph, qos):
-    graph = graph()
+    graph = graph(camera_qos=qos)
     graph.connect(*OUTPUTS, qos=qos)
     graph.show()
     image = graph.send(header=graph.header(1234.567))
@@ -500,5 +501,7 @@ def test_diagnostics_tell_rate_latency_engine_and_silence(graph, monkeypatch):
     assert values['frames processed'] == '3' and float(values['rate (Hz)']) > 0
     assert 0 < float(values['latency median (ms)']) <= float(values['latency p95 (ms)']) < 1000
     assert values['network median (ms)'] == '1.0'
+    graph.client.create_publisher(Image, 'depth/image', 1)
+    assert graph.status('2 hands in view, but 2 publishers share /depth/image').level == DiagnosticStatus.WARN
     monkeypatch.setattr(tracker, 'SILENCE', 0.1)
     assert graph.status('idle: no image on /depth/image for').level == DiagnosticStatus.WARN

@@ -306,15 +306,17 @@ class TrackerNode(LifecycleNode):
                     (DiagnosticStatus.WARN, 'idle: not configured; use the lifecycle transition "configure"'))
         if not self._inputs:
             return DiagnosticStatus.WARN, 'idle: not active; use the lifecycle transition "activate"'
+        publishers = self.count_publishers(self._image_topic)
         silence = self._statistics.silence()
         if silence is None or silence > SILENCE:
             since = 'yet' if silence is None else f'for {silence:.0f} s'
-            count = self.count_publishers(self._image_topic)
             return DiagnosticStatus.WARN, (f'idle: no image on {self._image_topic} {since}; '
-                                           f'{count or "no"} publisher{"s" * (count != 1)}')
+                                           f'{publishers or "no"} publisher{"s" * (publishers != 1)}')
         if self._problem:
             return DiagnosticStatus.ERROR, self._problem
         loss, view = self._statistics.loss(), f'{self._hands} hand{"s" * (self._hands != 1)} in view'
+        if publishers > 1:   # Their images mix, and the numbers that tell dropped ones with them.
+            return DiagnosticStatus.WARN, f'{view}, but {publishers} publishers share {self._image_topic}'
         if loss > TOLERABLE_LOSS:
             return DiagnosticStatus.WARN, (f'{view}, but {loss:.0%} of the images of {self._image_topic} are dropped: '
                                            'too slow, or lost on the way (config/fastdds.xml may help)')
