@@ -156,7 +156,9 @@ def test_engines_agree(clip):
         results.append(sorted(tracker.process(depth, camera), key=lambda h: h.side))
     assert len(results[0]) == len(results[1]) > 0
     for a, b in zip(*results):
-        assert a.side == b.side and np.abs(a.joints - b.joints).max() < 5e-4
+        difference = np.linalg.norm(a.joints - b.joints, axis=1)
+        # OpenVINO computes in bf16 where it can.
+        assert a.side == b.side and difference.mean() < 2e-3 and difference.max() < 6e-3
 
 
 def test_manifest_says_what_a_model_is():
@@ -169,15 +171,13 @@ def test_manifest_says_what_a_model_is():
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason='real depth frames are not beside this checkout')
-@pytest.mark.parametrize('sensor, unit, side, reset', [('kinect2', 0.001, 'left', False), ('sr305', 0.000125, 'right', True)])
-def test_real_frames(sensor, unit, side, reset):
+@pytest.mark.parametrize('sensor, unit, side', [('kinect2', 0.001, 'left'), ('sr305', 0.000125, 'right')])
+def test_real_frames(sensor, unit, side):
     """Every real frame shows one hand: it is found, on the right side, its joints on or under the hand's surface."""
     camera = Camera.from_yaml(REAL / sensor / 'camera_info.yaml')
     tracker = HandTracker(TrackerParameters(depth_unit=unit))
     found, on_hand = [], []
     for frame in open_recording(REAL / sensor, camera, unit):
-        if reset:
-            tracker.reset()
         depth = depth_in_metres(frame.image, unit)
         hands = tracker.process(depth, camera)
         found.append(hands[0].side == side if hands else False)

@@ -37,12 +37,14 @@ class Pose:
         joints: (21, 3) metres, camera optical frame.
         confidence: (21,) from 0 to 1.
         side_odds: log odds that the hand is of the cube's side.
+        spread: (21,) metres, how far the pixels' estimates of a joint lie apart.
 
     """
 
     joints: np.ndarray
     confidence: np.ndarray
     side_odds: float
+    spread: np.ndarray
 
 
 class PoseEstimator:
@@ -65,21 +67,26 @@ class PoseEstimator:
         return np.stack([cut_cube(depth, camera, cube.centre, cube.half, POSE_INPUT, cube.side == 'left')
                          for cube in cubes])[:, None]
 
-    def estimate(self, crops: np.ndarray, cubes: list[Cube]) -> list[Pose]:
-        """Run the network over what :meth:`cut` gave.
+    def estimate(self, crops: np.ndarray, cubes: list[Cube], turned: bool = False) -> list[Pose]:
+        """Run the network over what :meth:`cut` gave; ``turned`` shows it the crops upside down.
 
-        It sees each crop upright and upside down, as it knows hands in every rotation, and the two estimates are
-        averaged by their certainty: 5 % less error on the validation set for one larger batch.
+        It knows hands in every rotation, so that the two views of a hand are two opinions on it: see :func:`merge`.
         """
-        both = np.concatenate([crops, crops[:, :, ::-1, ::-1]])
-        joints, spread, right = (np.split(output.astype(float), 2) for output in self.engine(both))
-        joints[1] = joints[1] * (-1, -1, 1)
-        weights = 1 / np.square(spread)
-        joints = (np.stack(joints) * weights[..., None]).sum(0) / weights.sum(0)[..., None]
-        return [self._pose(*one) for one in zip(joints, np.mean(spread, 0), np.mean(right, 0).tolist(), cubes)]
+        joints, spread, right = self.engine(crops[:, :, ::-1, ::-1] if turned else crops)
+        if turned:
+            joints = joints * np.float32((-1, -1, 1))
+        return [self._pose(*one) for one in zip(joints.astype(float), spread, right.tolist(), cubes)]
 
     def _pose(self, joints: np.ndarray, spread: np.ndarray, right: float, cube: Cube) -> Pose:
         intercept, slope = self.model.confidence
         log_odds = intercept - slope * np.log(np.maximum(1000 * cube.half * spread, 1e-3))
         return Pose(cube_to_camera(joints, cube.centre, cube.half, cube.side == 'left'),
-                    (1 / (1 + np.exp(-log_odds))).astype(np.float32), right)
+                    (1 / (1 + np.exp(-log_odds))).astype(np.float32), right, cube.half * spread)
+
+
+def merge(first: Pose, second: Pose) -> Pose:
+    """Average two opinions on one hand, each joint by its certainty: 5 % less error on the validation set."""
+    weights = [1 / np.square(pose.spread)[:, None] for pose in (first, second)]
+    joints = (first.joints * weights[0] + second.joints * weights[1]) / (weights[0] + weights[1])
+    return Pose(joints, (first.confidence + second.confidence) / 2, (first.side_odds + second.side_odds) / 2,
+                (first.spread + second.spread) / 2)

@@ -12,7 +12,7 @@ import numpy as np
 
 from hand_pose_ros.estimation.engines import open_engine, warm_up
 from hand_pose_ros.estimation.models import CENTRE, find_model
-from hand_pose_ros.estimation.pose import POSE_INPUT, Cube, Pose, PoseEstimator
+from hand_pose_ros.estimation.pose import POSE_INPUT, Cube, Pose, PoseEstimator, merge
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import other_side
 from hand_pose_ros.hand_model.fitting import FitState, HandFitter
@@ -33,11 +33,13 @@ SURE = 0.62
 SEARCH_EVERY = 5
 #: Two hands' centres are never this close, metres.
 APART = 0.07
+#: A followed hand's crop moves when refinement sees its centre this far off, as a share of the hand's size.
+MOVED = 0.35
 #: A hand that moved no further than this from one frame to the next is the same hand, metres.
 JUMP = 0.25
-#: Another pass is made when the joints found lie further than this from their crop's centre, or their size off by
-#: more than this: both as shares of the hand's size.
-RECENTRE, RESIZE = 0.10, 0.12
+#: A crop was far off when its joints' centre lies further than this from it, or their size is off by more than this:
+#: both as shares of the hand's size. Training has seen errors of that size seldom.
+FAR_OFF, RESIZE = 0.22, 0.12
 #: Weight of the past in a track's size and in its belief in a side, each frame.
 SIZE_MEMORY, SIDE_MEMORY = 0.85, 0.95
 #: Log odds of a side that one frame can add, and from which on a track is sure of its side and looks only there.
@@ -160,7 +162,9 @@ class HandTracker:
             if track.presence < LOST or not self._in_view(found.centres[i]):
                 self._just_lost.append(track)
             else:
-                track.centre = found.centres[i]
+                # Of small motions the last joints know more than the refinement does.
+                if np.linalg.norm(found.centres[i] - track.centre) > MOVED * track.size:
+                    track.centre = found.centres[i]
                 self._tracks.append(track)
 
     def _in_view(self, centre: np.ndarray) -> bool:
@@ -202,37 +206,65 @@ class HandTracker:
         return _Track(self._numbers, found.centres[i], float(np.clip(found.sizes[i], SMALLEST, LARGEST)),
                       presence=float(found.presence[i]))
 
-    def _run(self, depth: np.ndarray, camera: Camera, cubes: list[Cube]) -> list[Pose]:
+    def _run(self, depth: np.ndarray, camera: Camera, cubes: list[Cube], turned: bool = False) -> list[Pose]:
         with self._timed('crop'):
             crops = self._estimator.cut(depth, camera, cubes)
         with self._timed('network'):
-            return self._estimator.estimate(crops, cubes)
+            return self._estimator.estimate(crops, cubes, turned)
 
     def _estimate(self, depth: np.ndarray, camera: Camera) -> list[Pose]:
-        """Estimate the pose of every track's hand, again where the first look showed the crop to be off."""
+        """Estimate the pose of every track's hand.
+
+        The first look also corrects the crop's centre and size for the second, which sees the hand upside down; the
+        two are merged, unless the first crop was so far off that only the second counts, which then gets a third.
+        """
         poses = self._look_on_both_sides(depth, camera)
-        for attempt in range(2):
-            again = []
-            for i, (track, pose) in enumerate(zip(self._tracks, poses)):
-                size = float(np.clip(hand_size(pose.joints), SMALLEST, LARGEST))
-                shift = float(np.linalg.norm(hand_centre(pose.joints) - track.centre))
-                # A new track learns its size at once, an old one slowly: bones do not grow.
-                memory = SIZE_MEMORY if track.frames else 0.0
-                wanted = track.size ** memory * size ** (1 - memory)
-                off = shift > RECENTRE * track.size or abs(np.log(wanted / track.size)) > RESIZE
-                track.centre = hand_centre(pose.joints)
-                if attempt == 0:
-                    track.size = wanted
-                if off and self._in_view(track.centre):
-                    again.append(i)
-            if not again:
-                break
-            for i, pose in zip(again, self._run(depth, camera, [self._tracks[i].cube() for i in again])):
-                poses[i] = pose
+        far = [self._recentre(track, pose) for track, pose in zip(self._tracks, poses)]
+        for i, second in enumerate(self._run(depth, camera, [t.cube() for t in self._tracks], turned=True)):
+            poses[i] = second if far[i] else merge(poses[i], second)
+        off = [i for i, was_far in enumerate(far) if was_far]
+        for i in off:
+            self._recentre(self._tracks[i], poses[i])
+        if off:
+            for i, third in zip(off, self._run(depth, camera, [self._tracks[i].cube() for i in off])):
+                poses[i] = merge(poses[i], third)
         for track, pose in zip(self._tracks, poses):
             track.centre = hand_centre(pose.joints)
             track.frames += 1
         return self._drop_doubles(poses)
+
+    def _recentre(self, track: _Track, pose: Pose) -> bool:
+        """Move a track to the joints found; returns whether its crop was far off."""
+        size = float(np.clip(hand_size(pose.joints), SMALLEST, LARGEST))
+        centre = hand_centre(pose.joints)
+        # A new track learns its size at once, an old one slowly: bones do not grow.
+        memory = SIZE_MEMORY if track.frames else 0.0
+        wanted = track.size ** memory * size ** (1 - memory)
+        far = np.linalg.norm(centre - track.centre) > FAR_OFF * track.size or abs(np.log(wanted / track.size)) > RESIZE
+        track.size = wanted
+        if self._in_view(centre):
+            track.centre = centre
+        return bool(far)
+
+    def _look_on_both_sides(self, depth: np.ndarray, camera: Camera) -> list[Pose]:
+        """First look at every track's hand: as its side's and, until the track is sure, as the other side's too."""
+        unsure = [t for t in self._tracks if abs(t.right_odds) < SIDE_SURE]
+        cubes = [t.cube() for t in self._tracks]
+        mirrored = [replace(t.cube(), side=other_side(t.side)) for t in unsure]
+        poses = self._run(depth, camera, cubes + mirrored)
+        others = dict(zip((t.number for t in unsure), poses[len(cubes):]))
+        chosen = []
+        for track, pose in zip(self._tracks, poses):
+            side, other = track.side, others.get(track.number)
+            odds = pose.side_odds if other is None else pose.side_odds - other.side_odds
+            odds = float(np.clip(odds, -SIDE_STEP, SIDE_STEP)) * (1 if side == 'right' else -1)
+            track.right_odds = SIDE_MEMORY * track.right_odds + odds
+            if track.side != side:
+                if other is None:
+                    other = self._run(depth, camera, [track.cube()])[0]
+                pose = other
+            chosen.append(pose)
+        return chosen
 
     def _drop_doubles(self, poses: list[Pose]) -> list[Pose]:
         """Of two tracks that have come to one hand, keep the longer one, or of two new ones the surer."""
