@@ -179,7 +179,9 @@ def test_an_interrupted_run_keeps_what_it_had(bag, tmp_path):
     out = tmp_path / 'out'
     environment = {**os.environ, 'PYTHONPATH': str(Path(__file__).parents[1])}
     process = subprocess.Popen([sys.executable, str(script), 'track', str(bag), '--out', str(out), '--overlays',
-                                'video'], stdout=subprocess.PIPE, text=True, env=environment)
+                                'video'], stdout=subprocess.PIPE, text=True, env=environment,
+                               # A shell starts what runs in its background with interrupts ignored.
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     for _ in range(300):
         if (out / 'hands.jsonl').exists() and len((out / 'hands.jsonl').read_text().splitlines()) == 2:
             break

@@ -32,7 +32,7 @@ MILLIMETRE = 0.001
 #: Behind schedule by more than this, the schedule moves: a burst of images is nothing that a camera sends. Seconds.
 _PATIENCE = 0.1
 #: After a subscriber is found the first image waits for so long, seconds.
-_SETTLING = 1.0
+_SETTLING = 2.5
 
 
 class PlaybackNode(Node):
@@ -97,9 +97,10 @@ class PlaybackNode(Node):
         self.done.set_result(code)
 
     def _wait_for_subscriber(self) -> None:
-        if not self._settings.wait_for_subscriber or self._images.get_subscription_count():
+        if not self._settings.wait_for_subscriber:
             return
-        self.get_logger().info(f'waiting for a subscriber of {self._images.topic_name}')
+        if not self._images.get_subscription_count():
+            self.get_logger().info(f'waiting for a subscriber of {self._images.topic_name}')
         while not (self._images.get_subscription_count() or self._stop.wait(0.02)):
             pass
         # Discovery is not symmetric: that we know the subscriber does not mean that it listens to us already.
