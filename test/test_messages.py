@@ -1,20 +1,22 @@
 """Hands as ROS messages: order, units, sides, frames, stamps, bytes."""
 
+import struct
+
 import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
 from builtin_interfaces.msg import Time  # noqa: E402
+from geometry_msgs.msg import Point  # noqa: E402
 from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 
 from hand_pose_ros.geometry.camera import Camera  # noqa: E402
 from hand_pose_ros.geometry.joints import BONES, JOINTS, SIDES  # noqa: E402
-from hand_pose_ros.nodes import messages  # noqa: E402
+from hand_pose_ros.nodes import messages, serialized  # noqa: E402
 from hand_pose_ros.nodes.inputs import read_camera, read_depth  # noqa: E402
-from hand_pose_ros.nodes.serialized import MarkerSerializer  # noqa: E402
 from known_hands import ANGLES, FACES, make_hand  # noqa: E402
 from transforms3d.quaternions import quat2mat  # noqa: E402
 
@@ -143,7 +145,7 @@ def test_the_better_of_two_hands_of_a_side_is_the_one():
 
 def test_serialized_markers_are_those_of_the_message():
     """Over hands that come and go, move, turn into others, and change camera frame."""
-    serialize = MarkerSerializer()
+    serialize = serialized.MarkerSerializer()
     left, right = make_hand('left'), make_hand('right')
     frames = [[left], [left, right], [right, left], [make_hand('left', 5), right], [], [right],
               [make_hand('right', fitted=False)], [left, make_hand('left', 3, score=0.1)]]
@@ -153,6 +155,16 @@ def test_serialized_markers_are_those_of_the_message():
         # Colours are single precision in the message's bytes.
         expected = deserialize_message(serialize_message(expected), MarkerArray)
         assert deserialize_message(serialize(header, hands), MarkerArray) == expected
+
+
+def test_bytes_that_look_like_a_mark_are_left_alone(monkeypatch):
+    """The gaps between fields hold whatever the memory held before: here what an earlier template may have left."""
+    leftover = struct.pack('<8I', *(word for index in range(4) for word in (index, 0x43300000 + index)))
+    monkeypatch.setattr(serialized, 'serialize_message', lambda message: serialize_message(message) + leftover)
+    template = serialized.Template(lambda stamp, numbers: Point(x=numbers[2], y=numbers[0], z=numbers[2]), 4)
+    data = template.fill(Time(), np.array([0.5, 0.6, 0.7, 0.8]))
+    assert data.endswith(leftover)
+    assert deserialize_message(data, Point) == Point(x=0.7, y=0.5, z=0.7)
 
 
 @pytest.mark.parametrize('image, encoding', [

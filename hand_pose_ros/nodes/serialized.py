@@ -8,6 +8,7 @@ straight into the bytes, which a publisher takes as well as a message.
 
 from __future__ import annotations
 
+import secrets
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,9 +22,6 @@ from std_msgs.msg import Header
 from hand_pose_ros.nodes.messages import markers_message, one_per_side
 from hand_pose_ros.pipeline.hand import Hand
 
-# Doubles from 2**52 up are whole numbers whose lower half is a plain index.
-_BASE = 2.0 ** 52
-_BASE_HIGH_WORD = 0x43300000
 _STAMP = (1_985_229_328, 987_654_321)
 
 
@@ -39,17 +37,19 @@ class Template:
             count: how many numbers.
 
         """
-        self._data = bytearray(serialize_message(build(Time(sec=_STAMP[0], nanosec=_STAMP[1]),
-                                                       _BASE + np.arange(count))))
-        raw = bytes(self._data)
+        # Between fields lie bytes that nobody writes, with whatever the memory held before, maybe the mark of an
+        # earlier template. Two passes with marks drawn anew agree on the true places only.
+        passes = [_marked(build, count, mark) for mark in secrets.SystemRandom().sample(range(2 ** 20), 2)]
+        raw = passes[0][1]
+        self._data = bytearray(raw)
         # CDR aligns doubles to eight bytes after a header of four, its second version to four.
         self._slots = []
         for offset in (4, 8):
-            words = np.frombuffer(raw, np.uint64, (len(raw) - offset) // 8, offset)
-            slots = np.flatnonzero(words >> np.uint64(32) == _BASE_HIGH_WORD)
+            found = [_unmark(data, offset, mark) for mark, data in passes]
+            slots = np.flatnonzero((found[0] == found[1]) & (found[0] < count))
             if slots.size:
-                target = np.frombuffer(self._data, np.float64, words.size, offset)
-                self._slots.append((target, slots, (words[slots] & np.uint64(0xffffffff)).astype(np.intp)))
+                target = np.frombuffer(self._data, np.float64, found[0].size, offset)
+                self._slots.append((target, slots, found[0][slots]))
         self._stamps = []
         pattern, at = _pack(*_STAMP), -1
         while (at := raw.find(pattern, at + 1)) >= 0:
@@ -81,6 +81,19 @@ class MarkerSerializer:
             template = _marker_template(header.frame_id, seen)
             self._templates[key] = (faces, template)
         return template.fill(header.stamp, np.concatenate([part for hand in seen for part in _numbers(hand)] or [[]]))
+
+
+def _marked(build: Callable[[Time, np.ndarray], Any], count: int, mark: int) -> tuple[int, bytes]:
+    """Serialise the message with numbers that tell their index: doubles from 2**52 up hold whole numbers as they are."""
+    numbers = 2.0 ** 52 + mark * 2.0 ** 32 + np.arange(count)
+    return mark, serialize_message(build(Time(sec=_STAMP[0], nanosec=_STAMP[1]), numbers))
+
+
+def _unmark(data: bytes, offset: int, mark: int) -> np.ndarray:
+    """Index of the number in each word of eight bytes from ``offset`` on; a negative one where the word is no number."""
+    words = np.frombuffer(data, np.uint64, (len(data) - offset) // 8, offset)
+    marked = words >> np.uint64(32) == 0x43300000 + mark
+    return np.where(marked, (words & np.uint64(0xffffffff)).astype(np.int64), -1 - mark)
 
 
 def _numbers(hand: Hand) -> list[np.ndarray]:

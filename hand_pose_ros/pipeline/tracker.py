@@ -33,6 +33,8 @@ SURE = 0.62
 SEARCH_EVERY = 5
 #: Two hands' centres are never this close, metres.
 APART = 0.07
+#: Mean confidence of the joints from which on a hand is seen clearly.
+CLEAR = 0.6
 #: A followed hand's crop moves when refinement sees its centre this far off, as a share of the hand's size.
 MOVED = 0.35
 #: A hand that moved no further than this from one frame to the next is the same hand, metres.
@@ -212,22 +214,26 @@ class HandTracker:
         with self._timed('network'):
             return self._estimator.estimate(crops, cubes, turned)
 
+    def _look(self, depth: np.ndarray, camera: Camera, which: list[int], turned: bool = False) -> list[Pose]:
+        return self._run(depth, camera, [self._tracks[i].cube() for i in which], turned) if which else []
+
     def _estimate(self, depth: np.ndarray, camera: Camera) -> list[Pose]:
         """Estimate the pose of every track's hand.
 
-        The first look also corrects the crop's centre and size for the second, which sees the hand upside down; the
-        two are merged, unless the first crop was so far off that only the second counts, which then gets a third.
+        The first look also corrects the crop's centre and size for a second one, which sees the hand upside down; the
+        two are merged, unless the first crop was so far off that only the second counts, which then gets a third. A
+        good crop of a hand that is seen clearly needs no second look.
         """
         poses = self._look_on_both_sides(depth, camera)
         far = [self._recentre(track, pose) for track, pose in zip(self._tracks, poses)]
-        for i, second in enumerate(self._run(depth, camera, [t.cube() for t in self._tracks], turned=True)):
+        again = [i for i, pose in enumerate(poses) if far[i] or pose.confidence.mean() < CLEAR]
+        for i, second in zip(again, self._look(depth, camera, again, turned=True)):
             poses[i] = second if far[i] else merge(poses[i], second)
-        off = [i for i, was_far in enumerate(far) if was_far]
+        off = [i for i in again if far[i]]
         for i in off:
             self._recentre(self._tracks[i], poses[i])
-        if off:
-            for i, third in zip(off, self._run(depth, camera, [self._tracks[i].cube() for i in off])):
-                poses[i] = merge(poses[i], third)
+        for i, third in zip(off, self._look(depth, camera, off)):
+            poses[i] = merge(poses[i], third)
         for track, pose in zip(self._tracks, poses):
             track.centre = hand_centre(pose.joints)
             track.frames += 1
