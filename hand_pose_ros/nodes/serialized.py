@@ -19,6 +19,7 @@ from builtin_interfaces.msg import Time
 from rclpy.serialization import serialize_message
 from std_msgs.msg import Header
 
+from hand_pose_ros.geometry.joints import SIDES
 from hand_pose_ros.nodes.messages import markers_message, one_per_side
 from hand_pose_ros.pipeline.hand import Hand
 
@@ -73,7 +74,8 @@ class MarkerSerializer:
 
     def __call__(self, header: Header, hands: Sequence[Hand]) -> bytes:
         """Return a serialised ``visualization_msgs/MarkerArray`` of the hands' skeletons and meshes."""
-        seen = list(one_per_side(hands).values())
+        by_side = one_per_side(hands)
+        seen = [by_side[side] for side in SIDES if side in by_side]
         faces = [hand.fit.faces if hand.fit else None for hand in seen]
         key = (header.frame_id, tuple(hand.side for hand in seen))
         known, template = self._templates.get(key, (None, None))
@@ -84,13 +86,13 @@ class MarkerSerializer:
 
 
 def _marked(build: Callable[[Time, np.ndarray], Any], count: int, mark: int) -> tuple[int, bytes]:
-    """Serialise the message with numbers that tell their index: doubles from 2**52 up hold whole numbers as they are."""
+    """Serialise the message with numbers that tell their index; doubles from 2**52 up hold whole numbers as they are."""
     numbers = 2.0 ** 52 + mark * 2.0 ** 32 + np.arange(count)
     return mark, serialize_message(build(Time(sec=_STAMP[0], nanosec=_STAMP[1]), numbers))
 
 
 def _unmark(data: bytes, offset: int, mark: int) -> np.ndarray:
-    """Index of the number in each word of eight bytes from ``offset`` on; a negative one where the word is no number."""
+    """Return the index of the number in each word of eight bytes from ``offset`` on; negative where there is none."""
     words = np.frombuffer(data, np.uint64, (len(data) - offset) // 8, offset)
     marked = words >> np.uint64(32) == 0x43300000 + mark
     return np.where(marked, (words & np.uint64(0xffffffff)).astype(np.int64), -1 - mark)
