@@ -86,7 +86,7 @@ class MarkerSerializer:
 
 
 def _marked(build: Callable[[Time, np.ndarray], Any], count: int, mark: int) -> tuple[int, bytes]:
-    """Serialise the message with numbers that tell their index; doubles from 2**52 up hold whole numbers as they are."""
+    """Serialise the message with numbers that tell their index: doubles from 2**52 up hold whole numbers exactly."""
     numbers = 2.0 ** 52 + mark * 2.0 ** 32 + np.arange(count)
     return mark, serialize_message(build(Time(sec=_STAMP[0], nanosec=_STAMP[1]), numbers))
 
