@@ -12,7 +12,7 @@ from hand_pose_ros.pipeline.tracker import HandTracker
 from hand_pose_ros.resources import resource_path
 
 #: Frames of the bundled clip that are shown, and the first row of them: above it there is nothing.
-SHOWN, TOP = (36, 92, 188), 200
+SHOWN, TOP = (36, 92, 120), 200
 
 
 def main() -> None:
