@@ -23,6 +23,9 @@ def draw_hand(rng: np.random.Generator, side: str = 'right', size: float | None 
     middle, reach = (LOWER + UPPER) / 2, (UPPER - LOWER) / 2
     angles = middle + 0.85 * reach * rng.uniform(-1, 1, len(LOWER))
     angles[DOF_INDEX['thumb_cmc_roll']] = 0.1
+    for finger in ('index', 'middle', 'ring', 'pinky'):
+        end = DOF_INDEX[f'{finger}_dip_flexion']
+        angles[end] = np.clip(0.6 * angles[end - 1] + rng.uniform(-0.3, 0.3), LOWER[end], UPPER[end])
     shape = np.clip(rng.normal(size=RIGHT.shape_size), -1.5, 1.5)
     shape[0] = rng.uniform(-2, 1.2) if size is None else size
     place = rng.uniform((-0.2, -0.2, 0.3), (0.2, 0.2, 1.0))
@@ -176,15 +179,35 @@ def test_fit_moves_with_the_hand():
 
 
 def test_angles_are_named_and_read_as_posed():
+    """A track of exact joints shows that they are exact, and what is known beforehand of angles steps back."""
     pose = RIGHT.rest_angles.copy()
-    pose[DOF_INDEX['index_pip_flexion']] = 1.3
+    pose[DOF_INDEX['index_pip_flexion']] = 1.3  # with a straight end joint, which is unusual
     pose[DOF_INDEX['pinky_mcp_abduction']] = 0.6
-    fit = FITTER.fit(RIGHT.pose(pose, translation=np.array([0, 0, 0.5])).joints, 'right')
-    assert tuple(fit.angles) == DOF_NAMES and all(type(angle) is float for angle in fit.angles.values())
-    assert fit.angles['index_pip_flexion'] == pytest.approx(1.3, abs=0.03)
-    assert fit.angles['pinky_mcp_abduction'] == pytest.approx(0.6, abs=0.03)
+    joints = RIGHT.pose(pose, translation=np.array([0, 0, 0.5])).joints
+    state = FitState()
+    fits = [FITTER.fit(joints, 'right', mesh=False, state=state) for _ in range(MEMORY)]
+    assert tuple(fits[0].angles) == DOF_NAMES and all(type(angle) is float for angle in fits[0].angles.values())
     rest = RIGHT.rest_angles[DOF_INDEX['middle_pip_flexion']]
-    assert fit.angles['middle_pip_flexion'] == pytest.approx(rest, abs=0.05)
+    for fit, near in ((fits[0], 0.2), (fits[-1], 0.04)):
+        assert fit.angles['index_pip_flexion'] == pytest.approx(1.3, abs=near)
+        assert fit.angles['pinky_mcp_abduction'] == pytest.approx(0.6, abs=near)
+        assert fit.angles['middle_pip_flexion'] == pytest.approx(rest, abs=near)
+
+
+def test_noise_does_not_kink_fingers():
+    """Under noise, angles are nearer the truth than the bones' directions alone would have them."""
+    rng = np.random.default_rng(17)
+    natural = np.clip(np.radians(50) * np.array(['flexion' in name for name in DOF_NAMES]), 0.6 * LOWER, 0.6 * UPPER)
+    for finger in ('index', 'middle', 'ring', 'pinky'):
+        natural[DOF_INDEX[f'{finger}_dip_flexion']] = 0.6 * natural[DOF_INDEX[f'{finger}_pip_flexion']]
+    joints = RIGHT.pose(natural, translation=np.array([0, 0, 0.5])).joints
+    ends = [i for i, name in enumerate(DOF_NAMES) if name.endswith('dip_flexion')]
+    errors = []
+    for _ in range(40):
+        fit = FITTER.fit(joints + rng.normal(0, 0.004, (21, 3)), 'right', mesh=False)
+        errors.append(np.array(list(fit.angles.values()))[ends] - natural[ends])
+    # Two ends of a 20 mm bone, and of the one before it, are off by 4 mm each: some 20 degrees.
+    assert np.degrees(np.sqrt(np.mean(np.square(errors)))) < 14
 
 
 def test_a_child_gets_a_childs_hand():

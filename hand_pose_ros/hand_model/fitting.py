@@ -24,8 +24,9 @@ from hand_pose_ros.geometry.rotations import nearest_rotation
 from hand_pose_ros.hand_model.kinematics import DEGREES_OF_FREEDOM, DOF_INDEX, DOF_NAMES, LOWER, UPPER
 from hand_pose_ros.hand_model.model import HandModel
 
-#: Standard deviation of a measured distance between two joints of one frame, metres.
-DISTANCE_NOISE = 0.004
+#: Standard deviation of a joint along each axis, metres, and how many frames that guess is worth: a track shows by
+#: how much the lengths of its bones vary what the noise really is.
+JOINT_NOISE, GUESS_FRAMES = 0.003, 5
 #: Frames that the average of distances remembers at most: from then on it forgets the oldest.
 MEMORY = 60
 #: Standard deviation of the logarithm of a bone's stretch: what the shape basis leaves of people's bones.
@@ -33,10 +34,11 @@ STRETCH_SPREAD = 0.05
 #: Limits of a bone's stretch and of a shape parameter, so that no wild joint makes a monster.
 STRETCH_LIMITS, SHAPE_LIMIT = (0.8, 1.25), 3.2
 
-#: Standard deviation of a joint's position in the fit, metres, against which these priors weigh.
-JOINT_NOISE = 0.004
-#: Angles that joints hardly show when a finger is straight: name -> mean and standard deviation, radians.
-PRIORS = {'thumb_cmc_roll': (0.1, 0.25), 'thumb_mcp_abduction': (0.0, 0.15)}
+#: What is known of angles before seeing joints, as sums of angles: their factors, mean and standard deviation in
+#: radians. Joints hardly show the thumb's roll and sideways bend; a finger's end joint follows the middle one through
+#: a shared tendon, which keeps noise from kinking it.
+PRIORS = [({'thumb_cmc_roll': 1.0}, 0.1, 0.25), ({'thumb_mcp_abduction': 1.0}, 0.0, 0.15),
+          *(({f'{finger}_dip_flexion': 1.0, f'{finger}_pip_flexion': -0.6}, 0.0, 0.4) for finger in FINGERS[1:])]
 
 #: Smallest and largest size of a hand's joints (root mean square distance from their mean), metres.
 SIZE_LIMITS = (0.012, 0.15)
@@ -55,6 +57,8 @@ _MOVES = (np.arange(4)[None, :] > np.arange(_LEVELS)[:, None])[:, None, :, None]
 _ROWS, _COLUMNS = 1 + 4 * _DOF_FINGER[:, None] + np.arange(4), 6 + np.arange(_DOFS)[:, None]
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 _NEXT, _LAST = [1, 2, 0], [2, 0, 1]
+#: Largest deviation of a distance from its average that is believed, metres.
+_WILD = 4 * JOINT_NOISE
 
 
 @dataclass
@@ -203,15 +207,17 @@ class _RightHand:
         self.pair_basis = model.joint_basis[_PAIRS[:, 1]] - model.joint_basis[_PAIRS[:, 0]]
         # The finger bone that each of the 20 bones of ``BONES`` is: those after the palm's five.
         self.finger_pair = [i for i, (parent, _) in enumerate(BONES) if parent != WRIST]
-        self.prior_mean, self.prior_weight = np.zeros(_DOFS), np.zeros(_DOFS)
-        for name, (mean, spread) in PRIORS.items():
-            self.prior_mean[DOF_INDEX[name]] = mean
-            self.prior_weight[DOF_INDEX[name]] = (JOINT_NOISE / spread) ** 2
+        self.prior, self.prior_mean = np.zeros((len(PRIORS), _DOFS)), np.zeros(len(PRIORS))
+        for row, (factors, mean, spread) in enumerate(PRIORS):
+            for name, factor in factors.items():
+                self.prior[row, DOF_INDEX[name]] = factor / spread
+            self.prior_mean[row] = mean / spread
+        self.prior_normal = self.prior.T @ self.prior
 
     # ---- shape ----
 
-    def _settle(self, joints: np.ndarray, state: FitState) -> None:
-        """Bring the average distances, the shape and the stretch of ``state`` up to date with one frame's joints."""
+    def _settle(self, joints: np.ndarray, state: FitState) -> float:
+        """Bring the distances, the shape and the stretch of ``state`` up to date; return the joints' noise, metres."""
         measured = joints[_PAIRS[:, 1]] - joints[_PAIRS[:, 0]]
         measured = np.sqrt((measured * measured).sum(1))
         first = state.shape is None
@@ -219,7 +225,7 @@ class _RightHand:
             state.shape = np.zeros(self.model.shape_size)
         else:
             # One wild joint of one frame must not change the hand.
-            measured = np.clip(measured, state.distances - 3 * DISTANCE_NOISE, state.distances + 3 * DISTANCE_NOISE)
+            measured = np.clip(measured, state.distances - _WILD, state.distances + _WILD)
         state.frames = min(state.frames + 1, MEMORY)
         change = measured - state.distances
         state.distances = state.distances + change / state.frames
@@ -227,8 +233,11 @@ class _RightHand:
         # Noise across a bone lengthens it: on average by its variance over the length.
         distances = state.distances - np.minimum(state.variances / np.maximum(state.distances, 1e-6),
                                                0.1 * state.distances)
+        # A distance has the noise of two joints.
+        joint_noise = np.sqrt((GUESS_FRAMES * JOINT_NOISE ** 2 + state.frames * state.variances.mean() / 2)
+                              / (GUESS_FRAMES + state.frames)) if not first else JOINT_NOISE
+        noise = np.sqrt(2 / state.frames) * joint_noise
         count = len(state.shape)
-        noise = DISTANCE_NOISE / np.sqrt(state.frames)
         jacobian = np.zeros((len(_PAIRS), count + len(state.log_stretch)))
         prior = np.concatenate([np.ones(count), np.full(len(state.log_stretch), 1 / self.stretch_spread ** 2)])
         for _ in range(3 if first else 1):
@@ -244,12 +253,13 @@ class _RightHand:
             known += np.linalg.solve(jacobian.T @ jacobian / noise ** 2 + np.diag(prior), right)
             state.shape = np.clip(known[:count], -SHAPE_LIMIT, SHAPE_LIMIT)
             state.log_stretch = np.clip(known[count:], *np.log(STRETCH_LIMITS))
+        return joint_noise
 
     # ---- pose ----
 
     def solve(self, joints: np.ndarray, state: FitState) -> tuple[_Pose, np.ndarray, np.ndarray, np.ndarray]:
         """Fit (21, 3) joints of a right hand: pose, shape (S,), stretch (16,) and joints at rest (21, 3)."""
-        self._settle(joints, state)
+        noise = self._settle(joints, state)
         rest = self.model.rest_joints(state.shape)
         stretch = np.concatenate([[1.0], np.exp(state.log_stretch)])
         roots = rest[_PALM[1:]] - rest[WRIST]
@@ -260,7 +270,7 @@ class _RightHand:
         targets = joints[1:].reshape(_FINGERS, 4, 3)
 
         pose = self._start(joints, rest, roots, offsets, targets)
-        pose = self._refine(pose, roots, offsets, joints)
+        pose = self._refine(pose, roots, offsets, joints, noise)
         return pose, state.shape, stretch, rest
 
     def _start(self, joints: np.ndarray, rest: np.ndarray, roots: np.ndarray, offsets: np.ndarray,
@@ -327,21 +337,22 @@ class _RightHand:
         jacobian[:, [0, 1, 2], [3, 4, 5]] = 1
         return jacobian.reshape(-1, _VARIABLES)
 
-    def _cost(self, pose: _Pose, joints: np.ndarray) -> tuple[np.ndarray, float]:
-        difference = joints - np.concatenate([pose.wrist[None], pose.joints.reshape(-1, 3)])
-        prior = self.prior_weight @ (pose.angles - self.prior_mean) ** 2
-        return difference.ravel(), float((difference * difference).sum() + prior)
+    def _cost(self, pose: _Pose, joints: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray, float]:
+        """What is left of the joints (63,), of the priors (K,), and the sum of squares."""
+        left = (joints - np.concatenate([pose.wrist[None], pose.joints.reshape(-1, 3)])).ravel()
+        prior_left = self.prior_mean - self.prior @ pose.angles
+        return left, prior_left, float(left @ left + noise * noise * (prior_left @ prior_left))
 
-    def _refine(self, pose: _Pose, roots: np.ndarray, offsets: np.ndarray, joints: np.ndarray) -> _Pose:
-        difference, cost = self._cost(pose, joints)
+    def _refine(self, pose: _Pose, roots: np.ndarray, offsets: np.ndarray, joints: np.ndarray, noise: float) -> _Pose:
+        left, prior_left, cost = self._cost(pose, joints, noise)
         damping = 1e-4
         for _ in range(8):
             jacobian = self._jacobian(pose)
             normal = jacobian.T @ jacobian
-            right = jacobian.T @ difference
-            right[6:] += self.prior_weight * (self.prior_mean - pose.angles)
+            normal[6:, 6:] += noise * noise * self.prior_normal
+            right = jacobian.T @ left
+            right[6:] += noise * noise * (self.prior.T @ prior_left)
             diagonal = normal.diagonal().copy()
-            diagonal[6:] += self.prior_weight
             # An angle at its limit that is pushed beyond stays out of the step.
             held = np.zeros(_VARIABLES, bool)
             held[6:] = ((pose.angles <= LOWER) & (right[6:] < 0)) | ((pose.angles >= UPPER) & (right[6:] > 0))
@@ -351,13 +362,13 @@ class _RightHand:
                 step = np.linalg.solve(normal, right)
                 trial = self._evaluate(np.clip(pose.angles + step[6:], LOWER, UPPER),
                                        _rotation(step[:3]) @ pose.rotation, pose.wrist + step[3:6], roots, offsets)
-                trial_difference, trial_cost = self._cost(trial, joints)
+                left, prior_left, trial_cost = self._cost(trial, joints, noise)
                 if trial_cost <= cost:
                     break
                 damping = max(10 * damping, 1e-2)
             else:
                 break
-            gain, pose, difference, cost = cost - trial_cost, trial, trial_difference, trial_cost
+            gain, pose, cost = cost - trial_cost, trial, trial_cost
             damping = damping / 10
             if gain < 1e-3 * cost + 1e-9:
                 break
