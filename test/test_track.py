@@ -21,7 +21,7 @@ from hand_pose_ros.io.recording import write_depth_bag
 from hand_pose_ros.parameters import TrackerParameters
 from hand_pose_ros.pipeline import tracker as tracker_module
 
-REAL = Path('/work/shared/data/real')
+REAL = Path(__file__).resolve().parents[2] / 'shared' / 'data' / 'real'
 
 
 class FakeTracker:
