@@ -284,26 +284,6 @@ class HandTracker:
         self._tracks = [self._tracks[i] for i in kept]
         return [poses[i] for i in kept]
 
-    def _look_on_both_sides(self, depth: np.ndarray, camera: Camera) -> list[Pose]:
-        """First look at every track's hand: as its side's and, until the track is sure, as the other side's too."""
-        unsure = [t for t in self._tracks if abs(t.right_odds) < SIDE_SURE]
-        cubes = [t.cube() for t in self._tracks]
-        mirrored = [replace(t.cube(), side=other_side(t.side)) for t in unsure]
-        poses = self._run(depth, camera, cubes + mirrored)
-        others = dict(zip((t.number for t in unsure), poses[len(cubes):]))
-        chosen = []
-        for track, pose in zip(self._tracks, poses):
-            side, other = track.side, others.get(track.number)
-            odds = pose.side_odds if other is None else pose.side_odds - other.side_odds
-            odds = float(np.clip(odds, -SIDE_STEP, SIDE_STEP)) * (1 if side == 'right' else -1)
-            track.right_odds = SIDE_MEMORY * track.right_odds + odds
-            if track.side != side:
-                if other is None:
-                    other = self._run(depth, camera, [track.cube()])[0]
-                pose = other
-            chosen.append(pose)
-        return chosen
-
     def _report(self, poses: list[Pose]) -> list[Hand]:
         hands = []
         for track, pose in zip(self._tracks, poses):

@@ -13,7 +13,7 @@ from hand_pose_ros.localization.crop import CUBE_PER_HAND, camera_to_cube, cut_c
 from training.synthesis.people import Person
 from training.synthesis.poses import draw_poses
 from training.synthesis.scene import HAND, Poser, Scene, draw_arm, draw_view, look, plane, primitive
-from training.synthesis.sensors import SENSORS, draw_weaknesses, sense
+from training.synthesis.sensors import SENSORS, Sensor, draw_weaknesses, sense
 
 #: Distances of the hand from the camera, metres.
 NEAREST, FARTHEST = 0.25, 1.2
@@ -97,6 +97,36 @@ def draw_scene(poser: Poser, person: Person, angles: np.ndarray, rng: np.random.
     return Scene(joints, poser.meshes(posed, whole) + things), whole or bool(things)
 
 
+def photograph(scene: Scene, covered: bool, sensor: Sensor, focal: float, pixels: int, position: np.ndarray,
+               rng: np.random.Generator) -> tuple[np.ndarray, Camera, np.ndarray] | None:
+    """Picture a scene as a sensor sees it.
+
+    Args:
+        scene: what is there.
+        covered: whether it holds anything but the arm, which may hide the hand.
+        sensor: what sees it.
+        focal: focal length of the picture, pixels.
+        pixels: along a side of the picture.
+        position: (3,) metres, the point in the picture's middle.
+        rng: source of the sensor's weaknesses.
+
+    Returns:
+        Depth (pixels, pixels) in metres with 0 for holes, its camera, and the labels of the ideal picture; None where
+        too much of the hand is hidden.
+
+    """
+    middle, z = (pixels - 1) / 2, position[2]
+    camera = Camera(pixels, pixels, focal, focal, middle - focal * position[0] / z, middle - focal * position[1] / z)
+    window = (pixels, pixels, camera.fx, camera.fy, camera.cx, camera.cy)
+    ideal, labels = scene.render(*window)
+    if covered:
+        alone = scene.render(*window, only=HAND)[1]
+        if np.count_nonzero(labels == HAND) < LEAST_VISIBLE * np.count_nonzero(alone):
+            return None
+    noisy = sense(ideal, sensor, focal, draw_weaknesses(sensor, rng), int(rng.integers(2**31)))
+    return noisy, camera, labels
+
+
 def draw_view_of_hand(poser: Poser, angles: np.ndarray, rng: np.random.Generator, reach: float = 1.0) -> View:
     """Draw a picture of a posed hand.
 
@@ -120,16 +150,10 @@ def draw_view_of_hand(poser: Poser, angles: np.ndarray, rng: np.random.Generator
         if across > FINEST * reach * 1.28:
             focal *= FINEST * reach * 1.28 / across
             across = FINEST * reach * 1.28
-        pixels = int(np.ceil(across))
-        middle = (pixels - 1) / 2
-        camera = Camera(pixels, pixels, focal, focal, middle - focal * position[0] / z, middle - focal * position[1] / z)
-        window = (pixels, pixels, camera.fx, camera.fy, camera.cx, camera.cy)
-        ideal, labels = scene.render(*window)
-        if covered:
-            alone = scene.render(*window, only=HAND)[1]
-            if np.count_nonzero(labels == HAND) < LEAST_VISIBLE * np.count_nonzero(alone):
-                continue
-        noisy = sense(ideal, sensor, focal, draw_weaknesses(sensor, rng), int(rng.integers(2**31)))
+        seen = photograph(scene, covered, sensor, focal, int(np.ceil(across)), position, rng)
+        if seen is None:
+            continue
+        noisy, camera, _ = seen
         return View(noisy, camera, scene.joints)
 
 

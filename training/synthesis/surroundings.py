@@ -6,14 +6,13 @@ from typing import Iterator
 
 import numpy as np
 
-from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.localization.crop import cut_cube, hand_centre, hand_size
 from hand_pose_ros.localization.refiner import PRESENT_WITHIN, REFINER_HALF, REFINER_INPUT
-from training.synthesis.crops import FARTHEST, LEAST_VISIBLE, NEAREST, draw_scene
+from training.synthesis.crops import FARTHEST, NEAREST, draw_scene, photograph
 from training.synthesis.people import Person
 from training.synthesis.poses import draw_poses
 from training.synthesis.scene import HAND, Poser
-from training.synthesis.sensors import SENSORS, draw_weaknesses, sense
+from training.synthesis.sensors import SENSORS
 
 #: Half side of the rendered surroundings, metres, and the finest that they are rendered, metres a pixel.
 SURROUNDINGS = 0.42
@@ -38,16 +37,9 @@ def draw_surroundings(poser: Poser, angles: np.ndarray, rng: np.random.Generator
         scene, covered = draw_scene(poser, person, angles, rng, position, body_chance=0.65)
         focal = min(sensor.focal, z / FINEST_PITCH)
         pixels = int(np.ceil(2 * SURROUNDINGS / z * focal))
-        middle = (pixels - 1) / 2
-        camera = Camera(pixels, pixels, focal, focal, middle - focal * position[0] / z, middle - focal * position[1] / z)
-        window = (pixels, pixels, camera.fx, camera.fy, camera.cx, camera.cy)
-        ideal, labels = scene.render(*window)
-        if covered:
-            alone = scene.render(*window, only=HAND)[1]
-            if np.count_nonzero(labels == HAND) < LEAST_VISIBLE * np.count_nonzero(alone):
-                continue
-        noisy = sense(ideal, sensor, focal, draw_weaknesses(sensor, rng), int(rng.integers(2**31)))
-        return noisy, camera, labels, scene.joints
+        seen = photograph(scene, covered, sensor, focal, pixels, position, rng)
+        if seen is not None:
+            return *seen, scene.joints
 
 
 def _crop_centre(kind: float, depth, camera, labels, truth, rng) -> np.ndarray | None:
