@@ -12,7 +12,7 @@ import torch
 import yaml
 from torch import nn
 
-from training.train import build
+from training.train import build, load_weights
 
 
 def load_trained(weights: Path) -> nn.Module:
@@ -23,10 +23,7 @@ def load_trained(weights: Path) -> nn.Module:
     else:
         recipe, state = stored['recipe'], stored['network']
     network, _ = build(recipe)
-    # Weights of before the chirality head was trained do not have it.
-    missing, unexpected = network.load_state_dict(state, strict=False)
-    if unexpected or any(not key.startswith('chirality.') for key in missing):
-        raise ValueError(f'{weights} does not fit its recipe: missing {missing}, unexpected {unexpected}')
+    load_weights(network, state)
     return network.eval()
 
 

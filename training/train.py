@@ -47,8 +47,9 @@ def load_recipe(name: str) -> dict[str, Any]:
 def learning_rate(share: float, schedule: str, samples: int, epoch: int) -> float:
     """Factor on the learning rate after ``share`` (0 to 1) of the training.
 
-    ``cosine`` warms up over the first hundredth and falls to zero; ``exponential`` falls by 0.96 an epoch of
-    ``epoch`` samples, as JGR-P2O's authors have it; ``constant`` stays.
+    ``cosine`` warms up over the first hundredth and falls to zero; ``trapezoid`` warms up likewise, stays, and falls
+    in a line to zero over the last third, so that a run can be made longer while it stays; ``exponential`` falls by
+    0.96 an epoch of ``epoch`` samples, as JGR-P2O's authors have it; ``constant`` stays.
 
     Raises:
         ValueError: there is no schedule of that name.
@@ -56,11 +57,13 @@ def learning_rate(share: float, schedule: str, samples: int, epoch: int) -> floa
     """
     if schedule == 'cosine':
         return min(1.0, share / 0.01 + 1e-3) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+    if schedule == 'trapezoid':
+        return min(1.0, share / 0.01 + 1e-3, 3 * (1 - min(share, 1.0)))
     if schedule == 'exponential':
         return 0.96 ** (share * samples // epoch)
     if schedule == 'constant':
         return 1.0
-    raise ValueError(f'schedule {schedule!r} is not one of cosine, exponential, constant')
+    raise ValueError(f'schedule {schedule!r} is not one of cosine, trapezoid, exponential, constant')
 
 
 def _produce(out: multiprocessing.Queue, source: str, options: dict[str, Any], seed: int, batch: int) -> None:
@@ -138,6 +141,18 @@ def build(recipe: dict[str, Any]) -> tuple[nn.Module, Callable[..., torch.Tensor
     return getattr(module, class_name)(**recipe.get('network_options', {})), module.loss
 
 
+def load_weights(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Give a network weights, which may be of before its chirality head was trained and then lack it.
+
+    Raises:
+        ValueError: they are another network's.
+
+    """
+    missing, unexpected = network.load_state_dict(weights, strict=False)
+    if unexpected or any(not key.startswith('chirality.') for key in missing):
+        raise ValueError(f'weights do not fit the network: missing {missing}, unexpected {unexpected}')
+
+
 def save(path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint so that a crash in the middle leaves the one before."""
     temporary = path.with_suffix('.tmp')
@@ -162,6 +177,8 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
     (out / 'recipe.yaml').write_text(yaml.safe_dump(recipe, sort_keys=False))
     network, loss = build(recipe)
     task = importlib.import_module(recipe['task'])
+    if 'start' in recipe:
+        load_weights(network, torch.load(recipe['start'], map_location='cpu', weights_only=True)['network'])
     network = network.to(device, memory_format=torch.channels_last)
     optimizers = make_optimizers(network, recipe['optimizer'], recipe['learning_rate'], recipe.get('weight_decay', 0.0))
     base_rates = [[g['lr'] for g in o.param_groups] for o in optimizers]

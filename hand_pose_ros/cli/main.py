@@ -6,12 +6,18 @@ import argparse
 import importlib
 import os
 import sys
+from types import ModuleType
 from typing import Sequence
 
 from hand_pose_ros import __version__
 
-#: Sub-commands, each a module of this package with ``add_parser(subparsers)`` and ``run(arguments) -> int``.
+#: Sub-commands, each a module of this package (`-` as `_`) with ``add_parser(subparsers)`` and ``run(arguments) -> int``.
 COMMANDS = ('track', 'node', 'demo', 'bench', 'doctor')
+
+
+def command_module(command: str) -> ModuleType:
+    """Return the module of a sub-command."""
+    return importlib.import_module(f'hand_pose_ros.cli.{command.replace("-", "_")}')
 
 
 def build_parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
@@ -22,7 +28,7 @@ def build_parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     parser.add_argument('--traceback', action='store_true', help='show where an error came from, for a bug report')
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     for command in commands:
-        importlib.import_module(f'hand_pose_ros.cli.{command}').add_parser(subparsers)
+        command_module(command).add_parser(subparsers)
     return parser
 
 
@@ -37,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     named = next((argument for argument in argv if not argument.startswith('-')), None)
     try:
         arguments = build_parser([named] if named in COMMANDS else COMMANDS).parse_args(argv)
-        return importlib.import_module(f'hand_pose_ros.cli.{arguments.command}').run(arguments)
+        return command_module(arguments.command).run(arguments)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
