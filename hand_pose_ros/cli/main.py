@@ -11,7 +11,8 @@ from typing import Sequence
 
 from hand_pose_ros import __version__
 
-#: Sub-commands, each a module of this package (`-` as `_`) with ``add_parser(subparsers)`` and ``run(arguments) -> int``.
+#: Sub-commands, each a module of this package (`-` as `_`) with ``add_parser(subparsers)`` and
+#: ``run(arguments) -> int``.
 COMMANDS = ('track', 'node', 'demo', 'bench', 'doctor')
 
 
