@@ -6,8 +6,9 @@ import pytest
 torch = pytest.importorskip('torch', reason='training requirements are not installed: make setup-training')
 
 from hand_pose_ros.geometry.joints import BONES, PARENTS  # noqa: E402
-from training.networks import centre_refiner  # noqa: E402
+from training.networks import centre_refiner, residual_attention, srn  # noqa: E402
 from training.networks.jgr_p2o import JGRP2O, loss, skeleton_adjacency  # noqa: E402
+from training.networks.skeletons import skeleton  # noqa: E402
 from training.optimizers import make_optimizers  # noqa: E402
 from training.train import Average, build, learning_rate, load_recipe  # noqa: E402
 
@@ -19,7 +20,7 @@ def network():
 
 
 def test_adjacency_is_the_skeletons_with_self_connections_normalised():
-    adjacency = skeleton_adjacency().numpy()
+    adjacency = skeleton_adjacency(*skeleton()).numpy()
     plain = np.eye(21)
     for child, parent in enumerate(PARENTS[1:], 1):
         plain[child, parent] = plain[parent, child] = 1
@@ -63,11 +64,101 @@ def test_offset_loss_is_switched_by_beta_and_zero_at_the_truth(network):
     assert with_offsets > without > 0
 
 
-@pytest.mark.parametrize('options', [{'stacks': 1}, {'stacks': 3}, {'graph': False}, {'coordinates': False}])
-def test_ablations_run(options):
-    network = JGRP2O(**options).eval()
-    joints, spread, right = network(torch.zeros(2, 1, 96, 96))
+NETWORKS = {'jgr_p2o': (JGRP2O, loss), 'srn': (srn.SRN, srn.loss),
+            'residual_attention': (residual_attention.ResidualAttention, residual_attention.loss)}
+
+
+@pytest.mark.parametrize(('name', 'options'), [
+    ('jgr_p2o', {'stacks': 1}), ('jgr_p2o', {'stacks': 3}), ('jgr_p2o', {'graph': False}),
+    ('jgr_p2o', {'coordinates': False}),
+    ('srn', {'stacks': 1, 'width': 16}), ('srn', {'stacks': 3, 'width': 16}), ('srn', {'kernel': 0.2, 'width': 16}),
+    ('srn', {'reparameterization': False, 'width': 16}), ('srn', {'input_size': 128, 'width': 16}),
+    ('residual_attention', {'width': 16, 'p': 2, 't': 1, 'r': 2}), ('residual_attention', {'components': 0}),
+    ('residual_attention', {'input_size': 96})])
+def test_ablations_run_and_train_every_weight_but_the_heads(name, options):
+    kind, criterion = NETWORKS[name]
+    network = kind(**options)
+    size = network.input_size
+    crop = torch.rand(2, 1, size, size) * 2 - 1
+    criterion(network, crop, torch.rand(2, 21, 3) - 0.5).backward()
+    idle = {key.split('.')[0] for key, weight in network.named_parameters() if weight.grad is None}
+    assert idle <= {'chirality', 'certainty'}
+    with torch.no_grad():
+        joints, spread, right = network.eval()(crop)
     assert joints.shape == (2, 21, 3) and spread.shape == (2, 21) and right.shape == (2,)
+    assert (spread > 0).all()
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+@pytest.mark.parametrize(('benchmark', 'joints'), [('nyu', 14), ('icvl', 16), ('msra', 21)])
+def test_networks_estimate_the_benchmarks_skeletons(name, benchmark, joints):
+    network = NETWORKS[name][0](joints=benchmark, **({'width': 16} if name != 'jgr_p2o' else {'stacks': 1})).eval()
+    assert network(torch.zeros(1, 1, network.input_size, network.input_size))[0].shape == (1, joints, 3)
+
+
+def test_a_skeletons_bones_reach_every_joint():
+    for name in ('ours', 'nyu', 'icvl', 'msra', 'hands17'):
+        count, bones = skeleton(name)
+        reached = {0}
+        for _ in range(count):
+            reached |= {b for a, b in bones if a in reached} | {a for a, b in bones if b in reached}
+        assert reached == set(range(count)) and len(bones) == count - 1
+    with pytest.raises(ValueError, match='nonsense'):
+        skeleton('nonsense')
+
+
+def test_srns_size_is_the_papers():
+    """Two stacks on ResNet-18: 2 x 11.2 million and the extractor. Half its width fits into the models' 25 MB."""
+    assert sum(p.numel() for p in srn.SRN().parameters()) == pytest.approx(22.4e6, rel=0.01)
+    assert 4 * sum(p.numel() for p in srn.SRN(width=32).parameters()) < 25e6
+
+
+def test_reparameterization_is_distance_and_direction_within_the_kernel_on_the_hand():
+    pixels = torch.ones(1, 3, 2, 2)
+    pixels[0, :, 0, 0] = torch.tensor([0.1, 0.2, 0.3])
+    pixels[0, :, 0, 1] = torch.tensor([0.1, 0.2, 0.9])  # too far from the joint
+    pixels[0, :2, 1, 1] = torch.tensor([0.1, 0.2])  # background: depth 1
+    joints = torch.tensor([[[0.1, 0.2, 0.5], [0.1, 0.2, 1.0]]])
+    maps = srn.reparameterize(joints, pixels, 0.4)[0]
+    assert maps.shape == (8, 2, 2)
+    assert maps[0, 0, 0] == pytest.approx(0.2, abs=1e-4) and maps[0, 0, 1] == 0 == maps[0, 1, 1]
+    assert maps[2:8:2, 0, 0].tolist() == pytest.approx([0, 0, 1], abs=1e-3)
+    assert maps[1, 0, 1] == pytest.approx(0.3, abs=1e-4) and maps[1, 1, 1] == 0
+
+
+def test_attention_is_one_plus_mask_times_trunk():
+    module = residual_attention.AttentionModule(16, 2, 1, 1, 1).eval()
+    x = torch.rand(1, 16, 12, 12)
+    inner = module.before(x)
+    mask = module.mask(inner)
+    assert mask.shape == inner.shape and 0 < mask.min() and mask.max() < 1
+    assert torch.allclose(module(x), module.after(module.trunk(inner) + mask * module.trunk(inner)), atol=1e-5)
+
+
+def test_the_prior_layer_begins_as_the_pca_of_poses():
+    generator = torch.Generator().manual_seed(0)
+    few = torch.randn(3, 63, generator=generator)
+    poses = (torch.randn(50, 3, generator=generator) @ few + 0.3).reshape(50, 21, 3)
+    prior = residual_attention.PosePrior(8, 3, 21, frozen=True)
+    prior.initialise(poses)
+    flat = poses.flatten(1) - prior.rebuild.bias
+    numbers = flat @ torch.linalg.pinv(prior.rebuild.weight).T
+    assert torch.allclose(numbers @ prior.rebuild.weight.T, flat, atol=1e-3)
+    assert torch.allclose(numbers.std(0, correction=0), torch.ones(3), atol=1e-3)
+    assert not prior.rebuild.weight.requires_grad and prior.bottleneck.weight.requires_grad
+    with pytest.raises(ValueError, match='too few'):
+        prior.initialise(poses[:2])
+
+
+def test_heads_learn_the_side_and_the_error_without_touching_the_rest():
+    from training.heads_task import heads_loss
+    torch.manual_seed(0)
+    network = srn.SRN(width=16).eval()
+    crops, truth = torch.rand(4, 96, 96) * 2 - 1, torch.rand(4, 21, 3) - 0.5
+    right = torch.tensor([True, False, True, True])
+    heads_loss(network, crops, truth, right).backward()
+    trained = {key.split('.')[0] for key, weight in network.named_parameters() if weight.grad is not None}
+    assert trained == {'chirality', 'certainty'}
 
 
 @pytest.mark.parametrize('name', ['adam', 'adamw', 'muon'])
@@ -95,12 +186,24 @@ def test_schedules():
     assert learning_rate(0.0, 'cosine', 100, 10) < 0.01 and learning_rate(1.0, 'cosine', 100, 10) < 1e-9
     assert learning_rate(0.5, 'cosine', 100, 10) == pytest.approx(0.5)
     assert learning_rate(0.55, 'exponential', 100, 10) == pytest.approx(0.96 ** 5)
+    assert learning_rate(0.5, 'trapezoid', 100, 10) == 1 and learning_rate(0.9, 'trapezoid', 100, 10) == pytest.approx(0.3)
+    # SRN's: 80 epochs, divided by ten every 25.
+    assert [learning_rate(e / 80, 'steps', 800, 10, 25) for e in (0, 24.9, 25, 50, 79)] == pytest.approx(
+        [1, 1, 0.1, 0.01, 0.001])
     with pytest.raises(ValueError, match='sawtooth'):
         learning_rate(0.5, 'sawtooth', 1, 1)
 
 
+def test_a_recipe_changes_its_base_table_by_table(tmp_path):
+    (tmp_path / 'mine.yaml').write_text('base: jgr_p2o_synthetic\nbatch: 7\nnetwork_options: {stacks: 1}\n')
+    recipe, base = load_recipe(str(tmp_path / 'mine.yaml')), load_recipe('jgr_p2o_synthetic')
+    assert recipe == base | {'batch': 7, 'network_options': base['network_options'] | {'stacks': 1}}
+    with pytest.raises(ValueError, match='names no network'):
+        build(load_recipe('synthetic'))
+
+
 def test_recipes_build_and_unknown_ones_are_named():
-    for name in ('jgr_p2o_synthetic', 'jgr_p2o_paper', 'centre_refiner'):
+    for name in ('jgr_p2o_synthetic', 'srn_synthetic', 'residual_attention_synthetic', 'jgr_p2o_paper', 'centre_refiner'):
         recipe = load_recipe(name)
         network, _ = build(recipe)
         assert sum(p.numel() for p in network.parameters()) > 1e5

@@ -25,13 +25,19 @@ import torch
 import yaml
 from torch import nn
 
+from training.networks.heads import HEADS
 from training.optimizers import make_optimizers
 
 RECIPES = Path(__file__).parent / 'recipes'
 
+#: Training poses that a network with a prior on them is initialised from.
+PRIOR_POSES = 2048
+
 
 def load_recipe(name: str) -> dict[str, Any]:
     """Read a recipe by its name in ``training/recipes/`` or by its path.
+
+    A recipe's ``base`` names another one that it changes: what both say is as this one has it, table by table.
 
     Raises:
         FileNotFoundError: there is no such recipe; the message lists those that exist.
@@ -41,15 +47,23 @@ def load_recipe(name: str) -> dict[str, Any]:
     if not path.is_file():
         known = ', '.join(sorted(p.stem for p in RECIPES.glob('*.yaml')))
         raise FileNotFoundError(f'no recipe {path}; there are: {known}')
-    return yaml.safe_load(path.read_text())
+    recipe = yaml.safe_load(path.read_text())
+    return _merge(load_recipe(recipe.pop('base')), recipe) if 'base' in recipe else recipe
 
 
-def learning_rate(share: float, schedule: str, samples: int, epoch: int) -> float:
+def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    both = {key: _merge(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+            for key, value in change.items()}
+    return base | both
+
+
+def learning_rate(share: float, schedule: str, samples: int, epoch: int, step_epochs: int = 0) -> float:
     """Factor on the learning rate after ``share`` (0 to 1) of the training.
 
     ``cosine`` warms up over the first hundredth and falls to zero; ``trapezoid`` warms up likewise, stays, and falls
     in a line to zero over the last third, so that a run can be made longer while it stays; ``exponential`` falls by
-    0.96 an epoch of ``epoch`` samples, as JGR-P2O's authors have it; ``constant`` stays.
+    0.96 an epoch of ``epoch`` samples, as JGR-P2O's authors have it; ``steps`` divides by ten every ``step_epochs``
+    of them, as SRN's have it; ``constant`` stays.
 
     Raises:
         ValueError: there is no schedule of that name.
@@ -61,9 +75,11 @@ def learning_rate(share: float, schedule: str, samples: int, epoch: int) -> floa
         return min(1.0, share / 0.01 + 1e-3, 3 * (1 - min(share, 1.0)))
     if schedule == 'exponential':
         return 0.96 ** (share * samples // epoch)
+    if schedule == 'steps':
+        return 0.1 ** (share * samples // (epoch * step_epochs))
     if schedule == 'constant':
         return 1.0
-    raise ValueError(f'schedule {schedule!r} is not one of cosine, trapezoid, exponential, constant')
+    raise ValueError(f'schedule {schedule!r} is not one of cosine, trapezoid, exponential, steps, constant')
 
 
 def _produce(out: multiprocessing.Queue, source: str, options: dict[str, Any], seed: int, batch: int) -> None:
@@ -135,21 +151,28 @@ class Average:
 
 
 def build(recipe: dict[str, Any]) -> tuple[nn.Module, Callable[..., torch.Tensor]]:
-    """The recipe's network, and the loss function of the module that holds it."""
+    """The recipe's network, and the loss function of the module that holds it.
+
+    Raises:
+        ValueError: the recipe names no network, being a base of others.
+
+    """
+    if 'network' not in recipe:
+        raise ValueError('this recipe names no network: it is what others have in common')
     module_name, class_name = recipe['network'].split(':')
     module = importlib.import_module(module_name)
     return getattr(module, class_name)(**recipe.get('network_options', {})), module.loss
 
 
 def load_weights(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
-    """Give a network weights, which may be of before its chirality head was trained and then lack it.
+    """Give a network weights, which may be of before its heads were trained and then lack them.
 
     Raises:
         ValueError: they are another network's.
 
     """
     missing, unexpected = network.load_state_dict(weights, strict=False)
-    if unexpected or any(not key.startswith('chirality.') for key in missing):
+    if unexpected or any(not key.startswith(HEADS) for key in missing):
         raise ValueError(f'weights do not fit the network: missing {missing}, unexpected {unexpected}')
 
 
@@ -177,14 +200,18 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
     (out / 'recipe.yaml').write_text(yaml.safe_dump(recipe, sort_keys=False))
     network, loss = build(recipe)
     task = importlib.import_module(recipe['task'])
+    checkpoint = out / 'checkpoint.pt'
     if 'start' in recipe:
         load_weights(network, torch.load(recipe['start'], map_location='cpu', weights_only=True)['network'])
+    elif not checkpoint.is_file() and hasattr(network, 'initialise'):
+        # A prior on the pose; each process draws the same poses.
+        poses = next(make_batches(recipe['data'], recipe.get('data_options', {}), recipe['seed'], PRIOR_POSES))[1]
+        network.initialise(torch.from_numpy(poses))
     network = network.to(device, memory_format=torch.channels_last)
     optimizers = make_optimizers(network, recipe['optimizer'], recipe['learning_rate'], recipe.get('weight_decay', 0.0))
     base_rates = [[g['lr'] for g in o.param_groups] for o in optimizers]
     average = Average(network, recipe.get('average', 0.999))
     seen, best, elapsed = 0, math.inf, 0.0
-    checkpoint = out / 'checkpoint.pt'
     if checkpoint.is_file():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         network.load_state_dict(state['network'])
@@ -215,7 +242,8 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
     try:
         while not done:
             share = max(seen / samples, (time.monotonic() - started) / budget)
-            factor = learning_rate(share, recipe['schedule'], samples, recipe.get('epoch', samples))
+            factor = learning_rate(share, recipe['schedule'], samples, recipe.get('epoch', samples),
+                                   recipe.get('step_epochs', 0))
             for optimizer, rates in zip(optimizers, base_rates):
                 for group, rate in zip(optimizer.param_groups, rates):
                     group['lr'] = rate * factor

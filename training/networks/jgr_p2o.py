@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hand_pose_ros.geometry.joints import BONES, JOINTS
+from training.networks.heads import ChiralityHead
+from training.networks.losses import joint_loss
+from training.networks.skeletons import OURS, Bones, skeleton
 
 
-def skeleton_adjacency(bones: tuple[tuple[int, int], ...] = BONES, joints: int = len(JOINTS)) -> Tensor:
-    """Normalised adjacency (J, J) of the skeleton with self connections: D^-1/2 (A + I) D^-1/2 (section 3.3, eq. 3)."""
+def skeleton_adjacency(joints: int, bones: Bones) -> Tensor:
+    """Normalised adjacency (J, J) of a skeleton with self connections: D^-1/2 (A + I) D^-1/2 (section 3.3, eq. 3)."""
     adjacency = torch.eye(joints)
     for a, b in bones:
         adjacency[a, b] = adjacency[b, a] = 1
@@ -113,24 +115,6 @@ class PixelToOffset(nn.Module):
         return joints, offsets, (spread + 1e-8).sqrt()
 
 
-class ChiralityHead(nn.Module):
-    """Whether a crop shows a right hand or the mirror image of one; not in the paper.
-
-    It looks at what the trained network makes of the crop, its last features, joints and spreads, and is trained
-    after it with everything else fixed (``training.chirality_task``).
-    """
-
-    def __init__(self, channels: int, joints: int) -> None:
-        super().__init__()
-        inputs = channels + 4 * joints
-        self.layers = nn.Sequential(nn.BatchNorm1d(inputs), nn.Linear(inputs, 48), nn.ReLU(), nn.Linear(48, 1))
-
-    def forward(self, features: Tensor, joints: Tensor, spread: Tensor) -> Tensor:
-        """Log odds (B,) that the hand is a right one."""
-        seen = [features.float().mean((2, 3)), joints.flatten(1), spread.log()]
-        return self.layers(torch.cat(seen, 1))[:, 0]
-
-
 class JGRP2O(nn.Module):
     """The whole network (figure 2): depth crop (B, 1, 96, 96) in [-1, 1], background 1, to joints.
 
@@ -140,6 +124,7 @@ class JGRP2O(nn.Module):
         depth: halvings in an hourglass.
         graph: joint graph reasoning after each hourglass (off in the paper's ablation).
         coordinates: give the stem each pixel's position as two more channels; not in the paper, and better on our data.
+        joints: skeleton that is estimated, see :func:`training.networks.skeletons.skeleton`.
 
     """
 
@@ -147,23 +132,23 @@ class JGRP2O(nn.Module):
     input_size = 96
 
     def __init__(self, stacks: int = 2, channels: int = 128, depth: int = 3, graph: bool = True,
-                 coordinates: bool = True) -> None:
+                 coordinates: bool = True, joints: str = OURS) -> None:
         super().__init__()
-        joints = len(JOINTS)
+        count, bones = skeleton(joints)
         self.coordinates = coordinates
         self.stem = nn.Sequential(
             nn.Conv2d(3 if coordinates else 1, 32, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(32),
             nn.ReLU(inplace=True), nn.Conv2d(32, channels, 3, stride=2, padding=1, bias=False), Residual(channels, channels))
-        adjacency = skeleton_adjacency()
+        adjacency = skeleton_adjacency(count, bones)
         self.hourglasses = nn.ModuleList(Hourglass(channels, depth) for _ in range(stacks))
         self.after = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
             for _ in range(stacks))
         self.reasoning = nn.ModuleList(
             JointGraphReasoning(channels, adjacency) if graph else nn.Identity() for _ in range(stacks))
-        self.heads = nn.ModuleList(PixelToOffset(channels, joints) for _ in range(stacks))
+        self.heads = nn.ModuleList(PixelToOffset(channels, count) for _ in range(stacks))
         self.back = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(stacks - 1))
-        self.chirality = ChiralityHead(channels, joints)
+        self.chirality = ChiralityHead(channels, count)
         for name, size in (('grid', self.input_size), ('coarse_grid', self.input_size // 4)):
             line = (torch.arange(size) + 0.5) / size * 2 - 1
             self.register_buffer(name, torch.stack(torch.meshgrid(line, line, indexing='xy'))[None], persistent=False)
@@ -186,10 +171,15 @@ class JGRP2O(nn.Module):
                 x = x + self.back[i](features)
         return stages, features
 
-    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Joints (B, 21, 3) and their spread (B, 21) in cube coordinates; log odds (B,) of a right hand."""
+    def look(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Joints (B, J, 3) in cube coordinates, their spread (B, J), and features (B, C) for the heads."""
         stages, features = self.forward_stages(crop)
         joints, _, spread = stages[-1]
+        return joints, spread, features.float().mean((2, 3))
+
+    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Joints (B, J, 3) and their spread (B, J) in cube coordinates; log odds (B,) of a right hand."""
+        joints, spread, features = self.look(crop)
         return joints, spread, self.chirality(features, joints, spread)
 
 
@@ -207,7 +197,7 @@ def loss(network: JGRP2O, crop: Tensor, truth: Tensor, beta: float = 1e-4, delta
     wanted = truth[..., None] - network.pixels(crop.float())[:, None]
     total = truth.new_zeros(())
     for joints, offsets, _ in network.forward_stages(crop)[0]:
-        total = total + F.huber_loss(joints, truth, delta=delta) / delta
+        total = total + joint_loss(joints, truth, delta=delta)
         if beta:
             total = total + beta * offsets.shape[-1] * F.huber_loss(offsets, wanted, delta=delta) / delta
     return total

@@ -1,6 +1,7 @@
-"""Train a pose network's chirality head: ``python -m training.chirality_task WEIGHTS OUT.pt``.
+"""Train what a pose network says beside the joints: ``python -m training.heads_task WEIGHTS OUT.pt``.
 
-Everything but the head stays as it is. Half of the crops are mirrored; the head learns which.
+Everything but the heads (``training.networks.heads``) stays as it is. Half of the crops are mirrored, and the
+chirality head learns which; a certainty head, where the network has one, learns how far off the joints are.
 """
 
 from __future__ import annotations
@@ -11,30 +12,46 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from training.export import load_trained
+from training.networks.heads import HEADS
 from training.pose_task import validation_set
 from training.train import Feeder
 
 
 @torch.no_grad()
-def head_inputs(network, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """What the head sees of (B, S, S) crops."""
+def look(network: nn.Module, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """What the fixed part makes of (B, S, S) crops: joints, spread and features, see the networks' ``look``."""
     with torch.autocast('cpu', torch.bfloat16):
-        stages, features = network.forward_stages(crops[:, None].contiguous(memory_format=torch.channels_last))
-    joints, _, spread = stages[-1]
-    return features.float(), joints.float(), spread.float()
+        seen = network.look(crops[:, None].contiguous(memory_format=torch.channels_last))
+    return tuple(part.float() for part in seen)
 
 
-def wrong_share(network, crops: np.ndarray) -> tuple[float, float]:
+def heads_loss(network: nn.Module, crops: torch.Tensor, truth: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Cross entropy of the side (B,), plus the Laplace log likelihood of the joints' errors under a certainty head."""
+    joints, spread, features = look(network, crops)
+    value = torch.zeros(())
+    if hasattr(network, 'certainty'):
+        spread = network.certainty(features, joints)
+        errors = (joints - truth).norm(dim=2)
+        # A mirrored crop's joints are nobody's: its errors say nothing.
+        value = (spread.log() + errors / spread)[right].mean()
+    return value + F.binary_cross_entropy_with_logits(network.chirality(features, joints, spread.detach()), right.float())
+
+
+@torch.no_grad()
+def wrong_share(network: nn.Module, crops: np.ndarray) -> tuple[float, float]:
     """Share of validation crops whose side is told wrongly: by one look, and by a look at the crop and its mirror image."""
     found = []
     for flipped in (False, True):
         images = torch.from_numpy(np.ascontiguousarray(crops[:, :, ::-1]) if flipped else crops)
-        with torch.no_grad():
-            found.append(torch.cat([network.chirality(*head_inputs(network, images[i:i + 128]))
-                                    for i in range(0, len(images), 128)]))
+        parts = []
+        for i in range(0, len(images), 128):
+            joints, spread, features = look(network, images[i:i + 128])
+            parts.append(network.chirality(features, joints, spread))
+        found.append(torch.cat(parts))
     once = 0.5 * float((found[0] < 0).float().mean() + (found[1] > 0).float().mean())
     return once, float((found[0] < found[1]).float().mean())
 
@@ -43,7 +60,7 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('weights', type=Path, help='best.pt of a pose network')
-    parser.add_argument('out', type=Path, help='where to write the weights with the trained head')
+    parser.add_argument('out', type=Path, help='where to write the weights with the trained heads')
     parser.add_argument('--samples', type=int, default=60_000)
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--seed', type=int, default=77)
@@ -55,23 +72,23 @@ def main() -> None:
     recipe = stored['recipe']
     batch = 64
     feeder = Feeder(recipe, arguments.seed, 1, batch)
-    head = network.chirality
-    optimizer = torch.optim.AdamW(head.parameters(), 2e-3, weight_decay=0.02)
+    heads = [head for name, head in network.named_children() if f'{name}.' in HEADS]
+    optimizer = torch.optim.AdamW([p for head in heads for p in head.parameters()], 2e-3, weight_decay=0.02)
     steps = arguments.samples // batch
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     begun, losses = time.monotonic(), []
     for step in range(steps):
-        crops = feeder.next()[0]
+        crops, truth, *_ = feeder.next()
         right = torch.rand(len(crops)) < 0.5
         crops[~right] = crops[~right].flip(2)
-        inputs = head_inputs(network, crops)
-        head.train()
-        value = F.binary_cross_entropy_with_logits(head(*inputs), right.float())
+        for head in heads:
+            head.train()
+        value = heads_loss(network, crops, truth, right)
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
         schedule.step()
-        head.eval()
+        network.eval()
         losses.append(float(value.detach()))
         if step % 100 == 99:
             print(f'{(step + 1) * batch} crops, loss {np.mean(losses[-100:]):.4f}, {time.monotonic() - begun:.0f} s', flush=True)

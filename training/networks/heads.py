@@ -1,0 +1,51 @@
+"""What a network says beside the joints, and no paper asks of it: how certain a joint is, and the hand's side.
+
+These heads look at what a trained network makes of a crop, and are trained after it with everything else fixed
+(``training.heads_task``).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+#: What the names of these heads' weights begin with: weights of a network whose heads were not trained lack them.
+HEADS = ('chirality.', 'certainty.')
+
+
+class ChiralityHead(nn.Module):
+    """Whether a crop shows a right hand or the mirror image of one.
+
+    Args:
+        channels: of the features.
+        joints: number of joints.
+
+    """
+
+    def __init__(self, channels: int, joints: int) -> None:
+        super().__init__()
+        inputs = channels + 4 * joints
+        self.layers = nn.Sequential(nn.BatchNorm1d(inputs), nn.Linear(inputs, 48), nn.ReLU(), nn.Linear(48, 1))
+
+    def forward(self, features: Tensor, joints: Tensor, spread: Tensor) -> Tensor:
+        """Log odds (B,) of a right hand from features (B, C), joints (B, J, 3) and spread (B, J)."""
+        return self.layers(torch.cat([features, joints.flatten(1), spread.log()], 1))[:, 0]
+
+
+class CertaintyHead(nn.Module):
+    """How far off each joint is likely to be, for networks that regress joints without pixels that could disagree.
+
+    Args:
+        channels: of the features.
+        joints: number of joints.
+
+    """
+
+    def __init__(self, channels: int, joints: int) -> None:
+        super().__init__()
+        inputs = channels + 3 * joints
+        self.layers = nn.Sequential(nn.BatchNorm1d(inputs), nn.Linear(inputs, 96), nn.ReLU(), nn.Linear(96, joints))
+
+    def forward(self, features: Tensor, joints: Tensor) -> Tensor:
+        """Expected error (B, J) in cube coordinates from features (B, C) and joints (B, J, 3)."""
+        return (self.layers(torch.cat([features, joints.flatten(1)], 1)) - 3).clamp(-8, 1).exp()
