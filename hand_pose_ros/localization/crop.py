@@ -30,7 +30,7 @@ def hand_centre(joints: np.ndarray) -> np.ndarray:
 
 
 def cut_cube(depth: np.ndarray, camera: Camera, centre: np.ndarray, half: float, size: int,
-             mirror: bool = False) -> np.ndarray:
+             mirror: bool = False, turn: float = 0.0) -> np.ndarray:
     """Cut a cube out of a depth image.
 
     Args:
@@ -40,6 +40,7 @@ def cut_cube(depth: np.ndarray, camera: Camera, centre: np.ndarray, half: float,
         half: half side of the cube, metres.
         size: pixels along a side of the result.
         mirror: flip left and right, which turns a left hand into a right one.
+        turn: radians by which the cube is turned about the line of sight, from u to v.
 
     Returns:
         (size, size) float32 in [-1, 1].
@@ -49,8 +50,9 @@ def cut_cube(depth: np.ndarray, camera: Camera, centre: np.ndarray, half: float,
     v = camera.fy * centre[1] / centre[2] + camera.cy
     step_u = 2 * camera.fx * half / (centre[2] * size) * (-1 if mirror else 1)
     step_v = 2 * camera.fy * half / (centre[2] * size)
-    middle = (size - 1) / 2
-    warp = np.array([[step_u, 0, u - middle * step_u], [0, step_v, v - middle * step_v]])
+    cos, sin = np.cos(turn), np.sin(turn)
+    axes = np.array([[step_u * cos, -step_u * sin], [step_v * sin, step_v * cos]])
+    warp = np.column_stack([axes, (u, v) - axes.sum(1) * (size - 1) / 2])
     crop = cv2.warpAffine(depth, warp, (size, size), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
                           borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     hole = crop == 0
