@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from hand_pose_ros.estimation.engines import ENGINES, PRECISIONS
 
 #: How a camera's depth images travel: as they are, or as ``compressed_depth_image_transport`` packs them.
 IMAGE_TRANSPORTS = ('raw', 'compressedDepth')
@@ -53,7 +54,9 @@ class TrackerParameters(Settings):
     model: str = _setting('', 'Pose network: a name from models/manifest.yaml or the path of an .onnx file; '
                               'empty for the default one.')
     engine: str = _setting('auto', 'Inference engine; auto takes the fastest that this machine has.',
-                           choices=('auto', 'openvino', 'onnxruntime'))
+                           choices=('auto', *ENGINES))
+    precision: str = _setting('auto', 'Number format that networks are computed in; auto takes the fastest that costs '
+                                      'less than 0.1 mm.', choices=('auto', *PRECISIONS))
     threads: int = _setting(0, 'Threads for inference; 0 leaves it to the engine.', low=0, high=256)
     max_hands: int = _setting(2, 'Hands to track at once.', low=1, high=2, live=True)
     mesh: bool = _setting(True, 'Pose the hand model and publish its mesh.')

@@ -1,15 +1,15 @@
-"""Finding models and engines: what is missing, damaged or unknown is named, with what to do."""
+"""Finding models: what is missing, damaged or unknown is named, with what to do; and what one makes of a crop."""
+
+import hashlib
 
 import numpy as np
 import pytest
 import yaml
 
 from hand_pose_ros.estimation import models
-from hand_pose_ros.estimation.engines import EngineError, choose_engine, open_engine
-from hand_pose_ros.estimation.models import CENTRE, POSE, ModelError, find_model
-from hand_pose_ros.estimation.pose import POSE_INPUT, Cube, PoseEstimator
+from hand_pose_ros.estimation.models import ModelError, find_model
+from hand_pose_ros.estimation.pose import Cube, PoseEstimator
 from hand_pose_ros.geometry.camera import Camera
-from hand_pose_ros.localization.refiner import REFINER_INPUT
 
 
 @pytest.fixture
@@ -38,36 +38,21 @@ def test_damaged_missing_and_unknown_models_are_named(folder):
             find_model()
 
 
-@pytest.mark.parametrize('engine', ['openvino', 'onnxruntime'])
-def test_a_file_that_is_no_network_is_named(engine, tmp_path):
-    pytest.importorskip(engine)
-    path = tmp_path / 'rubbish.onnx'
-    path.write_bytes(b'rubbish')
-    with pytest.raises(ModelError, match='rubbish.onnx is not a model'):
-        open_engine(path, engine)
-
-
-def test_engines_by_name(monkeypatch):
-    assert choose_engine('auto') in ('openvino', 'onnxruntime')
-    with pytest.raises(EngineError, match="'abacus' is not one of auto, openvino, onnxruntime"):
-        choose_engine('abacus')
-    monkeypatch.setattr('hand_pose_ros.estimation.engines.find_spec', lambda package: None)
-    with pytest.raises(EngineError, match='pip install openvino'):
-        choose_engine('auto')
-    with pytest.raises(EngineError, match='pip install onnxruntime'):
-        choose_engine('onnxruntime')
-
-
-@pytest.mark.parametrize('engine', ['openvino', 'onnxruntime'])
-@pytest.mark.parametrize('task, size', [(POSE, POSE_INPUT), (CENTRE, REFINER_INPUT)])
-def test_shipped_models_take_any_batch_and_treat_its_crops_alone(engine, task, size):
-    pytest.importorskip(engine)
-    network = open_engine(find_model('', task).path, engine, 1)
-    crops = np.random.default_rng(0).uniform(-1, 1, (3, 1, size, size)).astype(np.float32)
-    together = network(crops)
-    for i in range(3):
-        for whole, alone in zip(together, network(crops[i:i + 1])):
-            assert np.allclose(whole[i], alone[0], atol=1e-4)
+def test_the_quantized_version_is_found_beside_a_model_or_in_the_manifest(folder):
+    (folder / 'own.onnx').write_bytes(b'network')
+    model = find_model(str(folder / 'own.onnx'))
+    assert model.file('f32') == model.path == folder / 'own.onnx'
+    with pytest.raises(ModelError, match='own has no int8 version: make own.int8.onnx with'):
+        model.file('int8')
+    (folder / 'own.int8.onnx').write_bytes(b'quantized')
+    assert find_model(str(folder / 'own.onnx')).file('int8') == folder / 'own.int8.onnx'
+    entry = {'task': 'pose', 'file': 'own.onnx', 'sha256': hashlib.sha256(b'network').hexdigest(),
+             'int8': {'file': 'own.int8.onnx', 'sha256': hashlib.sha256(b'quantized').hexdigest()}}
+    (folder / 'manifest.yaml').write_text(yaml.safe_dump({'own': entry}))
+    assert find_model('own').file('int8') == folder / 'own.int8.onnx'
+    (folder / 'own.int8.onnx').write_bytes(b'of other weights')
+    with pytest.raises(ModelError, match='own.int8.onnx is damaged'):
+        find_model('own')
 
 
 def test_a_left_hand_is_estimated_as_the_mirror_image_of_a_right_one():

@@ -27,6 +27,7 @@ class Model:
         task: ``pose`` (a hand's crop to joints) or ``centre`` (refinement of a crop's centre).
         confidence: intercept and slope that turn the logarithm of a joint's spread in mm into the log odds of
             an error below 10 mm, fitted on the validation set.
+        quantized: of the same network as an ONNX graph for int8, where there is one.
 
     """
 
@@ -34,6 +35,26 @@ class Model:
     path: Path
     task: str
     confidence: tuple[float, float] = (4.0, 2.0)
+    quantized: Path | None = None
+
+    def file(self, precision: str) -> Path:
+        """Return the ONNX file to load for a precision.
+
+        Raises:
+            ModelError: it is int8, and there is no quantized file.
+
+        """
+        if precision != 'int8':
+            return self.path
+        if self.quantized is None:
+            raise ModelError(f'model {self.name} has no int8 version: make {quantized_path(self.path).name} with '
+                             f'`python -m training.quantize`, or choose another precision')
+        return self.quantized
+
+
+def quantized_path(path: Path) -> Path:
+    """Return where a model's quantized version lies: ``name.int8.onnx`` beside ``name.onnx``."""
+    return path.with_name(f'{path.stem}.int8.onnx')
 
 
 def read_manifest() -> dict[str, dict]:
@@ -68,7 +89,8 @@ def find_model(name: str = '', task: str = POSE) -> Model:
         path = Path(name).expanduser()
         if not path.is_file():
             raise ModelError(f'model file {path} does not exist; give an .onnx file, or a name from models/manifest.yaml')
-        return Model(path.stem, path, task)
+        quantized = quantized_path(path)
+        return Model(path.stem, path, task, quantized=quantized if quantized.is_file() else None)
     manifest = read_manifest()
     fitting = {key: entry for key, entry in manifest.items() if entry.get('task') == task}
     if not name:
@@ -76,6 +98,12 @@ def find_model(name: str = '', task: str = POSE) -> Model:
     if name not in fitting:
         raise ModelError(f'there is no {task} model {name!r}; models/manifest.yaml has: {", ".join(fitting) or "none"}')
     entry = fitting[name]
+    quantized = _whole_file(entry['int8']) if 'int8' in entry else None
+    return Model(name, _whole_file(entry), task, tuple(entry.get('confidence', Model.confidence)), quantized)
+
+
+def _whole_file(entry: dict) -> Path:
+    """Return the file that a manifest's entry names, checked."""
     path = resource_path('models') / entry['file']
     if not path.is_file():
         raise ModelError(f'model file {path} is missing; restore it with `git checkout -- models`, or install again')
@@ -83,4 +111,4 @@ def find_model(name: str = '', task: str = POSE) -> Model:
     if digest != entry['sha256']:
         raise ModelError(f'model file {path} is damaged: its sha256 is {digest[:12]}..., the manifest says '
                          f'{entry["sha256"][:12]}...; restore it with `git checkout -- models`, or install again')
-    return Model(name, path, task, tuple(entry.get('confidence', Model.confidence)))
+    return path

@@ -58,9 +58,10 @@ class PoseEstimator:
 
     """
 
-    def __init__(self, model: str = '', engine: str = 'auto', threads: int = 0) -> None:
+    def __init__(self, model: str = '', engine: str = 'auto', threads: int = 0,
+                 precision: str = 'auto') -> None:
         self.model: Model = find_model(model, POSE)
-        self.engine: Engine = open_engine(self.model.path, engine, threads)
+        self.engine: Engine = open_engine(self.model, engine, threads, precision)
 
     def cut(self, depth: np.ndarray, camera: Camera, cubes: list[Cube]) -> np.ndarray:
         """Cut the network's input (N, 1, 96, 96) out of a depth image (H, W) in metres."""

@@ -89,8 +89,9 @@ class HandTracker:
 
     def __init__(self, parameters: TrackerParameters = TrackerParameters()) -> None:
         self.parameters = parameters
-        self._estimator = PoseEstimator(parameters.model, parameters.engine, parameters.threads)
-        self._refiner = open_engine(find_model('', CENTRE).path, parameters.engine, parameters.threads)
+        self._estimator = PoseEstimator(parameters.model, parameters.engine, parameters.threads,
+                                        parameters.precision)
+        self._refiner = open_engine(find_model('', CENTRE), parameters.engine, parameters.threads, parameters.precision)
         warm_up(self._estimator.engine, POSE_INPUT)
         warm_up(self._refiner, REFINER_INPUT)
         self._fitter = HandFitter(*load_hand_models(parameters.hand_model))

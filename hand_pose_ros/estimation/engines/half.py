@@ -1,0 +1,63 @@
+"""ONNX graphs in float32 made into the same graphs in float16."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from hand_pose_ros.estimation.engines.base import cause, require
+from hand_pose_ros.estimation.models import ModelError
+
+
+def half_precision(path: Path) -> bytes:
+    """Return the ONNX model at ``path`` with weights and arithmetic in float16.
+
+    Its inputs and outputs stay float32. TensorRT 11 takes each operator's precision from the graph, and has no switch
+    for it any more, so that this is how a network gets there.
+
+    Raises:
+        EngineError: the package onnx is not installed.
+        ModelError: the file is not an ONNX model.
+
+    """
+    require('onnx', 'pip install onnx')
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+    try:
+        model = onnx.load(path)
+    except Exception as error:  # protobuf's own errors
+        raise ModelError(f'{path} is not an ONNX model: {cause(error)}; restore or export it again') from error
+    graph = model.graph
+
+    def to_half(tensor: onnx.TensorProto) -> None:
+        if tensor.data_type == TensorProto.FLOAT:
+            values = numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+    # The standard wants the scales of a resize in float32 whatever is resized.
+    scales = {node.input[2] for node in graph.node if node.op_type == 'Resize' and len(node.input) > 2}
+    for tensor in graph.initializer:
+        if tensor.name not in scales:
+            to_half(tensor)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.name == 'value' and not scales.intersection(node.output):
+                to_half(attribute.t)
+            elif node.op_type == 'Cast' and attribute.name == 'to' and attribute.i == TensorProto.FLOAT:
+                attribute.i = TensorProto.FLOAT16
+    del graph.value_info[:]
+    names = {value.name: f'{value.name}_half' for value in (*graph.input, *graph.output)
+             if value.type.tensor_type.elem_type == TensorProto.FLOAT}
+    for node in graph.node:
+        for ends in (node.input, node.output):
+            for i, name in enumerate(ends):
+                ends[i] = names.get(name, name)
+    entries = [helper.make_node('Cast', [value.name], [names[value.name]], f'{value.name}_to_half',
+                                to=TensorProto.FLOAT16) for value in graph.input if value.name in names]
+    exits = [helper.make_node('Cast', [names[value.name]], [value.name], f'{value.name}_to_float',
+                              to=TensorProto.FLOAT) for value in graph.output if value.name in names]
+    body = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*entries, *body, *exits])
+    return model.SerializeToString()
