@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Iterator
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.rotations import random_rotations
 from hand_pose_ros.localization.crop import CUBE_PER_HAND, camera_to_cube, cut_cube, hand_centre, hand_size
 from training.synthesis.people import Person
-from training.synthesis.poses import draw_poses
+from training.synthesis.poses import KINDS, draw_poses
 from training.synthesis.scene import HAND, Poser, Scene, draw_arm, draw_view, look, plane, primitive
 from training.synthesis.sensors import SENSORS, Sensor, draw_weaknesses, sense
 
@@ -179,20 +179,24 @@ class CropSource:
         seed: of everything drawn.
         size: pixels along a side of a crop.
         crops_per_view: crops cut from one rendered view; more than one is cheaper and less varied.
+        poses: kind of pose -> share, see ``training.synthesis.poses``.
 
     """
 
-    def __init__(self, people: list[Person], seed: int, size: int = 96, crops_per_view: int = 1) -> None:
+    def __init__(self, people: list[Person], seed: int, size: int = 96, crops_per_view: int = 1,
+                 poses: Mapping[str, float] = KINDS) -> None:
         self.poser = Poser(people)
         self.rng = np.random.default_rng(seed)
         self.size = size
         self.crops_per_view = crops_per_view
+        self.kinds = poses
         self._poses: list[np.ndarray] = []
 
     def _next_pose(self) -> np.ndarray:
         if not self._poses:
             person = self.poser.people[0]
-            self._poses = list(draw_poses(512, self.rng, person.axes, person.rest_angles, person.body.joints))
+            self._poses = list(draw_poses(512, self.rng, person.axes, person.rest_angles, person.body.joints,
+                                          kinds=self.kinds))
         return self._poses.pop()
 
     def batches(self, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
