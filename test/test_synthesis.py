@@ -8,7 +8,7 @@ pytest.importorskip('anny', reason='training requirements are not installed: mak
 pytest.importorskip('numba', reason='training requirements are not installed: make setup-training')
 
 from hand_pose_ros.geometry.joints import FINGER_JOINTS, TIPS  # noqa: E402
-from hand_pose_ros.hand_model.kinematics import LOWER, UPPER, forward_kinematics, local_rotations  # noqa: E402
+from hand_pose_ros.hand_model.kinematics import DOF_INDEX, LOWER, UPPER, forward_kinematics, local_rotations  # noqa: E402
 from hand_pose_ros.localization.crop import hand_size  # noqa: E402
 from training.synthesis.crops import CropSource, draw_view_of_hand  # noqa: E402
 from training.synthesis.people import draw_people  # noqa: E402
@@ -91,6 +91,17 @@ def test_poses_are_within_limits_varied_and_not_inside_themselves(people, poses)
     assert (reach[:, 1:].max(1) > 1.8).mean() > 0.3 and (reach[:, 1:].max(1) < 1.5).any()  # open hands, and fists
     pinch = np.linalg.norm(joints[:, 4] - joints[:, 8], axis=1)
     assert (pinch < 0.02).any()
+
+
+def test_kinds_of_pose_are_drawn_by_their_shares(people):
+    def spread(kind):
+        person = people[0]
+        angles = draw_poses(100, np.random.default_rng(2), person.axes, person.rest_angles, person.body.joints,
+                            kinds={kind: 1.0})
+        return np.degrees(angles[:, DOF_INDEX['pinky_mcp_abduction']] + angles[:, DOF_INDEX['index_mcp_abduction']])
+
+    wide, plain, fist = spread('wide'), spread('open'), spread('fist')
+    assert wide.mean() > plain.mean() + 15 > fist.mean() + 15
 
 
 def test_posing_keeps_bone_lengths_and_leaves_the_skin_around_the_joints(people, poses):
