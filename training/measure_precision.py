@@ -1,0 +1,159 @@
+"""Measure what precision costs and what it saves: ``python -m training.measure_precision [MODEL ...]``.
+
+Prints two Markdown tables: the error in mm on the validation set, and the time of a call, for each precision that a
+processor's engines have. GPUs' float16 is measured by a graph whose every value is rounded to it between operators.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from hand_pose_ros.estimation.engines import EngineError, open_engine
+from hand_pose_ros.estimation.models import CENTRE, Model, ModelError, find_model, read_manifest
+from hand_pose_ros.machine import describe_machine
+from training import pose_task, refiner_task
+
+Network = Callable[[np.ndarray], list[np.ndarray]]
+
+#: Engine and precision of each column.
+COLUMNS = (('onnxruntime', 'f32'), ('openvino', 'f32'), ('openvino', 'bf16'), ('openvino', 'int8'))
+ROUNDED = 'f16 (simulated)'
+
+
+@lru_cache(maxsize=1)
+def centre_validation_set() -> tuple[np.ndarray, np.ndarray]:
+    """The centre refinement's validation set, crops (N, 64, 64) and labels (N, 5); rendered once, then kept on disk."""
+    path = pose_task.CACHE / 'validation-centre.npz'
+    if not path.is_file():
+        crops, labels = refiner_task.validation_data({})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(path, crops=crops.astype(np.float16), labels=labels)
+    with np.load(path) as stored:
+        return stored['crops'].astype(np.float32), stored['labels']
+
+
+def measure_error(network: Network, task: str, count: int) -> float:
+    """Mean error in mm on the first ``count`` of the validation set: of joints, or of the hand's centre."""
+    def run(crops: np.ndarray) -> np.ndarray:
+        return np.concatenate([network(crops[i:i + 8, None])[0] for i in range(0, len(crops), 8)])
+
+    if task == CENTRE:
+        crops, labels = centre_validation_set()
+        hands = labels[:count, 4] == 1
+        found = run(crops[:count][hands])
+        return float(1000 * refiner_task.REFINER_HALF
+                     * np.linalg.norm(found[:, :3] - labels[:count][hands, :3], axis=1).mean())
+    crops, joints, halves = (array[:count] for array in pose_task.validation_set())
+    return float(pose_task.joint_errors(run(crops), joints, halves).mean())
+
+
+def rounded_to_half(path: Path) -> Network:
+    """Return the network with its weights and every value between two operators rounded to float16."""
+    model = onnx.load(path)
+    graph = model.graph
+    for tensor in graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            values = numpy_helper.to_array(tensor).astype(np.float16).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    floats = {value.name for value in (*inferred.value_info, *graph.output)
+              if value.type.tensor_type.elem_type == TensorProto.FLOAT}
+    nodes = []
+    for node in graph.node:
+        outputs = list(node.output)
+        for i, name in enumerate(outputs):
+            if name in floats:
+                node.output[i] = f'{name}_full'
+        nodes.append(node)
+        for name in floats.intersection(outputs):
+            nodes.append(helper.make_node('Cast', [f'{name}_full'], [f'{name}_half'], to=TensorProto.FLOAT16))
+            nodes.append(helper.make_node('Cast', [f'{name}_half'], [name], to=TensorProto.FLOAT))
+    rounded = helper.make_model(
+        helper.make_graph(nodes, graph.name, graph.input, graph.output, graph.initializer),
+        opset_imports=model.opset_import, ir_version=model.ir_version)
+    options = onnxruntime.SessionOptions()
+    # Optimization would take the rounding out again.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(rounded.SerializeToString(), options, providers=['CPUExecutionProvider'])
+    return lambda batch: session.run(None, {graph.input[0].name: batch})
+
+
+def measure_time(network: Network, size: int, batch: int, runs: int = 150) -> float:
+    """Median time of a call in ms."""
+    crops = np.random.default_rng(0).uniform(-1, 1, (batch, 1, size, size)).astype(np.float32)
+    seconds = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        network(crops)
+        seconds.append(time.perf_counter() - start)
+    return 1000 * float(np.median(seconds[runs // 5:]))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    return '\n'.join('| ' + ' | '.join(row) + ' |' for row in (head, ['---'] * len(head), *rows))
+
+
+def error_table(models: Sequence[Model], count: int) -> str:
+    """Measure each model's error in every precision."""
+    rows = []
+    for model in models:
+        row = [model.name, 'centre' if model.task == CENTRE else 'joints']
+        for engine, precision in COLUMNS:
+            try:
+                row.append(f'{measure_error(open_engine(model, engine, precision=precision), model.task, count):.3f}')
+            except (EngineError, ModelError):
+                row.append('none')
+        row.append(f'{measure_error(rounded_to_half(model.path), model.task, count):.3f}')
+        rows.append(row)
+    return table(['model', 'mean error, mm', *(f'{engine} {precision}' for engine, precision in COLUMNS), ROUNDED], rows)
+
+
+def time_table(models: Sequence[Model], threads: Sequence[int], batches: Sequence[int]) -> str:
+    """Time each model in every precision."""
+    rows = []
+    for model in models:
+        session = onnxruntime.InferenceSession(str(model.path), providers=['CPUExecutionProvider'])
+        size = session.get_inputs()[0].shape[-1]
+        for engine, precision in COLUMNS:
+            row = [model.name, f'{engine} {precision}']
+            try:
+                for count in threads:
+                    network = open_engine(model, engine, count, precision)
+                    row += [f'{measure_time(network, size, batch):.2f}' for batch in batches]
+            except (EngineError, ModelError):
+                continue
+            rows.append(row)
+    head = [f'{count} thread{"s" * (count > 1)}, batch {batch}' for count in threads for batch in batches]
+    return table(['model', 'ms a call', *head], rows)
+
+
+def main() -> None:
+    """Run from the command line."""
+    manifest = read_manifest()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('names', nargs='*', metavar='MODEL', default=list(manifest),
+                        help=f'of {", ".join(manifest)}; all by default')
+    parser.add_argument('--crops', type=int, default=1024, help='of the validation set; 0 for no errors')
+    parser.add_argument('--threads', type=int, nargs='*', default=[1, 2], help='none for no times')
+    parser.add_argument('--batches', type=int, nargs='+', default=[1, 2])
+    arguments = parser.parse_args()
+    models = [find_model(name, manifest[name]['task']) for name in arguments.names]
+    print(describe_machine())
+    if arguments.crops:
+        print(f'\n{error_table(models, arguments.crops)}\n\n{arguments.crops} crops of the validation set.')
+    if arguments.threads:
+        print(f'\n{time_table(models, arguments.threads, arguments.batches)}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,134 @@
+"""Quantize models to int8: ``python -m training.quantize [NAME ...]`` writes models/NAME.int8.onnx and its manifest entry.
+
+Weights and activations of convolutions become 8-bit integers, with a scale for each channel of the weights and for each
+tensor of activations; everything else stays in floating point. Ranges come from synthetic crops that neither training
+nor validation draws. A version that costs too much on the validation set is not shipped: ``precision: auto`` trusts that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from hand_pose_ros.estimation.engines import open_engine
+from hand_pose_ros.estimation.models import CENTRE, Model, find_model, quantized_path, read_manifest
+from training import pose_task, refiner_task
+from training.export import update_manifest
+from training.measure_precision import measure_error
+
+#: People and pictures of the calibration crops.
+SEED, PEOPLE, CROPS = 30_000_007, 32, 256
+#: A convolution's input stays in floating point when rounding it to 8 bits leaves less signal to noise, dB: a few large
+#: values among many small ones, as sums over all pixels have.
+ENOUGH_SIGNAL = 32.0
+#: After these a convolution's output is still a map of features; one that feeds anything else is a head, and stays.
+INSIDE = {'Relu', 'Add', 'BatchNormalization', 'Concat', 'MaxPool', 'Resize', 'LeakyRelu'}
+#: What the quantized version may cost, mm.
+LIMIT = 0.1
+
+
+def calibration_crops(task: str) -> np.ndarray:
+    """Return (N, 1, S, S) synthetic crops for a task."""
+    source = refiner_task if task == CENTRE else pose_task
+    return next(source.crops(SEED, CROPS, people=PEOPLE, people_seed=SEED))[0][:, None].astype(np.float32)
+
+
+def signal_to_noise(graph: onnx.ModelProto, crops: np.ndarray) -> dict[str, float]:
+    """Return for each convolution, by name, its input's signal to noise ratio in dB when rounded to 8 bits."""
+    convolutions = [node for node in graph.graph.node if node.op_type == 'Conv']
+    names = sorted({node.input[0] for node in convolutions} - {value.name for value in graph.graph.input})
+    probed = onnx.ModelProto()
+    probed.CopyFrom(graph)
+    probed.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
+    session = onnxruntime.InferenceSession(probed.SerializeToString(), providers=['CPUExecutionProvider'])
+    values = dict(zip(names, session.run(names, {graph.graph.input[0].name: crops})))
+    values[graph.graph.input[0].name] = crops
+
+    def ratio(value: np.ndarray) -> float:
+        step = (max(value.max(), 0) - min(value.min(), 0)) / 255
+        return float(10 * np.log10(value.var() / (step ** 2 / 12)))
+
+    return {node.name: ratio(values[node.input[0]]) for node in convolutions}
+
+
+def kept_in_float(graph: onnx.ModelProto, crops: np.ndarray) -> list[str]:
+    """Return the names of the convolutions that 8 bits would harm: heads, and those whose inputs they describe badly."""
+    users: dict[str, set[str]] = {}
+    for node in graph.graph.node:
+        for name in node.input:
+            users.setdefault(name, set()).add(node.op_type)
+    ratios = signal_to_noise(graph, crops)
+    return [node.name for node in graph.graph.node if node.op_type == 'Conv' and
+            (ratios[node.name] < ENOUGH_SIGNAL or not users.get(node.output[0], {'output'}) <= INSIDE)]
+
+
+class _Reader(CalibrationDataReader):
+    """Gives calibration crops out in batches, as ONNX Runtime's quantization asks for them."""
+
+    def __init__(self, name: str, crops: np.ndarray) -> None:
+        self._batches: Iterator[dict] = ({name: crops[i:i + 16]} for i in range(0, len(crops), 16))
+
+    def get_next(self) -> dict | None:
+        return next(self._batches, None)
+
+
+def quantize(model: Model, path: Path, crops: np.ndarray) -> int:
+    """Write a quantized version of a model.
+
+    Returns:
+        The number of convolutions that stay in floating point.
+
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = Path(folder) / 'prepared.onnx'
+        quant_pre_process(str(model.path), str(prepared), skip_symbolic_shape=True)
+        graph = onnx.load(prepared)
+        kept = kept_in_float(graph, crops[:32])
+        # Seven bits for weights: processors without VNNI add products of eight in 16 bits, which would overflow.
+        quantize_static(str(prepared), str(path), _Reader(graph.graph.input[0].name, crops), QuantFormat.QDQ,
+                        op_types_to_quantize=['Conv'], nodes_to_exclude=kept, per_channel=True, reduce_range=True,
+                        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+                        extra_options={'OpTypesToExcludeOutputQuantization': ['Conv']})
+    return len(kept)
+
+
+def main() -> None:
+    """Run from the command line."""
+    manifest = read_manifest()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('names', nargs='*', metavar='NAME', default=list(manifest),
+                        help=f'of {", ".join(manifest)}; all by default')
+    parser.add_argument('--crops', type=int, default=2048, help='of the validation set, to measure the cost on')
+    arguments = parser.parse_args()
+    for name in arguments.names:
+        task = manifest[name]['task']
+        model = find_model(name, task)
+        path = quantized_path(model.path)
+        kept = quantize(model, path, calibration_crops(task))
+        quantized = Model(name, model.path, task, quantized=path)
+        plain, rounded = (measure_error(open_engine(quantized, 'openvino', precision=precision), task, arguments.crops)
+                          for precision in ('f32', 'int8'))
+        entry = {key: value for key, value in manifest[name].items() if key != 'int8'}
+        print(f'{path}: {path.stat().st_size / 1e6:.2f} MB, {kept} convolutions in floating point, '
+              f'{plain:.3f} mm in f32, {rounded:.3f} mm in int8')
+        if rounded - plain > LIMIT:
+            path.unlink()
+            print(f'{path} costs more than {LIMIT} mm and is not shipped')
+        else:
+            entry['int8'] = {'file': path.name, 'sha256': hashlib.sha256(path.read_bytes()).hexdigest(),
+                             'costs_mm': round(rounded - plain, 3), 'command': f'python -m training.quantize {name}'}
+        update_manifest(name, entry)
+
+
+if __name__ == '__main__':
+    main()
