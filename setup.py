@@ -31,7 +31,12 @@ setup(
     # What pip brings where nothing else does. ROS 2 is not among it: `make setup` installs that, with the pins.
     install_requires=['numpy', 'opencv-python-headless', 'PyYAML', 'transforms3d', 'openvino', 'onnxruntime',
                       'rosbags'],
-    extras_require={'test': ['pytest', 'hypothesis']},
+    extras_require={
+        'test': ['pytest', 'hypothesis'],
+        # NVIDIA's GPUs, see docs/engines.md. The second replaces onnxruntime, which must be uninstalled before.
+        'tensorrt': ['tensorrt==11.4.0.106', 'cuda-python==13.4.4', 'onnx==1.23.2'],
+        'cuda': ['onnxruntime-gpu[cuda,cudnn]==1.31.1', 'onnx==1.23.2'],
+    },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{name}']),
         (str(share), ['package.xml']),

@@ -17,9 +17,17 @@ from hand_pose_ros.cli.doctor import Answer, examine, probe, report
 from hand_pose_ros.estimation import engines
 from hand_pose_ros.hand_model.model import HandModelError
 
+
+def missing_engine(message: str) -> Answer:
+    line = f'hand_pose_ros.estimation.engines.base.EngineError: {message}'
+    return Answer(error=line, output=f'Traceback (most recent call last):\n{line}')
+
+
 WORKING = {
-    'openvino': Answer({'version': '2026.4.1', 'devices': ['CPU (Some CPU)']}),
-    'onnxruntime': Answer({'version': '1.31.1', 'devices': ['CPUExecutionProvider']}),
+    'tensorrt': missing_engine('there is no NVIDIA GPU here'),
+    'onnxruntime-cuda': missing_engine('there is no NVIDIA GPU here'),
+    'openvino': Answer(['2026.4.1', ['CPU (bf16, f32, int8)']]),
+    'onnxruntime': Answer(['1.31.1', ['CPU']]),
     'tracker': Answer('OpenVINO on CPU'),
     'cv_bridge': Answer({'encoding': 'mono8'}),
     'interfaces': Answer({}),
@@ -40,6 +48,8 @@ def machine(**changes: Answer):
         for name, known in {'interfaces': doctor._INTERFACES, 'tracker': doctor._TRACKER}.items():
             if code == known:
                 return answers[name]
+        if 'import survey' in code:
+            return answers[code.split("'")[1]]
         modules = code.split(';')[0].removeprefix('import json, ').split(' as ')[0].split(', ')
         return answers.get(modules[-1], Answer('1.0'))
 
@@ -90,12 +100,23 @@ def test_a_lacking_interface_package_stops_the_nodes(models):
     assert 'rosdep install' in finding(result, 'tf2_msgs')['remedy']
 
 
-def test_the_engines_are_those_of_the_tracker():
-    assert tuple(doctor.ENGINES) == tuple(engines.ENGINES)
+def test_the_gpu_is_taken_where_an_engine_for_it_works(models):
+    result = examine({}, machine(tensorrt=Answer(['11.4.0.106', ['Some GPU']])))
+    assert result['engine'] == 'tensorrt'
+    assert finding(result, 'tensorrt')['detail'] == '11.4.0.106, Some GPU; used by default'
+    result = examine({}, machine())
+    assert finding(result, 'tensorrt') == {'name': 'tensorrt', 'state': 'note', 'remedy': '', 'needed_by': '',
+                                           'detail': 'there is no NVIDIA GPU here'}
+
+
+def test_this_machines_engines_are_those_of_the_tracker():
+    findings, chosen = doctor.examine_engines(probe, '')
+    assert tuple(each.name for each in findings) == engines.AUTO and chosen
+    assert next(each for each in findings if each.name == chosen).state == 'ok'
 
 
 def test_the_other_engine_is_taken(models):
-    result = examine({}, machine(openvino=absent('openvino')))
+    result = examine({}, machine(openvino=missing_engine('openvino is not installed')))
     assert result['engine'] == 'onnxruntime' and result['can_run_node']
     assert finding(result, 'openvino')['state'] == 'note'
     assert finding(result, 'onnxruntime')['detail'].endswith('used by default')
@@ -109,7 +130,8 @@ def test_an_engine_that_is_installed_but_broken_would_be_taken(models):
 
 
 def test_no_engine(models):
-    result = examine({}, machine(openvino=absent('openvino'), onnxruntime=absent('onnxruntime')))
+    result = examine({}, machine(openvino=missing_engine('openvino is not installed'),
+                                 onnxruntime=missing_engine('onnxruntime is not installed')))
     assert not result['can_track'] and result['engine'] == ''
     assert report(result).endswith('The tracker cannot run here: openvino, onnxruntime missing, see above.')
 

@@ -57,7 +57,7 @@ def installed(monkeypatch):
 def test_any_batch_is_computed_crop_by_crop(engine, small):
     network = open_engine(small, engine, 1)
     crops = np.arange(11 * 16, dtype=np.float32).reshape(11, 1, 4, 4)
-    for count in (1, 3, 11):  # 3 is filled up to 4, 11 divided into 8 and 4
+    for count in (1, 3, 11):
         (large,) = network(crops[:count])
         assert large.shape == (count, 1, 8, 8) and large.dtype == np.float32
         assert np.allclose(large[:, 0, 2, 2], 2 * crops[:count, 0, :3, :3].sum((1, 2)), rtol=1e-2)
@@ -164,7 +164,7 @@ def test_no_driver_is_no_gpu(monkeypatch):
 ], ids=['rubbish', 'cut', 'unknown operator'])
 def test_a_file_that_is_no_network_is_named_and_why(engine, damage, words, small):
     small.path.write_bytes(damage(small.path.read_bytes()))
-    with pytest.raises(ModelError, match=f'small.onnx is not a model that .* can read: .*{words}') as caught:
+    with pytest.raises(ModelError, match=f'small.onnx is not a model that .* can run: .*{words}') as caught:
         open_engine(small, engine)
     message = str(caught.value)
     assert '\n' not in message and 'Exception from' not in message and '.cpp' not in message

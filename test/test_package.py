@@ -21,7 +21,8 @@ SOURCES = sorted((ROOT / 'hand_pose_ros').rglob('*.py'))
 INSTALLED = ('launch', 'config', 'models', 'demo')
 ROSDEP = {'numpy': 'python3-numpy', 'cv2': 'python3-opencv', 'yaml': 'python3-yaml',
           'transforms3d': 'python3-transforms3d'}
-FROM_PIP = {'openvino', 'onnxruntime', 'rosbags'}
+#: The last one comes with the extras for NVIDIA's GPUs, and is imported only to build for them.
+FROM_PIP = {'openvino', 'onnxruntime', 'rosbags', 'onnx'}
 #: Parts of the package; none imports one of a higher level.
 LEVELS = {'geometry': 0, 'hand_model': 1, 'estimation': 1, 'localization': 1, 'pipeline': 2, 'nodes': 3, 'cli': 4}
 

@@ -31,14 +31,9 @@ INTERFACES = ('builtin_interfaces', 'diagnostic_msgs', 'geometry_msgs', 'lifecyc
 #: What a failed import of an extension built for NumPy 1 says under NumPy 2.
 NUMPY_ABI = ('_ARRAY_API', 'compiled using NumPy 1', 'numpy.core.multiarray failed')
 
-#: A probe for each engine, in the order in which ``engine: auto`` looks for them.
-ENGINES = {
-    'openvino': 'import json, openvino as ov; core = ov.Core(); '
-                'devices = [f"{d} ({core.get_property(d, \'FULL_DEVICE_NAME\')})" for d in core.available_devices]; '
-                'print(json.dumps({"version": ov.__version__.split("-")[0], "devices": devices}))',
-    'onnxruntime': 'import json, onnxruntime as o; '
-                   'print(json.dumps({"version": o.__version__, "devices": o.get_available_providers()}))',
-}
+_ENGINE = 'import json; from hand_pose_ros.estimation.engines import survey; print(json.dumps(survey({!r})))'
+#: Engines that the package installs; the others are an NVIDIA GPU's, and their own messages say how to get them.
+INSTALLED_ENGINES = ('openvino', 'onnxruntime')
 _TRACKER = ('import json; from hand_pose_ros.pipeline.tracker import HandTracker; '
             'print(json.dumps(HandTracker().engine_description))')
 _RCLPY = ('import json, rclpy; '
@@ -216,27 +211,33 @@ def examine_cv_bridge(answer: Answer, ros: str) -> Finding:
 
 
 def examine_engines(ask: Probe, ros: str) -> tuple[list[Finding], str]:
-    """Return the inference engines, and the one that ``engine: auto`` takes (empty for none): the first installed."""
-    answers = {name: ask(code) for name, code in ENGINES.items()}
-    absent = {name for name, answer in answers.items() if answer.error.startswith('ModuleNotFoundError')}
+    """Return the inference engines, and the one that ``engine: auto`` takes (empty for none): the first that is there.
+
+    An engine that finds what it needs missing says so (``EngineError``) and is passed over; one that breaks is not.
+    """
+    try:
+        from hand_pose_ros.estimation.engines import AUTO
+    except ModuleNotFoundError as error:
+        return [Finding('engines', 'missing', f'cannot be looked for: {error}', needed_by='track')], ''
+    answers = {name: ask(_ENGINE.format(name)) for name in AUTO}
+    absent = {name: answer.error.split('EngineError: ', 1)[1] for name, answer in answers.items()
+              if 'EngineError: ' in answer.error}
     chosen = next((name for name in answers if name not in absent), '')
     findings = []
     for name, answer in answers.items():
-        needed_by = 'track' if name == chosen or not chosen else ''
+        needed_by = 'track' if name == chosen or (not chosen and name in INSTALLED_ENGINES) else ''
         if not answer.error:
+            version_, devices = answer.value
             use = '; used by default' if name == chosen else ''
-            findings.append(Finding(name, 'ok', ', '.join([answer.value['version'], *answer.value['devices']]) + use))
+            findings.append(Finding(name, 'ok', ', '.join([version_, *devices]) + use))
         elif name in absent:
-            findings.append(Finding(name, 'missing' if needed_by else 'note', 'not installed', remedy_for(name, ros),
-                                    needed_by))
+            remedy = remedy_for(name, ros) if name in INSTALLED_ENGINES else ''
+            findings.append(Finding(name, 'missing' if needed_by else 'note', absent[name], remedy, needed_by))
         else:
             repair = f'{sys.executable} -m pip install --force-reinstall --no-deps {name}'
             if name == chosen:
                 repair += f'; or {sys.executable} -m pip uninstall {name}, and the other engine is used'
             findings.append(Finding(name, 'missing' if needed_by else 'note', answer.error, repair, needed_by))
-    tensorrt = [f'{name} {version(name)}' for name in ('tensorrt', 'tensorrt-lean', 'cuda-python') if version(name)]
-    if tensorrt:
-        findings.append(Finding('tensorrt', 'note', f'{", ".join(tensorrt)}; not used by this version'))
     return findings, chosen
 
 

@@ -41,8 +41,8 @@ def require_gpu() -> str:
     """
     name = gpu_name()
     if not name:
-        raise EngineError('there is no NVIDIA GPU here, or its driver is not installed (`nvidia-smi` shows both); set '
-                          'the parameter engine to auto or to an engine for the CPU', 'no NVIDIA GPU')
+        raise EngineError('there is no NVIDIA GPU here, or no driver for it (`nvidia-smi` shows both); the other '
+                          'engines need none: set the parameter engine to auto', 'no NVIDIA GPU')
     return name
 
 

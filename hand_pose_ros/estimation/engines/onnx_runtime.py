@@ -73,5 +73,5 @@ def _session(graph: str | bytes, model: Model, providers: list, threads: int):
     try:
         return onnxruntime.InferenceSession(graph, options, providers=providers)
     except Exception as error:  # its exceptions share no base class but this one
-        raise ModelError(f'{model.path} is not a model that ONNX Runtime can read: {cause(error)}; restore or export '
+        raise ModelError(f'{model.path} is not a model that ONNX Runtime can run: {cause(error)}; restore or export '
                          'it again') from error

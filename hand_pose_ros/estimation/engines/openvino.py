@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from hand_pose_ros.estimation.engines.base import BATCHES, EngineError, cause, check_precision, require
@@ -35,44 +37,41 @@ class OpenVINOEngine:
     def __init__(self, model: Model, precision: str = 'auto', threads: int = 0, device: str = 'CPU') -> None:
         require('openvino', 'pip install openvino')
         import openvino
-        self._core = openvino.Core()
-        if device not in self._core.available_devices:
-            raise EngineError(f'OpenVINO finds no {device} here, only {", ".join(self._core.available_devices)}; '
-                              "install the device's driver, or set the parameter engine to auto", f'no {device}')
-        able = _able(self._core, device)
+        core = openvino.Core()
+        if device not in core.available_devices:
+            raise EngineError(f'OpenVINO finds no {device} here, only {", ".join(core.available_devices)}; install the '
+                              "device's driver, or set the parameter engine to auto", f'no {device}')
+        able = _able(core, device)
         floats = [name for name in able if name != 'int8']
         preferred = ['int8', *floats] if model.quantized and 'int8' in able else able
         precision = check_precision(precision, preferred, f'OpenVINO on this {device}')
+        # What a quantized graph leaves in floating point is computed in the fastest there is.
+        config = {'PERFORMANCE_HINT': 'LATENCY',
+                  'INFERENCE_PRECISION_HINT': floats[0] if precision == 'int8' else precision}
+        if threads and device == 'CPU':
+            config['INFERENCE_NUM_THREADS'] = str(threads)
         path = model.file(precision)
         try:
-            self._model = self._core.read_model(path)
-        except RuntimeError as error:
-            raise ModelError(f'{path} is not a model that OpenVINO can read: {cause(error)}; restore or export it '
-                             'again') from error
-        # What a quantized graph leaves in floating point is computed in the fastest there is.
-        self._config = {'PERFORMANCE_HINT': 'LATENCY',
-                        'INFERENCE_PRECISION_HINT': floats[0] if precision == 'int8' else precision}
-        if threads and device == 'CPU':
-            self._config['INFERENCE_NUM_THREADS'] = str(threads)
-        self._device = device
-        self._requests: dict[int, object] = {}
-        self.description = f'OpenVINO {openvino.__version__.split("-")[0]} on {device}, {precision}'
+            graph = core.read_model(path)
 
-    def _request(self, count: int):
-        if count not in self._requests:
-            model = self._model.clone()
-            shape = list(model.input(0).partial_shape)
-            model.reshape([count, *(int(d.get_length()) for d in shape[1:])])
-            self._requests[count] = self._core.compile_model(model, self._device, self._config).create_infer_request()
-        return self._requests[count]
+            def compiled(count: int):
+                fixed = graph.clone()
+                fixed.reshape([count, *(size.get_length() for size in list(graph.input(0).partial_shape)[1:])])
+                return core.compile_model(fixed, device, config).create_infer_request()
+
+            # Side by side, since compiling keeps one thread busy.
+            with ThreadPoolExecutor(len(BATCHES)) as pool:
+                self._requests = dict(zip(BATCHES, pool.map(compiled, BATCHES)))
+        except RuntimeError as error:
+            raise ModelError(f'{path} is not a model that OpenVINO can run: {cause(error)}; restore or export it '
+                             'again') from error
+        self.description = f'OpenVINO {openvino.__version__.split("-")[0]} on {device}, {precision}'
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         """Run (N, 1, S, S) float32 through the network; one float32 array an output, in the network's order."""
         parts = []
         for start in range(0, len(batch), BATCHES[-1]):
-            part = batch[start:start + BATCHES[-1]]
-            size = next(b for b in BATCHES if b >= len(part))
-            padded = np.concatenate([part, np.repeat(part[-1:], size - len(part), 0)]) if size > len(part) else part
-            result = self._request(size).infer({0: np.ascontiguousarray(padded)})
-            parts.append([np.array(result[i][:len(part)]) for i in range(len(result))])
+            part = np.ascontiguousarray(batch[start:start + BATCHES[-1]])
+            result = self._requests[len(part)].infer({0: part}, share_inputs=True)
+            parts.append([result[i] for i in range(len(result))])
         return [np.concatenate(outputs) for outputs in zip(*parts)] if len(parts) > 1 else parts[0]

@@ -303,7 +303,8 @@ class TensorRTEngine:
         self._buffers = {name: Buffer(self._runtime, (self.max_batch, *tuple(self._engine.get_tensor_shape(name))[1:]),
                                       trt.nptype(self._engine.get_tensor_dtype(name)), self._resources)
                          for name in names}
-        self._replays: dict[int, Replay] = {}
+        self._replays = {count: Replay(self._engine, self._runtime, self._stream, self._buffers, self._inputs, count,
+                                       self._resources) for count in range(1, self.max_batch + 1)}
         self.description = f'TensorRT {found.version} on {gpu}, {precision}'
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
@@ -312,9 +313,6 @@ class TensorRTEngine:
         for start in range(0, len(batch), self.max_batch):
             part = batch[start:start + self.max_batch]
             self._buffers[self._input].host[:len(part)] = part
-            if len(part) not in self._replays:
-                self._replays[len(part)] = Replay(self._engine, self._runtime, self._stream, self._buffers,
-                                                  self._inputs, len(part), self._resources)
             self._replays[len(part)]()
             parts.append([buffer.host[:len(part)].copy() for name, buffer in self._buffers.items()
                           if name != self._input])
