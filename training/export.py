@@ -12,6 +12,7 @@ import torch
 import yaml
 from torch import nn
 
+from hand_pose_ros.estimation.models import quantized_path
 from training.train import build, load_weights
 
 
@@ -85,6 +86,7 @@ def main() -> None:
     arguments = parser.parse_args()
     path = Path('models') / f'{arguments.name}.onnx'
     difference = export(load_trained(arguments.weights), path)
+    quantized_path(path).unlink(missing_ok=True)  # of other weights; training.quantize makes the new one
     update_manifest(arguments.name, describe(arguments.weights, path))
     print(f'{path}: {path.stat().st_size / 1e6:.2f} MB; greatest difference from PyTorch {difference:.2e}')
 
