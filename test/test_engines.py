@@ -4,9 +4,7 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from hand_pose_ros.estimation import engines
 from hand_pose_ros.estimation.engines import EngineError, base, cuda, open_engine
@@ -14,6 +12,9 @@ from hand_pose_ros.estimation.engines.half import half_precision
 from hand_pose_ros.estimation.models import CENTRE, POSE, ModelError, find_model, read_manifest
 from hand_pose_ros.estimation.pose import POSE_INPUT
 from hand_pose_ros.localization.refiner import REFINER_INPUT
+
+onnx = pytest.importorskip('onnx')
+TensorProto, helper, numpy_helper = onnx.TensorProto, onnx.helper, onnx.numpy_helper
 
 ON_CPU = ('openvino', 'onnxruntime')
 #: Operators of the shipped networks. TensorRT takes every one of them; before one is added here, look whether it does:

@@ -9,9 +9,7 @@ from enum import IntEnum
 from types import SimpleNamespace
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from hand_pose_ros.cli.main import main
 from hand_pose_ros.estimation.engines import EngineError, cuda, open_engine, tensorrt, tensorrt_build
@@ -19,6 +17,9 @@ from hand_pose_ros.estimation.engines.cuda import Buffer, call
 from hand_pose_ros.estimation.engines.tensorrt import EngineKey, TensorRTEngine, checksum_file, read_engine, write_engine
 from hand_pose_ros.estimation.engines.tensorrt_build import build_engine
 from hand_pose_ros.estimation.models import ModelError, find_model
+
+onnx = pytest.importorskip('onnx')
+TensorProto, helper, numpy_helper = onnx.TensorProto, onnx.helper, onnx.numpy_helper
 
 GPU = 'NVIDIA RTX 5000 Ada (laptop)'
 SIDE = 4

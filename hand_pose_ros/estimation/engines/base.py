@@ -12,8 +12,8 @@ import numpy as np
 #: Number formats that a network can be computed in. ``int8`` is a quantized graph of its own, see ``docs/engines.md``.
 PRECISIONS = ('f32', 'bf16', 'f16', 'int8')
 
-#: Batches that graphs are compiled for, where an engine wants a fixed size: one hand and two. A larger batch is divided,
-#: which costs a processor little and saves a second of compiling and the memory of every further size.
+#: Batches that graphs are compiled for, where an engine wants a fixed size: one hand and two. A larger batch is
+#: divided, which costs a processor little and saves the compiling and the memory of every further size.
 BATCHES = (1, 2)
 
 

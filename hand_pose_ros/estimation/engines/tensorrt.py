@@ -107,8 +107,16 @@ class EngineKey:
     @property
     def file_name(self) -> str:
         """The engine's file name."""
-        gpu = re.sub(r'[^A-Za-z0-9]+', '_', self.gpu).strip('_')
-        return f'{self.model}-{self.digest}-{gpu}-trt{self.version}-{self.precision}{_SUFFIX}'
+        return f'{self.model}-{self.digest}-{self._machine}-{self.precision}{_SUFFIX}'
+
+    @property
+    def timings_name(self) -> str:
+        """Name of the file of kernels' timings, which every engine of this machine shares."""
+        return f'timings-{self._machine}.cache'
+
+    @property
+    def _machine(self) -> str:
+        return f'{re.sub(r"[^A-Za-z0-9]+", "_", self.gpu).strip("_")}-trt{self.version}'
 
     def older(self, names: Iterable[str]) -> list[EngineKey]:
         """Return the keys of those files that an earlier TensorRT built and that differ in nothing else, newest first."""

@@ -82,7 +82,7 @@ def build_engine(model: Model, key: EngineKey, folder: Path, max_batch: int = MA
     monitor = make_monitor(trt, progress) if progress else None  # must outlive the build
     if monitor:
         config.progress_monitor = monitor
-    timings = folder / EngineKey('timings', 'all', key.gpu, key.version, 'any').file_name.replace('.engine', '.cache')
+    timings = folder / key.timings_name
     cache = config.create_timing_cache(timings.read_bytes() if timings.is_file() else b'')
     config.set_timing_cache(cache, ignore_mismatch=False)
     plan = builder.build_serialized_network(network, config)
