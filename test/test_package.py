@@ -19,7 +19,7 @@ from hand_pose_ros.resources import resource_path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / 'hand_pose_ros').rglob('*.py'))
 INSTALLED = ('launch', 'config', 'models', 'demo')
-ROSDEP = {'numpy': 'python3-numpy', 'cv2': 'python3-opencv', 'yaml': 'python3-yaml',
+ROSDEP = {'matplotlib': 'python3-matplotlib', 'numpy': 'python3-numpy', 'cv2': 'python3-opencv', 'yaml': 'python3-yaml',
           'transforms3d': 'python3-transforms3d'}
 #: The last one comes with the extras for NVIDIA's GPUs, and is imported only to build for them.
 FROM_PIP = {'openvino', 'onnxruntime', 'rosbags', 'onnx'}

@@ -1,0 +1,288 @@
+"""Label and prediction files of the benchmarks: text, JSON, NumPy and our own ``hands.jsonl``, read into one form."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from hand_pose_ros.benchmarks import Benchmark
+from hand_pose_ros.geometry.joints import JOINTS
+
+#: What the three numbers of a joint may be: pixels, pixels and depth; or a point.
+FORMATS = ('uvd', 'xyz')
+UNITS = {'mm': 1.0, 'm': 1000.0}
+
+#: Depths and hands below this are in metres, above it in millimetres.
+METRES_BELOW = 5.0
+
+
+class LabelError(ValueError):
+    """A label file that cannot be read or does not fit; the message names the file and what was expected."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Joints as a file has them.
+
+    Attributes:
+        path: the file.
+        values: (N, J, 3) float64 in the file's own format and unit, NaN for what it does not know.
+        frames: (N,) names of the frames, where the file has them.
+        format: ``uvd`` or ``xyz`` where the kind of file says it.
+        units: likewise ``mm`` or ``m``.
+        ours: the joints are in our own order, the points in the camera optical frame.
+
+    """
+
+    path: Path
+    values: np.ndarray
+    frames: tuple[str, ...] | None = None
+    format: str | None = None
+    units: str | None = None
+    ours: bool = False
+
+
+def read_labels(path: str | Path) -> Labels:
+    """Read joints from a file, by its suffix.
+
+    ``.json``: a list of frames as FreiHAND has it, or such a list of joints followed by one of vertices; ``.jsonl``:
+    our own results, of each frame the surest hand; ``.npy``, ``.npz`` (``joints``): an array; anything else: text, one
+    line a frame, numbers apart by blanks, tabs or commas, with or without the frame's name before them.
+
+    Raises:
+        LabelError: the file is missing, damaged, or a line has another number of values than the one before.
+
+    """
+    path = Path(path)
+    reader = {'.json': _read_json, '.jsonl': _read_results, '.npy': _read_array, '.npz': _read_array}
+    try:
+        labels = reader.get(path.suffix.lower(), _read_text)(path)
+    except OSError as error:
+        raise LabelError(f'{path}: {error.strerror or error}') from error
+    except UnicodeDecodeError as error:
+        raise LabelError(f'{path} is not a text file; labels are text, .json, .jsonl, .npy or .npz') from error
+    if not len(labels.values):
+        raise LabelError(f'{path} holds no frame')
+    return labels
+
+
+def _read_text(path: Path) -> Labels:
+    rows, names, width = [], [], None
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        words = re.split(r'[\s,;]+', line.strip(' \t,;\r'))
+        if words == ['']:
+            continue
+        # A frame's name, or its number: one value more than three for each joint.
+        name = words.pop(0) if not _is_number(words[0]) or len(words) % 3 == 1 else ''
+        try:
+            row = np.array(words, float)
+        except ValueError:
+            bad = next(word for word in words if not _is_number(word))
+            raise LabelError(f'{path}, line {number}: {bad!r} is not a number') from None
+        if width is None:
+            width = len(row)
+        if len(row) != width or len(row) % 3 or not len(row):
+            before = f' ({width})' if len(row) != width else ''
+            raise LabelError(f'{path}, line {number} has {len(row)} numbers; expected three for each joint and as many '
+                             f'as in the lines before{before}: is the file cut off?')
+        rows.append(row)
+        names.append(name)
+    values = np.array(rows).reshape(len(rows), -1, 3)
+    return Labels(path, values, tuple(names) if all(names) and names else None)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _load_json(path: Path):
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise LabelError(f'{path} is no JSON ({error}): is the file cut off?') from error
+
+
+def _read_json(path: Path) -> Labels:
+    content = _load_json(path)
+    if isinstance(content, list) and len(content) == 2 and np.ndim(content[0][0]) == 2:
+        content = content[0]  # FreiHAND's predictions: joints, then vertices
+    return Labels(path, _as_points(path, content), format='xyz')
+
+
+def _read_array(path: Path, key: str = 'joints') -> Labels:
+    return Labels(path, _as_points(path, _load_array(path, key)))
+
+
+def _load_array(path: Path, key: str) -> np.ndarray:
+    try:
+        content = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise LabelError(f'{path} is damaged or holds Python objects, which are not read ({error})') from error
+    if isinstance(content, np.ndarray):
+        return content
+    with content:
+        if key not in content:
+            raise LabelError(f'{path} has no array {key!r}; it has {", ".join(content.files) or "none"}')
+        return content[key]
+
+
+def _as_points(path: Path, content: object) -> np.ndarray:
+    try:
+        values = np.array(content, float)
+    except (ValueError, TypeError) as error:
+        raise LabelError(f'{path}: frames differ in their number of joints, or hold something else than '
+                         'numbers') from error
+    if values.ndim == 2 and values.shape[1] % 3 == 0:
+        values = values.reshape(len(values), -1, 3)
+    if values.ndim != 3 or values.shape[2] != 3:
+        raise LabelError(f'{path} has shape {values.shape}; expected (frames, joints, 3)')
+    return values
+
+
+def _read_results(path: Path) -> Labels:
+    values, names = [], []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            frame = json.loads(line)
+            hand = max(frame['hands'], key=lambda h: h['score'], default=None)
+            values.append(np.full((len(JOINTS), 3), np.nan) if hand is None else
+                          np.array(hand['joints'], float).reshape(len(JOINTS), 3))
+            names.append(str(frame['frame']))
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise LabelError(f'{path}, line {number} is not a line of hands.jsonl ({error}): '
+                             'is the file cut off?') from error
+    return Labels(path, np.array(values), tuple(names), 'xyz', 'm', ours=True)
+
+
+def read_vertices(path: str | Path) -> np.ndarray:
+    """Read meshes (N, V, 3): ``.npy``, ``.npz`` (``vertices``), or JSON as FreiHAND has it, in the file's unit.
+
+    Raises:
+        LabelError: the file is missing, damaged or of another form.
+
+    """
+    path = Path(path)
+    try:
+        if path.suffix.lower() != '.json':
+            return _as_points(path, _load_array(path, 'vertices'))
+        content = _load_json(path)
+    except OSError as error:
+        raise LabelError(f'{path}: {error.strerror or error}') from error
+    if isinstance(content, list) and len(content) == 2 and np.ndim(content[0][0]) == 2:
+        content = content[1]
+    return _as_points(path, content)
+
+
+def select_joints(labels: Labels, benchmark: Benchmark) -> Labels:
+    """Take the joints that a benchmark scores, in its order, from a file that may hold more or be in our order.
+
+    Raises:
+        LabelError: the file's number of joints is neither the scored nor the annotated one.
+
+    """
+    wanted, count = len(benchmark.joints), labels.values.shape[1]
+    if labels.ours and benchmark.joints != JOINTS:
+        values = np.full((len(labels.values), wanted, 3), np.nan)
+        for joint, own in enumerate(benchmark.ours):
+            if own is not None:
+                values[:, joint] = labels.values[:, own]
+        return replace(labels, values=values)
+    if count == wanted:
+        return labels
+    if benchmark.annotated and count == benchmark.annotated:
+        return replace(labels, values=labels.values[:, list(benchmark.source)])
+    also = f' (or all {benchmark.annotated} annotated)' if benchmark.annotated else ''
+    raise LabelError(f'{labels.path} has {count} joints a frame; {benchmark.title} has {wanted}{also}')
+
+
+def guess_format(labels: Labels, benchmark: Benchmark) -> str:
+    """Tell pixels and depth from points: pixels are positive and lie about the image's middle."""
+    if labels.format:
+        return labels.format
+    if benchmark.camera is None:
+        return 'xyz'
+    uv = labels.values[..., :2]
+    uv = uv[np.isfinite(uv).all(-1)]
+    middle, size = np.median(uv, 0), (benchmark.camera.width, benchmark.camera.height)
+    inside = (0.1 * size[0] < middle[0] < 0.9 * size[0]) and (0.1 * size[1] < middle[1] < 0.9 * size[1])
+    return 'uvd' if inside and np.mean(uv >= 0) > 0.98 else 'xyz'
+
+
+def guess_units(labels: Labels, form: str) -> str:
+    """Tell metres from millimetres: by the depth of ``uvd``, by the extent of a hand in ``xyz``."""
+    if labels.units:
+        return labels.units
+    if form == 'uvd':
+        return 'm' if np.nanmedian(np.abs(labels.values[..., 2])) < METRES_BELOW else 'mm'
+    known = labels.values[np.isfinite(labels.values).all((1, 2))]
+    known = known if len(known) else np.nan_to_num(labels.values)
+    return 'm' if np.median(np.ptp(known, axis=1).max(1)) < METRES_BELOW else 'mm'
+
+
+def to_points(labels: Labels, benchmark: Benchmark, form: str, units: str,
+              axes: tuple[int, int, int] = (1, 1, 1)) -> np.ndarray:
+    """Points (N, J, 3) in millimetres, camera optical frame.
+
+    Args:
+        labels: with the benchmark's joints.
+        benchmark: whose camera turns pixels into points.
+        form: ``uvd`` or ``xyz``.
+        units: ``mm`` or ``m``, of the depth or of the points.
+        axes: signs that turn ``xyz`` into the camera optical frame.
+
+    Raises:
+        LabelError: ``uvd`` of a benchmark without a camera of its own.
+
+    """
+    scale = UNITS[units]
+    if form == 'xyz':
+        return labels.values * scale * np.array(axes, float)
+    if benchmark.camera is None:
+        raise LabelError(f'{labels.path}: {benchmark.title} has no camera common to all images; give points (xyz)')
+    # Some files count depth downwards.
+    return benchmark.camera.unproject(labels.values[..., :2], np.abs(labels.values[..., 2]) * scale)
+
+
+def match_frames(labels: Labels, truth: Labels) -> Labels:
+    """Bring a file's frames into the truth's order, by their names where both have names, else one by one.
+
+    Raises:
+        LabelError: frames of the truth are missing, or the numbers of frames differ.
+
+    """
+    wanted = len(truth.values)
+    if labels.frames and truth.frames:
+        place = {name: i for i, name in enumerate(labels.frames)}
+        missing = [name for name in truth.frames if name not in place]
+        if not missing:
+            return replace(labels, values=labels.values[[place[name] for name in truth.frames]], frames=truth.frames)
+        if len(missing) < wanted or len(labels.values) != wanted:
+            raise LabelError(f'{labels.path} lacks {len(missing)} of {wanted} frames of {truth.path}, '
+                             f'the first is {missing[0]}')
+    if len(labels.values) != wanted:
+        raise LabelError(f'{labels.path} has {len(labels.values)} frames, {truth.path} has {wanted}')
+    return labels
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Read a mask (H, W) of bool from an image: not zero is hand.
+
+    Raises:
+        LabelError: the file is missing or no image.
+
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
+    if image is None:
+        raise LabelError(f'{path} is {"no image that can be read" if path.is_file() else "missing"}')
+    return image > 0
