@@ -1,4 +1,4 @@
-"""Quantization and what precision costs: which convolutions stay in floating point, and that the rest means the same."""
+"""Quantization, and what precision costs: which convolutions stay in float, and that the rest means the same."""
 
 import numpy as np
 import onnx
@@ -28,7 +28,8 @@ def model(tmp_path):
         conv('first', 'crop'), helper.make_node('Relu', ['first_out'], ['a']),
         conv('second', 'a'), helper.make_node('Relu', ['second_out'], ['b']),
         helper.make_node('Pow', ['b', 'power'], ['peaks']),
-        conv('spiky', 'peaks'), helper.make_node('Add', ['b', 'spiky_out'], ['c']), helper.make_node('Relu', ['c'], ['d']),
+        conv('spiky', 'peaks'), helper.make_node('Add', ['b', 'spiky_out'], ['c']),
+        helper.make_node('Relu', ['c'], ['d']),
         conv('head', 'b'), helper.make_node('Reshape', ['head_out', 'shape'], ['flat']),
         helper.make_node('ReduceMean', ['d'], ['rest'], keepdims=0)],
         'body', [helper.make_tensor_value_info('crop', TensorProto.FLOAT, ['batch', 1, 8, 8])],

@@ -14,7 +14,8 @@ import pytest
 from hand_pose_ros.cli.main import main
 from hand_pose_ros.estimation.engines import EngineError, cuda, open_engine, tensorrt, tensorrt_build
 from hand_pose_ros.estimation.engines.cuda import Buffer, call
-from hand_pose_ros.estimation.engines.tensorrt import EngineKey, TensorRTEngine, checksum_file, read_engine, write_engine
+from hand_pose_ros.estimation.engines.tensorrt import (
+    EngineKey, TensorRTEngine, checksum_file, read_engine, write_engine)
 from hand_pose_ros.estimation.engines.tensorrt_build import build_engine
 from hand_pose_ros.estimation.models import ModelError, find_model
 
@@ -138,8 +139,8 @@ class FakeContext:
         count = self.shape[0]
 
         def work():
-            crops = np.frombuffer((ctypes.c_float * (count * SIDE ** 2)).from_address(self.addresses['crop']), np.float32)
-            sums = np.frombuffer((ctypes.c_float * count).from_address(self.addresses['sum']), np.float32)
+            crops, sums = (np.frombuffer((ctypes.c_float * size).from_address(self.addresses[name]), np.float32)
+                           for name, size in (('crop', count * SIDE ** 2), ('sum', count)))
             sums[:] = 2 * crops.reshape(count, -1).sum(1)
         self.engine.cuda.calls.append('run')
         self.engine.cuda.enqueue(work)
@@ -263,7 +264,8 @@ def model(tmp_path):
     scale = numpy_helper.from_array(np.array([1.5], np.float32), 'scale')
     crop, sums = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
                   for name, shape in (('crop', ['batch', 1, SIDE, SIDE]), ('scaled', ['batch', 1, SIDE, SIDE])))
-    graph = helper.make_graph([helper.make_node('Mul', ['crop', 'scale'], ['scaled'])], 'hands', [crop], [sums], [scale])
+    product = helper.make_node('Mul', ['crop', 'scale'], ['scaled'])
+    graph = helper.make_graph([product], 'hands', [crop], [sums], [scale])
     path = tmp_path / 'hands.onnx'
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=10), path)
     return find_model(str(path))

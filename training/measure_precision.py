@@ -115,7 +115,8 @@ def error_table(models: Sequence[Model], count: int) -> str:
                 row.append('none')
         row.append(f'{measure_error(rounded_to_half(model.path), model.task, count):.3f}')
         rows.append(row)
-    return table(['model', 'mean error, mm', *(f'{engine} {precision}' for engine, precision in COLUMNS), ROUNDED], rows)
+    columns = [f'{engine} {precision}' for engine, precision in COLUMNS]
+    return table(['model', 'mean error, mm', *columns, ROUNDED], rows)
 
 
 def time_table(models: Sequence[Model], threads: Sequence[int], batches: Sequence[int]) -> str:

@@ -1,8 +1,9 @@
-"""Quantize models to int8: ``python -m training.quantize [NAME ...]`` writes models/NAME.int8.onnx and its manifest entry.
+"""Quantize models to int8: ``python -m training.quantize [NAME ...]`` writes models/NAME.int8.onnx and the manifest.
 
-Weights and activations of convolutions become 8-bit integers, with a scale for each channel of the weights and for each
-tensor of activations; everything else stays in floating point. Ranges come from synthetic crops that neither training
-nor validation draws. A version that costs too much on the validation set is not shipped: ``precision: auto`` trusts that.
+Weights and activations of convolutions become 8-bit integers, with a scale for each channel of the weights and for
+each tensor of activations; everything else stays in floating point. Ranges come from synthetic crops that neither
+training nor validation draws. A version that costs too much on the validation set is not shipped: ``precision: auto``
+trusts in that.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def signal_to_noise(graph: onnx.ModelProto, crops: np.ndarray) -> dict[str, floa
 
 
 def kept_in_float(graph: onnx.ModelProto, crops: np.ndarray) -> list[str]:
-    """Return the names of the convolutions that 8 bits would harm: heads, and those whose inputs they describe badly."""
+    """Return the names of the convolutions that 8 bits would harm: heads, and those with inputs of great range."""
     users: dict[str, set[str]] = {}
     for node in graph.graph.node:
         for name in node.input:

@@ -65,7 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     gpu, trt = cuda.require_gpu(), tensorrt.library()
     key = tensorrt.EngineKey.of(model, gpu, trt.__version__, arguments.precision)
     folder = arguments.out or tensorrt.default_folder()
-    print(f'{model.path} for TensorRT {trt.__version__} on {gpu}, {arguments.precision}, batches of 1 to {arguments.batch}')
+    print(f'{model.path} for TensorRT {trt.__version__} on {gpu}, {arguments.precision}, batches of 1 to '
+          f'{arguments.batch}')
     start = time.monotonic()
     path = tensorrt_build.build_engine(model, key, folder, arguments.batch, arguments.workspace, _Bar(),
                                        arguments.verbose)

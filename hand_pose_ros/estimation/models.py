@@ -88,7 +88,8 @@ def find_model(name: str = '', task: str = POSE) -> Model:
     if name.endswith('.onnx'):
         path = Path(name).expanduser()
         if not path.is_file():
-            raise ModelError(f'model file {path} does not exist; give an .onnx file, or a name from models/manifest.yaml')
+            raise ModelError(f'model file {path} does not exist; give an .onnx file, or a name from '
+                             'models/manifest.yaml')
         quantized = quantized_path(path)
         return Model(path.stem, path, task, quantized=quantized if quantized.is_file() else None)
     manifest = read_manifest()

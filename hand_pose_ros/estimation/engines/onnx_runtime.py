@@ -58,9 +58,9 @@ class OnnxRuntimeCudaEngine(OnnxRuntimeEngine):
         graph = half_precision(model.path) if precision == 'f16' else str(model.path)
         self._session = _session(graph, model, [(_CUDA, {'use_tf32': '0'}), 'CPUExecutionProvider'], threads)
         if _CUDA not in self._session.get_providers():
-            raise EngineError('ONNX Runtime has fallen back to the CPU: its CUDA provider does not load, most often for '
-                              f'want of the CUDA or cuDNN version that it was built for; try `{INSTALL_CUDA}`',
-                              'CUDA libraries do not load')
+            raise EngineError('ONNX Runtime has fallen back to the CPU: its CUDA provider does not load, most often '
+                              'for want of the CUDA or cuDNN version that it was built for; try '
+                              f'`{INSTALL_CUDA}`', 'CUDA libraries do not load')
         self._input = self._session.get_inputs()[0].name
         self.description = f'ONNX Runtime {version} on {gpu}, {precision}'
 

@@ -119,7 +119,7 @@ class EngineKey:
         return f'{re.sub(r"[^A-Za-z0-9]+", "_", self.gpu).strip("_")}-trt{self.version}'
 
     def older(self, names: Iterable[str]) -> list[EngineKey]:
-        """Return the keys of those files that an earlier TensorRT built and that differ in nothing else, newest first."""
+        """Return the keys of those files that differ only in an earlier TensorRT having built them, newest first."""
         before, after = replace(self, version='*').file_name.split('*')
         versions = {name.removeprefix(before).removesuffix(after) for name in names
                     if name.startswith(before) and name.endswith(after)}
@@ -196,8 +196,8 @@ def load_engine(trt: ModuleType, path: Path, logger: Any) -> Any:
     runtime.engine_host_code_allowed = True  # a version compatible engine brings the lean runtime that runs it
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
-        raise EngineError(f'TensorRT {trt.__version__} does not take {path}: {"; ".join(logger.errors) or "no reason"}; '
-                          'build it again with `hand-pose build-engine`', 'engine refused')
+        reasons = '; '.join(logger.errors) or 'it gives no reason'
+        raise EngineError(f'TensorRT {trt.__version__} does not take {path}: {reasons}; build it again with `hand-pose build-engine`', 'engine refused')
     return runtime, engine
 
 

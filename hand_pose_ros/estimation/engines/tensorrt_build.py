@@ -51,8 +51,8 @@ def build_engine(model: Model, key: EngineKey, folder: Path, max_batch: int = MA
                  progress: Progress | None = None, verbose: bool = False) -> Path:
     """Build a model's engine and write it, with its checksum, under its key's name.
 
-    Networks are strongly typed, as TensorRT 11 knows no others: their precision is that of the graph. Timings of kernels
-    are kept beside the engines, so that the next build of a model like this one is quick.
+    Networks are strongly typed, as TensorRT 11 knows no others: their precision is that of the graph. Timings of
+    kernels are kept beside the engines, so that the next build of a model like this one is quick.
 
     Raises:
         EngineError: TensorRT cannot build here, or fails to; the message holds what it said.
