@@ -90,7 +90,7 @@ BENCHMARKS = {benchmark.name: benchmark for benchmark in (
         Camera(640, 480, 588.03, 587.07, 320, 240),
         'https://jonathantompson.github.io/NYU_Hand_Pose_Dataset.htm', axes=(1, -1, 1),
         # The second of the two test subjects has a smaller hand (Oberweger and Lepetit, DeepPrior++, 2017).
-        cubes={'': 0.3, 'test_2': 0.26}, annotated=36, source=(0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32)),
+        cubes={'': 0.3, 'test_2': 0.25}, annotated=36, source=(0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32)),
     Benchmark(
         'icvl', 'ICVL', _ICVL, tuple((0 if i % 3 == 1 else i - 1, i) for i in range(1, 16)), 0,
         Camera(320, 240, 240.99, 240.96, 160, 120), 'https://labicvl.github.io/hand.html', cubes={'': 0.25}),
@@ -101,7 +101,7 @@ BENCHMARKS = {benchmark.name: benchmark for benchmark in (
     Benchmark(
         'hands17', 'HANDS17', _HANDS17, _reordered(_HANDS17), 0,
         Camera(640, 480, 475.065948, 475.065857, 315.944855, 245.287079),
-        'http://icvl.ee.ic.ac.uk/hands17/challenge/'),
+        'http://icvl.ee.ic.ac.uk/hands17/challenge/', cubes={'': 0.25}),
     Benchmark(
         'freihand', 'FreiHAND', JOINTS, BONES, 0, None, 'https://lmb.informatik.uni-freiburg.de/projects/freihand/',
         align='procrustes'),

@@ -1,0 +1,161 @@
+"""Crops that feed networks: a cube cut around the hand of a dataset's frame, changed at random while training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.localization.crop import camera_to_cube, cube_to_camera, cut_cube
+from training.datasets.frames import Dataset, DatasetError, Frame, check_known
+
+#: Ways to find a hand's centre: the mean of its joints; the centre of mass of what is seen around that; the centre in a
+#: published file.
+CENTRES = ('joints', 'mass', 'published')
+
+#: Pixels along a side of the crop that a centre of mass is taken of.
+_MASS_PIXELS = 128
+
+
+@dataclass(frozen=True)
+class Cube:
+    """A cube around a hand, turned about the line of sight.
+
+    Attributes:
+        centre: (3,) metres, camera optical frame.
+        half: half side, metres.
+        turn: radians, see :func:`hand_pose_ros.localization.crop.cut_cube`.
+
+    """
+
+    centre: np.ndarray
+    half: float
+    turn: float = 0.0
+
+    def cut(self, depth: np.ndarray, camera: Camera, size: int) -> np.ndarray:
+        """Cut the cube out of a depth image: (size, size) float32 in [-1, 1]."""
+        return cut_cube(depth, camera, self.centre, self.half, size, turn=self.turn)
+
+    def from_camera(self, points: np.ndarray) -> np.ndarray:
+        """Turn points (..., 3) in metres into cube coordinates."""
+        return camera_to_cube(points, self.centre, self.half) @ self._rotation()
+
+    def to_camera(self, uvz: np.ndarray) -> np.ndarray:
+        """Inverse of :meth:`from_camera`."""
+        return cube_to_camera(uvz @ self._rotation().T, self.centre, self.half)
+
+    def _rotation(self) -> np.ndarray:
+        cos, sin = np.cos(self.turn), np.sin(self.turn)
+        return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes to a cube, drawn evenly; what is 0 is left as it is.
+
+    They are changes in the world, not of the crop: the cube is turned, sized and moved in the frame, and what it then
+    holds is cut out, so that a crop and its joints cannot come apart.
+
+    Attributes:
+        rotation: degrees either way about the line of sight through the centre.
+        scale: change of the hand's size in the cube; 0.1 stands for 0.9 to 1.1.
+        translation_mm: along each axis, either way.
+        translation_pixels: of the frame, along u and v, either way, and as many millimetres in depth.
+        one: make one of the changes, or none, each with the same chance, as published code of JGR-P2O, SRN and
+            DeepPrior++ does, instead of all at once.
+
+    """
+
+    rotation: float = 0.0
+    scale: float = 0.0
+    translation_mm: float = 0.0
+    translation_pixels: float = 0.0
+    one: bool = False
+
+    def draw(self, cube: Cube, camera: Camera, rng: np.random.Generator) -> Cube:
+        """Change a cube."""
+        turn, scale = np.radians(self.rotation * rng.uniform(-1, 1)), self.scale * rng.uniform(-1, 1)
+        shift = rng.uniform(-1, 1, 3)
+        if self.one:
+            chosen = np.eye(4)[rng.integers(4)]  # the fourth is none of them
+            turn, scale, shift = turn * chosen[0], scale * chosen[1], shift * chosen[2]
+        pixels = shift[:2] / (camera.fx, camera.fy) * cube.centre[2]
+        moved = self.translation_mm / 1000 * shift + self.translation_pixels * np.array([*pixels, shift[2] / 1000])
+        return Cube(cube.centre + moved, cube.half / (1 + scale), cube.turn + turn)
+
+
+def _mass_of_box(frame: Frame) -> np.ndarray:
+    """Centre (3,) of what is seen in a frame's box, without what lies far from the box's middle depth."""
+    left, top, right, bottom = np.round(frame.box).astype(int)
+    top, left = max(top, 0), max(left, 0)
+    window = frame.depth[top:bottom, left:right]
+    if not window.any():
+        raise DatasetError(f'{frame.name}: nothing is seen in the box {left} {top} {right} {bottom}')
+    near = (window > 0) & (np.abs(window - np.median(window[window > 0])) < frame.half)
+    v, u = np.nonzero(near)
+    return frame.camera.unproject(np.array([u.mean() + left, v.mean() + top]), window[near].mean())
+
+
+def hand_centre(frame: Frame, method: str) -> np.ndarray:
+    """Find the centre (3,) of a frame's hand in one of the ways of ``CENTRES``, in metres.
+
+    Raises:
+        DatasetError: the frame lacks what the way needs, or there is no such way.
+
+    """
+    check_known('centre', method, CENTRES)
+    if method == 'published':
+        if frame.centre is None:
+            raise DatasetError(f'{frame.name}: no published centres were read; open the dataset with centres')
+        return frame.centre
+    if frame.joints is None:
+        if method == 'joints':
+            raise DatasetError(f'{frame.name} has no joints: its centre can be mass or published')
+        return _mass_of_box(frame)
+    start = frame.joints.mean(0)
+    if method == 'joints':
+        return start
+    around = Cube(start, frame.half)
+    crop = around.cut(frame.depth, frame.camera, _MASS_PIXELS)
+    v, u = np.nonzero(crop < 1)
+    if not len(u):
+        return start
+    place = 2 * (np.array([u.mean(), v.mean()]) + 0.5) / _MASS_PIXELS - 1
+    return around.to_camera(np.array([*place, crop[v, u].mean()]))
+
+
+def with_centre(dataset: Dataset) -> Dataset:
+    """Return the frames that have a published centre: its authors leave some out."""
+    return dataset if dataset.centres is None else dataset.select(np.isfinite(dataset.centres).all(1))
+
+
+def draw_batches(dataset: Dataset, seed: int, batch: int, size: int, centre: str = 'joints',
+                 augmentation: Augmentation = Augmentation()) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Draw batches without end: every frame once, in random order, then again in another.
+
+    Args:
+        dataset: labelled frames.
+        seed: the same one gives the same batches.
+        batch: frames in a batch.
+        size: pixels along a side of a crop.
+        centre: one of ``CENTRES``.
+        augmentation: random changes.
+
+    Yields:
+        (batch, size, size) crops, (batch, J, 3) cube coordinates and (batch,) half sides in metres, float32.
+
+    """
+    rng = np.random.default_rng(seed)
+    crops, joints, halves = [], [], []
+    while True:
+        for index in rng.permutation(len(dataset)):
+            frame = dataset[index]
+            cube = augmentation.draw(Cube(hand_centre(frame, centre), frame.half), frame.camera, rng)
+            crops.append(cube.cut(frame.depth, frame.camera, size))
+            joints.append(cube.from_camera(frame.joints))
+            halves.append(cube.half)
+            if len(crops) == batch:
+                yield np.stack(crops), np.stack(joints).astype(np.float32), np.array(halves, np.float32)
+                crops, joints, halves = [], [], []
