@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from hand_pose_ros.machine import processor_name, usable_cores
-from hand_pose_ros.resources import resource_path
 
 PYTHONS = ((3, 10), (3, 14))
 DISTRIBUTIONS = ('jazzy', 'kilted', 'lyrical')

@@ -197,7 +197,8 @@ def load_engine(trt: ModuleType, path: Path, logger: Any) -> Any:
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
         reasons = '; '.join(logger.errors) or 'it gives no reason'
-        raise EngineError(f'TensorRT {trt.__version__} does not take {path}: {reasons}; build it again with `hand-pose build-engine`', 'engine refused')
+        raise EngineError(f'TensorRT {trt.__version__} does not take {path}: {reasons}; build it again with '
+                          '`hand-pose build-engine`', 'engine refused')
     return runtime, engine
 
 
