@@ -93,7 +93,8 @@ def _mass_of_box(frame: Frame) -> np.ndarray:
     window = frame.depth[top:bottom, left:right]
     if not window.any():
         raise DatasetError(f'{frame.name}: nothing is seen in the box {left} {top} {right} {bottom}')
-    near = (window > 0) & (np.abs(window - np.median(window[window > 0])) < frame.half)
+    middle = np.quantile(window[window > 0], 0.5, method='nearest')
+    near = (window > 0) & (np.abs(window - middle) < frame.half)
     v, u = np.nonzero(near)
     return frame.camera.unproject(np.array([u.mean() + left, v.mean() + top]), window[near].mean())
 
