@@ -68,6 +68,7 @@ class TrackerParameters(Settings):
     image_transport: str = _setting('raw', 'Form of the depth images; compressedDepth is read from the image topic '
                                            'with that suffix.', choices=IMAGE_TRANSPORTS)
     min_score: float = _setting(0.4, 'Hands scored below this are not reported.', low=0.0, high=1.0, live=True)
+    smoothing: bool = _setting(False, 'Steady the joints with a One Euro filter.', live=True)
     publish_tf: bool = _setting(True, 'Broadcast one TF frame a joint.', live=True)
     auto_activate: bool = _setting(True, 'Configure and activate the node by itself at start.')
 

@@ -31,6 +31,7 @@ svg .rule { stroke: var(--line); } img { display: block; width: 100%; height: au
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 500; color: var(--soft); white-space: nowrap; } td { overflow-wrap: anywhere; }
+.wide { overflow-x: auto; }
 '''
 
 
@@ -82,6 +83,14 @@ def table(rows: Sequence[tuple[str, str]]) -> str:
     """Write a table of names and values, plain text."""
     return '<table>' + ''.join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
                                for name, value in rows) + '</table>'
+
+
+def columns(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a table of a name and several values a row under a heading, plain text; wide ones scroll."""
+    head = ''.join(f'<th scope="col">{escape(cell)}</th>' for cell in heading)
+    body = ''.join(f'<tr><th scope="row">{escape(first)}</th>' + ''.join(f'<td>{escape(cell)}</td>' for cell in rest)
+                   + '</tr>' for first, *rest in rows)
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
 
 def picture(image: np.ndarray, text: str, quality: int = 85) -> str:

@@ -34,7 +34,7 @@ class KnownTracker:
         self.seen = []
         self.resets = 0
 
-    def process(self, depth, camera):
+    def process(self, depth, camera, stamp=None):
         self.seen.append((depth.copy(), camera))
         return self.hands
 

@@ -62,7 +62,7 @@ class StubTracker:
     def reset(self):
         """Nothing to forget."""
 
-    def process(self, depth, camera):
+    def process(self, depth, camera, stamp=None):
         index = round(float(depth[0, 0]) * 1000) - MARK
         if index == 5 or os.environ.get('STUB_TRACKER') == 'blind':
             return []

@@ -24,7 +24,8 @@ ROSDEP = {'matplotlib': 'python3-matplotlib', 'numpy': 'python3-numpy', 'cv2': '
 #: The last one comes with the extras for NVIDIA's GPUs, and is imported only to build for them.
 FROM_PIP = {'openvino', 'onnxruntime', 'rosbags', 'onnx'}
 #: Parts of the package; none imports one of a higher level.
-LEVELS = {'geometry': 0, 'hand_model': 1, 'estimation': 1, 'localization': 1, 'pipeline': 2, 'nodes': 3, 'cli': 4}
+LEVELS = {'geometry': 0, 'hand_model': 1, 'estimation': 1, 'localization': 1, 'pipeline': 2, 'evaluation': 3, 'nodes': 3,
+          'cli': 4}
 
 pytestmark = pytest.mark.skipif(not (ROOT / 'setup.py').is_file(), reason='needs the checkout')
 

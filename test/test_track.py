@@ -34,7 +34,7 @@ class FakeTracker:
         self.seen = []
         FakeTracker.made.append(self)
 
-    def process(self, depth, camera):
+    def process(self, depth, camera, stamp=None):
         assert depth.dtype == np.float32 and depth.shape == (camera.height, camera.width)
         self.seen.append((depth, camera))
         if not depth.any():
@@ -168,7 +168,7 @@ def test_an_interrupted_run_keeps_what_it_had(bag, tmp_path):
         class Slow:
             engine_description = 'slow'
             def __init__(self, parameters): self.count = 0
-            def process(self, depth, camera):
+            def process(self, depth, camera, stamp=None):
                 self.count += 1
                 if self.count == 3:
                     time.sleep(60)

@@ -13,7 +13,7 @@ from hand_pose_ros import __version__
 
 #: Sub-commands, each a module of this package (`-` as `_`) with ``add_parser(subparsers)`` and
 #: ``run(arguments) -> int``.
-COMMANDS = ('track', 'score', 'node', 'demo', 'bench', 'build-engine', 'doctor')
+COMMANDS = ('track', 'evaluate', 'score', 'node', 'demo', 'bench', 'build-engine', 'doctor')
 
 
 def command_module(command: str) -> ModuleType:

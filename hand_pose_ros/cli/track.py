@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
                     raise RecordingError(f'{args.input}: holds no camera calibration; give one with --camera')
                 started = time.perf_counter()
                 depth = frame.depth()
-                hands = tracker.process(depth, frame.camera)
+                hands = tracker.process(depth, frame.camera, frame.stamp)
                 seconds.append(time.perf_counter() - started)
                 lines.write(result_line(frame.name, hands))
                 frames += 1

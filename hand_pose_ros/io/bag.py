@@ -170,21 +170,37 @@ def read_joints(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
         RecordingError: the bag cannot be read, or a message does not hold 21 joints.
 
     """
-    path = Path(path)
     joints: dict[str, dict[str, np.ndarray]] = {}
+    for nanoseconds, side, points in iterate_joints(path):
+        joints.setdefault(stamp_name(nanoseconds), {})[side] = points
+    return joints
+
+
+def iterate_joints(path: str | Path, prefix: str = '') -> Iterator[tuple[int, str, np.ndarray]]:
+    """Read the hands of :func:`read_joints` one by one, as they were recorded.
+
+    Args:
+        path: the bag.
+        prefix: what stands before ``hands/<side>/joints`` in the topics' names; empty for anything.
+
+    Yields:
+        Stamp in nanoseconds, side, (21, 3) joints in metres.
+
+    Raises:
+        RecordingError: the bag cannot be read, or a message does not hold 21 joints.
+
+    """
+    path = Path(path)
     with _reader(path) as reader:
-        connections = {c.id: c.topic.split('/')[-2] for c in reader.connections if c.msgtype == _POSE_ARRAY
-                       and c.topic.strip('/').split('/')[-3:] in (['hands', 'left', 'joints'],
-                                                                  ['hands', 'right', 'joints'])}
-        wanted = [c for c in reader.connections if c.id in connections]
+        sides = {c.id: side for c in reader.connections if c.msgtype == _POSE_ARRAY for side in ('left', 'right')
+                 if f'/{c.topic.strip("/")}'.endswith(f'{prefix.rstrip("/")}/hands/{side}/joints')}
+        wanted = [c for c in reader.connections if c.id in sides]
         for connection, _, data in reader.messages(wanted) if wanted else ():
             message = _typestore().deserialize_cdr(data, _POSE_ARRAY)
             points = np.array([(p.position.x, p.position.y, p.position.z) for p in message.poses])
             if points.shape != (21, 3):
                 raise RecordingError(f'{path}: {connection.topic} holds {len(points)} poses; a hand has 21')
-            stamp = stamp_name(message.header.stamp.sec * 10**9 + message.header.stamp.nanosec)
-            joints.setdefault(stamp, {})[connections[connection.id]] = points
-    return joints
+            yield message.header.stamp.sec * 10**9 + message.header.stamp.nanosec, sides[connection.id], points
 
 
 def write_depth_bag(path: str | Path, frames: Iterable[tuple[float, np.ndarray]], camera: Camera, *,

@@ -201,7 +201,8 @@ class TrackerNode(LifecycleNode):
         self._follow_clock(message.header.stamp)
         try:
             depth, camera = self._read(message)
-            hands = self._tracker.process(depth, camera)
+            stamp = message.header.stamp
+            hands = self._tracker.process(depth, camera, stamp.sec + 1e-9 * stamp.nanosec)
         except (ImageError, CameraError) as error:
             self._refuse(message.header, str(error))
             return

@@ -23,6 +23,7 @@ from hand_pose_ros.localization.refiner import REFINER_INPUT, Refinement, refine
 from hand_pose_ros.localization.search import propose_centres
 from hand_pose_ros.parameters import TrackerParameters
 from hand_pose_ros.pipeline.hand import Hand
+from hand_pose_ros.pipeline.smoothing import OneEuroFilter
 
 #: A refined centre may be a hand from this probability on, one beside another hand only from the second on, and a
 #: followed hand is lost below the third.
@@ -46,6 +47,8 @@ FAR_OFF, RESIZE = 0.22, 0.12
 SIZE_MEMORY, SIDE_MEMORY = 0.85, 0.95
 #: Log odds of a side that one frame can add, and from which on a track is sure of its side and looks only there.
 SIDE_STEP, SIDE_SURE = 3.0, 12.0
+#: Time between frames that carry no stamp, seconds.
+FRAME_TIME = 1 / 30
 #: Sizes of hands, wrist to knuckles, from a small child's to a large adult's, metres.
 SMALLEST, LARGEST = 0.045, 0.125
 
@@ -62,6 +65,7 @@ class _Track:
     frames: int = 0
     confirmed: bool = False
     fit: FitState = field(default_factory=FitState)
+    smooth: OneEuroFilter = field(default_factory=OneEuroFilter)
 
     @property
     def side(self) -> str:
@@ -106,6 +110,7 @@ class HandTracker:
         """Forget every hand that is followed (a new clip, a camera that jumped)."""
         self._tracks: list[_Track] = []
         self._just_lost: list[_Track] = []
+        self._stamp: float | None = None
         self._frames_since_search = SEARCH_EVERY
 
     @contextmanager
@@ -116,12 +121,13 @@ class HandTracker:
         finally:
             self.stage_times[stage] = self.stage_times.get(stage, 0.0) + time.perf_counter() - begun
 
-    def process(self, depth: np.ndarray, camera: Camera) -> list[Hand]:
+    def process(self, depth: np.ndarray, camera: Camera, stamp: float | None = None) -> list[Hand]:
         """Track hands in the next frame.
 
         Args:
             depth: (H, W) float32 metres, 0, NaN or inf where there is no return.
             camera: of the same size.
+            stamp: seconds, which smoothing goes by; without one, frames are taken to be 1/30 s apart.
 
         Returns:
             The hands seen, the surest first; at most one of each side.
@@ -133,6 +139,8 @@ class HandTracker:
         if depth.shape != (camera.height, camera.width):
             raise ValueError(f'the depth image is {depth.shape[1]}x{depth.shape[0]}, its camera '
                              f'{camera.width}x{camera.height}')
+        elapsed = FRAME_TIME if stamp is None or self._stamp is None else stamp - self._stamp
+        self._stamp = stamp
         self.stage_times = dict.fromkeys(('localize', 'crop', 'network', 'hand_model'), 0.0)
         with self._timed('localize'):
             depth, camera = self._prepare(depth, camera)
@@ -141,7 +149,7 @@ class HandTracker:
         if not self._tracks:
             return []
         poses = self._estimate(depth, camera)
-        return self._report(poses)
+        return self._report(poses, elapsed)
 
     def _prepare(self, depth: np.ndarray, camera: Camera) -> tuple[np.ndarray, Camera]:
         """Clean the depth and, for a camera with distortion, rectify it."""
@@ -285,15 +293,16 @@ class HandTracker:
         self._tracks = [self._tracks[i] for i in kept]
         return [poses[i] for i in kept]
 
-    def _report(self, poses: list[Pose]) -> list[Hand]:
+    def _report(self, poses: list[Pose], elapsed: float) -> list[Hand]:
         hands = []
         for track, pose in zip(self._tracks, poses):
+            joints = track.smooth(pose.joints, elapsed) if self.parameters.smoothing else pose.joints
             score = float(np.sqrt(track.presence * pose.confidence.mean()))
             track.confirmed |= score >= SURE
             doubtful = len(self._tracks) > 1 and not track.confirmed
             if score < self.parameters.min_score or doubtful or any(h.side == track.side for h in hands):
                 continue
             with self._timed('hand_model'):
-                fit = self._fitter.fit(pose.joints, track.side, mesh=self.parameters.mesh, state=track.fit)
-            hands.append(Hand(track.side, score, pose.joints, pose.confidence, fit, track.number))
+                fit = self._fitter.fit(joints, track.side, mesh=self.parameters.mesh, state=track.fit)
+            hands.append(Hand(track.side, score, joints, pose.confidence, fit, track.number))
         return sorted(hands, key=lambda h: -h.score)
