@@ -13,22 +13,8 @@ from torch.nn import functional as F
 
 from training.networks.heads import CertaintyHead, ChiralityHead
 from training.networks.losses import joint_loss
+from training.networks.resnet import BasicBlock
 from training.networks.skeletons import OURS, skeleton
-
-
-class BasicBlock(nn.Module):
-    """Residual block of two 3 x 3 convolutions (He et al. 2016), as ResNet-18 has them."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True),
-            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs))
-        self.skip = nn.Identity() if stride == 1 and inputs == outputs else nn.Sequential(
-            nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.body(x) + self.skip(x))
 
 
 def residual_layer(inputs: int, outputs: int, stride: int) -> nn.Sequential:
