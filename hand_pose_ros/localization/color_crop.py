@@ -1,0 +1,114 @@
+"""The square around a hand in a colour image, as a camera sees it that is turned to look at the hand's middle.
+
+A hand at the image's edge looks turned against the same hand in the middle. Networks see crops and cannot know where
+they were cut, so a crop is what a turned camera would see, and joints are in that camera's frame (x right, y down, z
+forward, as always). Nothing here needs the hand's distance: only its direction, and its size over its distance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.localization.crop import CUBE_PER_HAND, hand_centre, hand_size
+
+
+@dataclass(frozen=True)
+class ColorCrop:
+    """A camera that looks at a hand.
+
+    Attributes:
+        rotation: (3, 3) turns points from the image's camera optical frame into the crop's; a mirrored crop's first
+            row points to the left.
+        reach: half the crop's side over its distance: the tangent of half its field of view.
+
+    """
+
+    rotation: np.ndarray
+    reach: float
+
+    @classmethod
+    def looking_at(cls, centre: np.ndarray, half: float, turn: float = 0.0, mirror: bool = False) -> ColorCrop:
+        """Look at a point.
+
+        Args:
+            centre: (3,) camera optical frame, in front of the camera, in any unit.
+            half: half side of the square in the same unit, at the centre's distance.
+            turn: radians about the line of sight; the hand turns clockwise in the crop.
+            mirror: show a mirror image, so that a left hand looks like a right one.
+
+        """
+        distance = np.linalg.norm(centre)
+        forward = np.asarray(centre, dtype=float) / distance
+        right = np.array([1.0, 0, 0]) - forward[0] * forward
+        right = right / np.linalg.norm(right)
+        down = np.cross(forward, right)
+        cos, sin = np.cos(turn), np.sin(turn)
+        right, down = cos * right - sin * down, sin * right + cos * down
+        return cls(np.stack([-right if mirror else right, down, forward]), half / distance)
+
+    @classmethod
+    def of_hand(cls, joints: np.ndarray, mirror: bool = False) -> ColorCrop:
+        """Look at a hand's joints (21, 3), camera optical frame, with the room that a cube in depth has too."""
+        return cls.looking_at(hand_centre(joints), CUBE_PER_HAND * hand_size(joints), mirror=mirror)
+
+    @classmethod
+    def of_square(cls, camera: Camera, centre: np.ndarray, half: float, mirror: bool = False) -> ColorCrop:
+        """Look at the square about pixel ``centre`` (2,) that reaches ``half`` pixels either way."""
+        corners = camera.unproject(np.asarray(centre) + [[0, 0], [half, 0], [-half, 0]], np.ones(3))
+        return cls.looking_at(corners[0], np.linalg.norm(corners[1] - corners[2]) / 2, mirror=mirror)
+
+    def cut(self, image: np.ndarray, camera: Camera, size: int) -> np.ndarray:
+        """Cut the crop (size, size) or (size, size, C) out of an image; black where the image has ended.
+
+        Args:
+            image: (H, W) or (H, W, C) uint8 of ``camera``, distorted as its distortion says.
+            camera: the camera.
+            size: pixels along a side of the crop.
+
+        """
+        line = ((np.arange(size) + 0.5) / size * 2 - 1) * self.reach
+        u, v = np.meshgrid(line, line)
+        rays = np.stack([u, v, np.ones_like(u)], -1).reshape(-1, 3) @ self.rotation
+        ahead = rays[:, 2] > 1e-3
+        places = np.full((size * size, 2), -1e6)
+        places[ahead] = camera.project(rays[ahead])
+        # Shrink first what has several pixels for one of the crop's: interpolation would skip some of them.
+        steps = int(2 * self.reach * camera.fx / size)
+        places = places.reshape(size, size, 2)
+        if steps >= 2:
+            height, width = image.shape[:2]
+            low = np.floor(np.clip(places.min((0, 1)) - 2 * steps, 0, (width, height))).astype(int)
+            high = np.ceil(np.clip(places[places[..., 0] > -1e5].max(0) + 2 * steps, 0, (width, height))).astype(int)
+            count = (high - low) // steps
+            if (count < 1).any():
+                return np.zeros((size, size, *image.shape[2:]), image.dtype)
+            part = image[low[1]:low[1] + count[1] * steps, low[0]:low[0] + count[0] * steps]
+            image = cv2.resize(part, (int(count[0]), int(count[1])), interpolation=cv2.INTER_AREA)
+            places = (places - low + 0.5) / steps - 0.5
+        return cv2.remap(image, places.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+
+    def from_camera(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 3) of the image's camera optical frame in the crop's."""
+        return points @ self.rotation.T
+
+    def to_camera(self, points: np.ndarray) -> np.ndarray:
+        """Inverse of :meth:`from_camera`."""
+        return points @ self.rotation
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Crop coordinates (..., 2), -1 to 1 over the crop, of points (..., 3) of the image's camera optical frame."""
+        points = self.from_camera(points)
+        return points[..., :2] / (self.reach * points[..., 2:])
+
+    def from_pixels(self, pixels: np.ndarray, camera: Camera) -> np.ndarray:
+        """Crop coordinates (..., 2) of pixels (..., 2) of the image."""
+        return self.project(camera.unproject(pixels, np.ones(np.shape(pixels)[:-1])))
+
+    def to_pixels(self, points: np.ndarray, camera: Camera) -> np.ndarray:
+        """Pixels (..., 2) of the image at crop coordinates (..., 2)."""
+        rays = np.concatenate([points * self.reach, np.ones((*np.shape(points)[:-1], 1))], -1)
+        return camera.project(self.to_camera(rays))

@@ -1,0 +1,228 @@
+"""Direct regression of 21 joints from one colour image by residual networks, alone or one after the other.
+
+The plain form (``head: linear``) is what a ResNet-34, -50 or -101 at 128 x 128 with an L1 loss makes of FreiHAND: the
+pooled features, one linear layer, 21 x 3 root-relative joints. The pipelined form (``depths: [50, 50, 34]``) has
+several networks under one loss. How one hands its estimate to the next is this module's own choice: as maps beside the
+image's features at a quarter of its size, a Gaussian for every joint and the same times the joint's depth, and the next
+network's output is an offset to it.
+
+``head: pixels`` is the light form for a CPU. Every joint has a heat map over the pixels, and is the mean under it of
+what the pixels say of its place, as in VNect's location maps (Mehta et al. 2017) made differentiable (Sun et al.,
+"Integral Human Pose Regression", ECCV 2018): pooling to one vector throws away where things are, which a small network
+then cannot get back.
+
+Units: joints in hand sizes (``localization.crop.hand_size``) from the wrist, in the directions of the camera that looks
+at the crop's middle; points in crop coordinates, -1 to 1.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hand_pose_ros.geometry.joints import JOINTS
+from training.networks.heads import CertaintyHead, ChiralityHead
+from training.networks.losses import joint_loss
+from training.networks.resnet import ResNet
+
+COUNT = len(JOINTS)
+
+#: What a network for colour images gives, in this order; ``training.rgb_task`` says what it means.
+OUTPUTS = ('joints', 'points', 'spread', 'right')
+
+#: Radius in crop coordinates of the Gaussians that show an estimate to the next network.
+SHOWN = 0.1
+
+
+def pixel_grid(size: int) -> Tensor:
+    """Crop coordinates (2, size, size), u and v, of the middles of an image's pixels."""
+    line = (torch.arange(size) + 0.5) / size * 2 - 1
+    return torch.stack(torch.meshgrid(line, line, indexing='xy'))
+
+
+class LinearHead(nn.Module):
+    """Pooled features to joints and points by one linear layer."""
+
+    def __init__(self, channels: tuple[int, ...], size: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(channels[-1], 5 * COUNT)
+        nn.init.normal_(self.linear.weight, std=1e-3)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, features: list[Tensor], pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """Joints (B, 21, 3) and points (B, 21, 2)."""
+        found = self.linear(pooled)
+        return found[:, :3 * COUNT].unflatten(1, (COUNT, 3)), found[:, 3 * COUNT:].unflatten(1, (COUNT, 2))
+
+
+class PixelHead(nn.Module):
+    """Heat maps over an eighth of the image's size; what the pixels say of a joint's place; their mean.
+
+    Args:
+        channels: of the features of the four layers.
+        size: pixels along a side of the image.
+        width: channels of the maps that the last three layers' features are joined in.
+
+    """
+
+    def __init__(self, channels: tuple[int, ...], size: int, width: int = 128) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(c, width, 1) for c in channels[1:])
+        self.joined = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(inplace=True),
+                                    nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width),
+                                    nn.ReLU(inplace=True))
+        self.heat = nn.Conv2d(width, COUNT, 1)
+        self.place = nn.Conv2d(width, 3 * COUNT, 1)
+        self.pose = nn.Linear(channels[-1], 3 * COUNT)
+        self.register_buffer('grid', pixel_grid(size // 8).flatten(1), persistent=False)
+
+    def forward(self, features: list[Tensor], pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """Joints (B, 21, 3) and points (B, 21, 2)."""
+        first, second, third = (layer(x) for layer, x in zip(self.lateral, features[1:]))
+        joined = self.joined(first + F.interpolate(second, scale_factor=2.0, mode='nearest')
+                             + F.interpolate(third, scale_factor=4.0, mode='nearest'))
+        weights = self.heat(joined).float().flatten(2).softmax(2)
+        points = weights @ self.grid.T
+        said = self.place(joined).float().flatten(2).unflatten(1, (COUNT, 3))
+        joints = (said * weights[:, :, None]).sum(3) + self.pose(pooled).unflatten(1, (COUNT, 3))
+        return joints, points
+
+
+HEADS = {'linear': LinearHead, 'pixels': PixelHead}
+
+
+class Stage(nn.Module):
+    """One network: the image, and the estimate before where there is one, to an estimate."""
+
+    def __init__(self, depth: int, width: int, head: str, size: int, first: bool) -> None:
+        super().__init__()
+        self.backbone = ResNet(depth, width, added=0 if first else 2 * COUNT)
+        self.head = HEADS[head](self.backbone.channels, size)
+        self.register_buffer('grid', pixel_grid(size // 4), persistent=False)
+
+    def show(self, joints: Tensor, points: Tensor) -> Tensor:
+        """Maps (B, 42, S / 4, S / 4) of an estimate: Gaussians about the points, and the same times their depth."""
+        far = (points[..., None, None] - self.grid).square().sum(2)
+        maps = torch.exp(-far / (2 * SHOWN ** 2))
+        return torch.cat([maps, maps * joints[..., 2, None, None]], 1)
+
+    def forward(self, image: Tensor, before: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Joints (B, 21, 3), points (B, 21, 2) and pooled features (B, C)."""
+        features = self.backbone(image, None if before is None else self.show(*before))
+        pooled = features[-1].float().mean((2, 3))
+        joints, points = (found.float() for found in self.head(features, pooled))
+        if before is not None:
+            joints, points = before[0] + joints, before[1] + points
+        return joints, points, pooled
+
+
+class RGBRegression(nn.Module):
+    """Colour crop (B, 3, S, S) in [-1, 1] of a right hand (a left one mirrored) to joints and points.
+
+    Args:
+        depths: of the residual networks, one after the other; one of them is the plain form.
+        width: channels of a network's first layer; 64 in the paper.
+        head: ``linear`` or ``pixels``; a pipeline's later networks correct by a linear head.
+        input_size: pixels along a side of the image, a multiple of 32.
+
+    Raises:
+        ValueError: the head is none of these.
+
+    """
+
+    input_channels = 3
+    outputs = OUTPUTS
+
+    def __init__(self, depths: tuple[int, ...] = (50,), width: int = 64, head: str = 'linear',
+                 input_size: int = 128) -> None:
+        super().__init__()
+        if head not in HEADS:
+            raise ValueError(f'head {head!r} is not one of {", ".join(HEADS)}')
+        self.input_size = input_size
+        self.stages = nn.ModuleList(Stage(depth, width, 'linear' if i else head, input_size, i == 0)
+                                    for i, depth in enumerate(depths))
+        channels = self.stages[-1].backbone.channels[-1]
+        self.certainty = CertaintyHead(channels, COUNT)
+        self.chirality = ChiralityHead(channels, COUNT)
+
+    def forward_stages(self, image: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
+        """Joints and points after every network, and the last one's pooled features (B, C)."""
+        found: list[tuple[Tensor, Tensor]] = []
+        for stage in self.stages:
+            joints, points, pooled = stage(image, found[-1] if found else None)
+            found.append((joints, points))
+        return found, pooled
+
+    def look(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Joints, points, the joints' expected errors (B, 21) in hand sizes, and pooled features (B, C)."""
+        found, pooled = self.forward_stages(image)
+        joints, points = found[-1]
+        return joints, points, self.certainty(pooled.detach(), joints.detach()), pooled
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Joints (B, 21, 3), points (B, 21, 2), expected errors (B, 21) and log odds (B,) of a right hand."""
+        joints, points, spread, pooled = self.look(image)
+        return joints, points, spread, self.chirality(pooled, joints, spread)
+
+
+def heads_loss(spread: Tensor, errors: Tensor, odds: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """Laplace log likelihood of the joints' errors, and cross entropy of the side.
+
+    Args:
+        spread: (B, 21) expected errors.
+        errors: (B, 21) errors; what is not known is NaN.
+        odds: (B,) log odds of a right hand.
+        right: (B,) 1 where it is one.
+
+    """
+    known = errors.isfinite()
+    likelihood = (spread.log() + torch.where(known, errors, spread) / spread)[known]
+    return likelihood.mean() if likelihood.numel() else spread.new_zeros(()), \
+        F.binary_cross_entropy_with_logits(odds, right)
+
+
+def mirror_some(image: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Mirror about ``share`` of images (B, C, S, S), at random; and which were left as they are (B,), bool."""
+    right = torch.rand(len(image), device=image.device) >= share
+    right[0] = True  # a batch always has something to learn the pose from
+    return torch.where(right[:, None, None, None], image, image.flip(3)), right
+
+
+def masked(values: Tensor, known: Tensor) -> Tensor:
+    """Values (B, J, D) with those of unknown joints (B, J) out of the way: NaN becomes 0."""
+    return torch.where(known[..., None], values, torch.zeros_like(values))
+
+
+def loss(network: RGBRegression, image: Tensor, joints: Tensor, points: Tensor, kind: str = 'l1',
+         points_weight: float = 1.0, heads_weight: float = 0.02, mirrored: float = 0.1) -> Tensor:
+    """Sum over the networks of the losses of joints and points, and that of the heads.
+
+    Args:
+        network: the network.
+        image: (B, 3, S, S).
+        joints: (B, 21, 3) true joints in hand sizes; NaN where one is not known.
+        points: (B, 21, 2) true points in crop coordinates; NaN where one is not known.
+        kind: ``l1`` (as the report), ``smooth_l1`` or ``l2``.
+        points_weight: of the points' loss; 0 is the report's network, whose points then mean nothing.
+        heads_weight: of the heads' losses. Certainty looks at detached features and costs the pose nothing.
+        mirrored: share of images that are mirrored for the chirality head to learn from, and for nothing else.
+
+    Raises:
+        ValueError: there is no loss of that kind.
+
+    """
+    image, right = mirror_some(image, mirrored)
+    found, pooled = network.forward_stages(image)
+    known = [truth[right].isfinite().all(2) for truth in (joints, points)]
+    value = image.new_zeros((), dtype=torch.float32)
+    for estimate in found:
+        for i, (truth, weight) in enumerate(zip((joints, points), (1.0, points_weight))):
+            value = value + weight * joint_loss(masked(estimate[i][right], known[i]), masked(truth[right], known[i]),
+                                                kind)
+    last = found[-1][0]
+    spread = network.certainty(pooled.detach(), last.detach())
+    errors = torch.where(right[:, None], (last.detach() - joints).norm(dim=2), torch.nan)
+    likelihood, side = heads_loss(spread, errors, network.chirality(pooled, last.detach(), spread.detach()),
+                                  right.to(last.dtype))
+    return value + heads_weight * (likelihood + side)
