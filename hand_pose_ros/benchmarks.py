@@ -114,7 +114,8 @@ BENCHMARKS = {benchmark.name: benchmark for benchmark in (
         'https://github.com/zhjwustc/icip17_stereo_hand_pose_dataset', align='root', auc=(20.0, 50.0)),
     Benchmark(
         'dexter', 'Dexter+Object', _fingers(('tip',), ('thumb', *_LONG)), (), None, None,
-        'https://handtracker.mpi-inf.mpg.de/projects/RealtimeHO/dexter+object.htm', auc=(0.0, 100.0)),
+        'https://handtracker.mpi-inf.mpg.de/projects/RealtimeHO/dexter+object.htm', axes=(-1, -1, 1),
+        auc=(0.0, 100.0)),
 )}
 
 

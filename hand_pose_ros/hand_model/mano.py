@@ -26,13 +26,14 @@ from typing import Any
 
 import numpy as np
 
-from hand_pose_ros.geometry.joints import SIDES, TIPS
+from hand_pose_ros.geometry.joint_orders import MANO
+from hand_pose_ros.geometry.joints import JOINTS, SIDES, TIPS
 from hand_pose_ros.geometry.rotations import rotation_vector_to_matrix
-from hand_pose_ros.hand_model.kinematics import bone_axes, flexion_axes, measure_rest_angles
+from hand_pose_ros.hand_model.kinematics import BONE_JOINTS, bone_axes, flexion_axes, measure_rest_angles
 from hand_pose_ros.hand_model.model import HandModel, HandModelError
 
 #: MANO's number of each bone of ``kinematics.BONE_JOINTS``.
-MANO_BONES = (0, 13, 14, 15, 1, 2, 3, 4, 5, 6, 10, 11, 12, 7, 8, 9)
+MANO_BONES = tuple(MANO.index(JOINTS[joint]) for joint in BONE_JOINTS)
 #: MANO's parent of each of its own bones.
 MANO_PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
 #: Vertices at the fingers' ends, thumb first.
