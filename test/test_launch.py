@@ -1,5 +1,6 @@
 """The launch file, run for real, with a tracker that returns known hands."""
 
+import json
 import os
 import signal
 import subprocess
@@ -27,7 +28,8 @@ from hand_pose_ros.io.recording import write_depth_bag  # noqa: E402
 from hand_pose_ros.parameters import PlaybackParameters, TrackerParameters  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
-LAUNCH_FILE = HERE.parent / 'launch' / 'tracker.launch.py'
+LAUNCH_FILE, VIEW_FILE, RECORD_FILE = (HERE.parent / 'launch' / f'{name}.launch.py'
+                                       for name in ('tracker', 'view', 'record'))
 
 LAUNCH = '''
 import sys
@@ -39,6 +41,12 @@ service = LaunchService()
 service.include_launch_description(LaunchDescription([
     IncludeLaunchDescription(PythonLaunchDescriptionSource(sys.argv[1]), launch_arguments=arguments)]))
 sys.exit(service.run())
+'''
+
+#: Stands in for a program: writes down how it was called.
+PROGRAM = '''#!{python}
+import json, sys
+open({log!r}, 'w').write(json.dumps(sys.argv[1:]))
 '''
 
 NODE = '''#!{python}
@@ -66,17 +74,23 @@ def launch(tmp_path):
     for folder in (programs, share / 'ament_index' / 'resource_index' / 'packages', share / 'hand_pose_ros'):
         folder.mkdir(parents=True)
     (share / 'ament_index' / 'resource_index' / 'packages' / 'hand_pose_ros').touch()
-    (share / 'hand_pose_ros' / 'config').symlink_to(HERE.parent / 'config')
+    for folder in ('config', 'launch'):
+        (share / 'hand_pose_ros' / folder).symlink_to(HERE.parent / folder)
+    (share / 'ament_index' / 'resource_index' / 'packages' / 'rviz2').touch()
+    for program in (prefix / 'lib' / 'rviz2' / 'rviz2', prefix / 'bin' / 'ros2'):
+        program.parent.mkdir(parents=True)
+        program.write_text(PROGRAM.format(python=sys.executable, log=str(tmp_path / f'{program.name}.json')))
+        program.chmod(0o755)
     for module in ('tracker', 'playback'):
         (programs / module).write_text(NODE.format(python=sys.executable, module=module))
         (programs / module).chmod(0o755)
-    environment = {**os.environ, 'ROS_DOMAIN_ID': str(DOMAIN), 'ROS_LOG_DIR': str(tmp_path / 'log'),
+    environment = {**os.environ, 'PATH': f'{prefix / "bin"}:{os.environ["PATH"]}', 'ROS_DOMAIN_ID': str(DOMAIN), 'ROS_LOG_DIR': str(tmp_path / 'log'),
                    'AMENT_PREFIX_PATH': os.pathsep.join([str(prefix), os.environ.get('AMENT_PREFIX_PATH', '')]),
                    'PYTHONPATH': os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get('PYTHONPATH', '')])}
     started = []
 
-    def start(*arguments):
-        process = subprocess.Popen([sys.executable, '-c', LAUNCH, str(LAUNCH_FILE), *arguments], env=environment,
+    def start(*arguments, file=LAUNCH_FILE):
+        process = subprocess.Popen([sys.executable, '-c', LAUNCH, str(file), *arguments], env=environment,
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
         started.append(process)
         return process
@@ -132,3 +146,36 @@ def test_a_params_file_that_is_not_there_is_an_error(launch, tmp_path):
     process = launch(f'params_file:={tmp_path / "none.yaml"}')
     text, _ = process.communicate(timeout=90)
     assert process.returncode != 0 and f'params_file: {tmp_path / "none.yaml"}: no such file' in text, text
+
+
+def test_rviz_is_started_with_our_configuration_and_names(launch, tmp_path):
+    text, _ = launch('namespace:=robot', 'fixed_frame:=map', file=VIEW_FILE).communicate(timeout=90)
+    assert (tmp_path / 'rviz2.json').is_file(), text
+    arguments = json.loads((tmp_path / 'rviz2.json').read_text())
+    assert Path(arguments[arguments.index('--display-config') + 1]).name == 'hand_pose.rviz'
+    assert arguments[arguments.index('--fixed-frame') + 1] == 'map'
+    assert '__ns:=/robot' in arguments
+    for topic in ('hands/overlay', 'hands/markers', 'hands/keypoints'):
+        assert f'/{topic}:={topic}' in arguments
+
+
+def test_the_tracker_comes_along_when_asked_for(launch, listener, bag):
+    process = launch('tracker:=true', f'input:={bag}', 'loop:=true', 'rate:=30', 'max_hands:=1', file=VIEW_FILE)
+    joints = listener.listen(PoseArray, '/hands/right/joints')
+    listener.wait(lambda: len(joints) > 3, 'for hands', timeout=90)
+    values = listener.call(GetParameters, '/hand_tracker/get_parameters', names=['max_hands']).values
+    assert values[0].integer_value == 1
+    process.send_signal(signal.SIGINT)
+    assert process.wait(90) == 0, process.stdout.read()
+
+
+def test_everything_is_recorded(launch, tmp_path):
+    text, _ = launch(f'out:={tmp_path / "new"}', 'namespace:=robot', 'depth_image:=/cam/depth', 'storage:=sqlite3',
+                     file=RECORD_FILE).communicate(timeout=90)
+    assert (tmp_path / 'ros2.json').is_file(), text
+    arguments = json.loads((tmp_path / 'ros2.json').read_text())
+    assert arguments[:6] == ['bag', 'record', '--output', str(tmp_path / 'new'), '--storage', 'sqlite3']
+    assert set(arguments[7:]) == {
+        '/cam/depth', '/cam/depth/compressedDepth', '/robot/depth/camera_info', '/robot/hands/keypoints',
+        '/robot/hands/markers', '/robot/hands/left/joints', '/robot/hands/right/joints', '/robot/hands/left/joint_states',
+        '/robot/hands/right/joint_states', '/tf', '/tf_static', '/diagnostics'}
