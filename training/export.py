@@ -28,6 +28,11 @@ def load_trained(weights: Path) -> nn.Module:
     return network.eval()
 
 
+def input_channels(network: nn.Module) -> int:
+    """Channels of a network's image: one of depth, unless the network says otherwise."""
+    return getattr(network, 'input_channels', 1)
+
+
 def export(network: nn.Module, path: Path) -> float:
     """Write ``network`` as ONNX with any batch size.
 
@@ -36,14 +41,15 @@ def export(network: nn.Module, path: Path) -> float:
 
     """
     import onnxruntime
-    size = network.input_size
-    crop = torch.rand(2, 1, size, size) * 2 - 1
-    names = ['joints', 'spread', 'right'] if isinstance(network(crop), tuple) else ['refinement']
+    size, channels = network.input_size, input_channels(network)
+    crop = torch.rand(2, channels, size, size) * 2 - 1
+    names = list(getattr(network, 'outputs', ('joints', 'spread', 'right')))
+    names = names if isinstance(network(crop), tuple) else ['refinement']
     torch.onnx.export(network, (crop,), path, input_names=['crop'], output_names=names, opset_version=18,
                       dynamo=True, external_data=False, dynamic_shapes={'crop': {0: torch.export.Dim('batch')}},
                       verbose=False)
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
-    crop = torch.rand(3, 1, size, size) * 2 - 1
+    crop = torch.rand(3, channels, size, size) * 2 - 1
     with torch.no_grad():
         expected = network(crop)
     expected = expected if isinstance(expected, tuple) else (expected,)
@@ -58,7 +64,8 @@ def describe(weights: Path, path: Path) -> dict:
     task = importlib.import_module(recipe['task'])
     network = load_trained(weights)
     return {'task': task.TASK, 'file': path.name, 'sha256': hashlib.sha256(path.read_bytes()).hexdigest(),
-            'input': f'crop: float32 (batch, 1, {network.input_size}, {network.input_size}), {task.INPUT}',
+            'input': f'crop: float32 (batch, {input_channels(network)}, {network.input_size}, {network.input_size}), '
+                     f'{task.INPUT}',
             'output': task.OUTPUT, 'parameters': sum(p.numel() for p in network.parameters()),
             'training': {'data': task.DATA, 'command': f'python -m training.train {weights.parent.name}',
                          'images': stored['figures']['seen']},

@@ -95,12 +95,10 @@ def validate(network: nn.Module, data: tuple[np.ndarray, np.ndarray, np.ndarray]
             'tips_mm': round(float(errors[:, 4::4].mean()), 3)}
 
 
-def calibrate(network: nn.Module) -> dict[str, list[float]]:
-    """Fit on the validation set how a joint's spread tells its error: log odds that it is below 10 mm."""
-    crops_, joints, halves = validation_set(network.input_size)
-    estimates, spread = estimate(network, crops_)
-    good = torch.from_numpy((joint_errors(estimates, joints, halves) < 10).astype(np.float32)).flatten()
-    log_spread = torch.from_numpy(np.log(1000 * halves[:, None] * spread).astype(np.float32)).flatten()
+def confidence_line(spread_mm: np.ndarray, errors_mm: np.ndarray) -> list[float]:
+    """Fit how a joint's spread tells its error: a and b of the log odds a - b log(spread) that it is below 10 mm."""
+    good = torch.from_numpy((errors_mm < 10).astype(np.float32)).flatten()
+    log_spread = torch.from_numpy(np.log(spread_mm).astype(np.float32)).flatten()
     line = torch.tensor([4.0, 2.0], requires_grad=True)
     optimizer = torch.optim.LBFGS([line], max_iter=50)
 
@@ -111,7 +109,14 @@ def calibrate(network: nn.Module) -> dict[str, list[float]]:
         return value
 
     optimizer.step(cost)
-    return {'confidence': [round(float(x), 4) for x in line.detach()]}
+    return [round(float(x), 4) for x in line.detach()]
+
+
+def calibrate(network: nn.Module) -> dict[str, list[float]]:
+    """Fit on the validation set how a joint's spread tells its error, see :func:`confidence_line`."""
+    crops_, joints, halves = validation_set(network.input_size)
+    estimates, spread = estimate(network, crops_)
+    return {'confidence': confidence_line(1000 * halves[:, None] * spread, joint_errors(estimates, joints, halves))}
 
 
 #: Figure by which the best weights are chosen.
