@@ -404,7 +404,7 @@ def test_recipes_have_the_papers_values():
         for name in ('jgr_p2o', 'srn', 'residual_attention')}
     assert [*values['jgr_p2o']] == ['adam', 1e-4, 32, None, 'exponential', None]
     assert [*values['srn']] == ['sgd', 0.3, 32, 5e-4, 'steps', 25]
-    assert [*values['residual_attention']] == ['adam', 1e-4, 128, 3e-4, 'steps', 30]
+    assert [*values['residual_attention']] == ['adam', 1e-4, 128, 3e-4, 'steps', [30]]
     assert 'augmentation' not in load_recipe('residual_attention_icvl')['data_options']
 
 

@@ -10,7 +10,7 @@ from training.networks import centre_refiner, residual_attention, srn  # noqa: E
 from training.networks.jgr_p2o import JGRP2O, loss, skeleton_adjacency  # noqa: E402
 from training.networks.skeletons import skeleton  # noqa: E402
 from training.optimizers import make_optimizers  # noqa: E402
-from training.train import Average, build, learning_rate, load_recipe  # noqa: E402
+from training.train import Average, build, change, learning_rate, load_recipe  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -190,6 +190,7 @@ def test_schedules():
     # SRN's: 80 epochs, divided by ten every 25.
     assert [learning_rate(e / 80, 'steps', 800, 10, 25) for e in (0, 24.9, 25, 50, 79)] == pytest.approx(
         [1, 1, 0.1, 0.01, 0.001])
+    assert [learning_rate(e / 70, 'steps', 700, 10, [30]) for e in (29, 30, 69)] == pytest.approx([1, 0.1, 0.1])
     with pytest.raises(ValueError, match='sawtooth'):
         learning_rate(0.5, 'sawtooth', 1, 1)
 
@@ -198,6 +199,9 @@ def test_a_recipe_changes_its_base_table_by_table(tmp_path):
     (tmp_path / 'mine.yaml').write_text('base: jgr_p2o_synthetic\nbatch: 7\nnetwork_options: {stacks: 1}\n')
     recipe, base = load_recipe(str(tmp_path / 'mine.yaml')), load_recipe('jgr_p2o_synthetic')
     assert recipe == base | {'batch': 7, 'network_options': base['network_options'] | {'stacks': 1}}
+    for text in ('batch=9', 'network_options.stacks=3', 'loss.beta=0.001'):
+        change(recipe, text)
+    assert (recipe['batch'], recipe['network_options']['stacks'], recipe['loss']['beta']) == (9, 3, 0.001)
     with pytest.raises(ValueError, match='names no network'):
         build(load_recipe('synthetic'))
 

@@ -51,20 +51,29 @@ def load_recipe(name: str) -> dict[str, Any]:
     return _merge(load_recipe(recipe.pop('base')), recipe) if 'base' in recipe else recipe
 
 
+def change(recipe: dict[str, Any], text: str) -> None:
+    """Change an entry of a recipe by ``KEY=VALUE``; ``table.key=VALUE`` is one of a table."""
+    name, _, value = text.partition('=')
+    *tables, key = name.split('.')
+    for table in tables:
+        recipe = recipe.setdefault(table, {})
+    recipe[key] = yaml.safe_load(value)
+
+
 def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     both = {key: _merge(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
             for key, value in change.items()}
     return base | both
 
 
-def learning_rate(share: float, schedule: str, samples: int, epoch: int, step_epochs: int = 0) -> float:
+def learning_rate(share: float, schedule: str, samples: int, epoch: int, step_epochs: int | list[int] = 0) -> float:
     """Factor on the learning rate after ``share`` (0 to 1) of the training.
 
     ``cosine`` warms up over the first hundredth and falls to zero; ``trapezoid`` warms up likewise, stays, and falls
     in a line to zero over the last third, so that a run can be made longer while it stays; ``late_cosine`` stays for the
     first half and falls to zero by a cosine over the second; ``exponential`` falls by
     0.96 an epoch of ``epoch`` samples, as JGR-P2O's authors have it; ``steps`` divides by ten every ``step_epochs``
-    of them, as SRN's have it; ``constant`` stays.
+    of them, as SRN's have it, or after each of a list of epochs; ``constant`` stays.
 
     Raises:
         ValueError: there is no schedule of that name.
@@ -79,7 +88,9 @@ def learning_rate(share: float, schedule: str, samples: int, epoch: int, step_ep
     if schedule == 'exponential':
         return 0.96 ** (share * samples // epoch)
     if schedule == 'steps':
-        return 0.1 ** (share * samples // (epoch * step_epochs))
+        epochs = share * samples // epoch
+        return 0.1 ** (sum(epochs >= at for at in step_epochs) if isinstance(step_epochs, list) else
+                       epochs // step_epochs)
     if schedule == 'constant':
         return 1.0
     raise ValueError(f'schedule {schedule!r} is not one of cosine, trapezoid, late_cosine, exponential, steps, '
@@ -305,12 +316,11 @@ def main() -> None:
     parser.add_argument('--threads', type=int, default=0, help='threads for the network; 0 leaves it to PyTorch')
     parser.add_argument('--workers', type=int, default=1, help='processes that draw data')
     parser.add_argument('--device', default='cpu', help='cpu or cuda')
-    parser.add_argument('--set', nargs='*', default=[], metavar='KEY=VALUE', help='change entries of the recipe')
+    parser.add_argument('--set', nargs='*', default=[], metavar='KEY=VALUE', help='change entries of the recipe; data_options.size=128 changes one of a table')
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.recipe)
-    for change in arguments.set:
-        key, _, value = change.partition('=')
-        recipe[key] = yaml.safe_load(value)
+    for text in arguments.set:
+        change(recipe, text)
     out = arguments.out or Path('runs') / Path(arguments.recipe).stem
     train(recipe, out, arguments.threads, arguments.workers, arguments.device)
 
