@@ -119,15 +119,13 @@ class Silhouette(nn.Module):
     def _uncovered(self, covered: Tensor) -> Tensor:
         """Distance (B, S, S) in pixels from the nearest uncovered pixel, as far as matters; 0 on uncovered ones."""
         radius = math.ceil(self.REACH * self.softness) + 1
-        line = torch.arange(-radius, radius + 1, device=covered.device)
-        far = (line[:, None].square() + line.square()).float().sqrt()
-        # Beyond the image nothing is covered or uncovered.
-        padded = F.pad(covered[:, None].float(), (radius,) * 4, value=1.0)
-        distance = torch.full(covered.shape, float(radius + 1), device=covered.device)
-        for v, u in (far < radius + 1).nonzero().tolist():
-            there = padded[:, 0, v:v + self.size, u:u + self.size] > 0
-            distance = torch.where(there, distance, distance.clamp_max(float(far[v, u])))
-        return distance
+        # Squared, along rows and then along columns. Beyond the image nothing is covered or uncovered.
+        square = torch.where(covered, float(radius + 1) ** 2, 0.0)
+        for axis in (2, 1):
+            padded = F.pad(square, (radius, radius, 0, 0) if axis == 2 else (0, 0, radius, radius), value=torch.inf)
+            for i in range(2 * radius + 1):
+                square = torch.minimum(square, padded.narrow(axis, i, self.size) + (i - radius) ** 2)
+        return square.sqrt()
 
     def _nearest_edges(self, pixels: Tensor, covered: Tensor, area: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels (P, 3), image row column, that lie near the outline, and the edge (P,) of it that is nearest."""
