@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 #: Encoding -> (dtype, channels) of every raw encoding read here.
@@ -74,6 +75,8 @@ def depth_in_metres(image: np.ndarray, depth_unit: float, near: float = 0.0, far
     else:
         depth = image.astype(np.float32)
         depth *= np.float32(depth_unit)
-    # Written so that NaN fails the comparison and becomes a hole too; so does infinity, whatever far is.
-    depth[~((depth >= max(near, 1e-6)) & (depth <= min(far, np.finfo(np.float32).max)))] = 0
+    depth = np.ascontiguousarray(depth)
+    cv2.patchNaNs(depth, 0)
+    cv2.threshold(depth, float(np.nextafter(np.float32(max(near, 1e-6)), np.float32(0))), 0, cv2.THRESH_TOZERO, depth)
+    cv2.threshold(depth, min(far, float(np.finfo(np.float32).max)), 0, cv2.THRESH_TOZERO_INV, depth)
     return depth

@@ -370,7 +370,7 @@ class _RightHand:
                 break
             gain, pose, cost = cost - trial_cost, trial, trial_cost
             damping = damping / 10
-            if gain < 1e-3 * cost + 1e-9:
+            if gain < 1e-2 * cost + 1e-9:
                 break
         return pose
 
