@@ -46,7 +46,7 @@ def export(network: nn.Module, path: Path) -> float:
     names = list(getattr(network, 'outputs', ('joints', 'spread', 'right')))
     names = names if isinstance(network(crop), tuple) else ['refinement']
     torch.onnx.export(network, (crop,), path, input_names=['crop'], output_names=names, opset_version=18,
-                      dynamo=True, external_data=False, dynamic_shapes={'crop': {0: torch.export.Dim('batch')}},
+                      dynamo=True, external_data=False, dynamic_shapes=({0: torch.export.Dim('batch')},),
                       verbose=False)
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
     crop = torch.rand(3, channels, size, size) * 2 - 1

