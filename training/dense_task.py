@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
+
 import torch
 from torch import Tensor
 
@@ -44,7 +45,7 @@ def validate(network: DenseHand, data: rgb_task.Validation) -> dict[str, float]:
     """Measure on validation crops: see :func:`training.rgb_task.validate`.
 
     Returns:
-        The same, and the overlap of masks (``mask_iou_percent``); of the first hands the mesh's joints' distance from the
+        The same, and the overlap of masks where they are known (``mask_iou_percent``); of the first hands the mesh's joints' distance from the
         true points in pixels, before and after refinement (``mesh_px``, ``refined_px``).
 
     """
@@ -62,6 +63,6 @@ def validate(network: DenseHand, data: rgb_task.Validation) -> dict[str, float]:
     def mean_error(values: Tensor) -> float:
         return float(points_error(network.project(network.hand(values), values), truth, image.shape[-1]).mean())
 
-    return {**figures, 'mask_iou_percent': round(overlap, 2),
-            'mesh_px': round(mean_error(torch.from_numpy(parameters[some]).to(device)), 3),
+    masks = {} if math.isnan(overlap) else {'mask_iou_percent': round(overlap, 2)}
+    return {**figures, **masks, 'mesh_px': round(mean_error(torch.from_numpy(parameters[some]).to(device)), 3),
             'refined_px': round(mean_error(refined.parameters), 3)}

@@ -146,9 +146,10 @@ class HandLayer(nn.Module):
 
     def bone_rotations(self, pose: Tensor) -> Tensor:
         """Rotation (B, 16, 3, 3) of each bone relative to rest, in the frame of the bone before it; see ``pose``."""
-        single = turn(self.axes[1:].expand(len(pose), -1, -1, -1), pose.unflatten(1, (-1, 3)))
+        # Not len(): that would fix the batch size of an exported network.
+        single = turn(self.axes[1:].expand(pose.shape[0], -1, -1, -1), pose.unflatten(1, (-1, 3)))
         bones = single[:, :, 0] @ single[:, :, 1] @ single[:, :, 2]
-        wrist = torch.eye(3).to(bones).expand(len(pose), 1, 3, 3)
+        wrist = torch.eye(3).to(bones).expand(pose.shape[0], 1, 3, 3)
         return torch.cat([wrist, bones], 1)
 
     def rest(self, shape: Tensor) -> tuple[Tensor, Tensor]:

@@ -127,7 +127,7 @@ class DenseHand(nn.Module):
         """Points, parameters and refined points of images."""
         maps, features = self.pooled(image)
         points, heat = self.evidence(maps)
-        parameters = self.start.expand(len(image), -1)
+        parameters = self.start.expand(image.shape[0], -1)
         for _ in range(self.iterations):
             seen = torch.cat([features, points.flatten(1), parameters], 1)
             parameters = parameters + self.mesh_estimator(seen).float()

@@ -1,0 +1,384 @@
+"""Networks for colour images: the papers' sizes, what their losses see, refinement, recipes, training from files, export."""
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch', reason='training requirements are not installed: make setup-training')
+
+from synthetic_mano import mano_arrays  # noqa: E402
+from test_rgb_datasets import write_freihand  # noqa: E402
+
+from training import dense_task, rgb_task, train  # noqa: E402
+from training.datasets.color_crops import ColorAugmentation  # noqa: E402
+from training.export import export, input_channels, load_trained  # noqa: E402
+from training.hand_layer import PARAMETERS, split  # noqa: E402
+from training.networks import dense_rgb, rgb_regression  # noqa: E402
+from training.networks.dense_rgb import WEIGHTS, DenseHand, points_error, refine  # noqa: E402
+from training.networks.resnet import ResNet  # noqa: E402
+from training.networks.rgb_regression import RGBRegression  # noqa: E402
+from training.train import build, learning_rate, load_recipe, make_batches  # noqa: E402
+
+LIGHT = {'depth': 18, 'width': 8}
+
+
+@pytest.fixture(scope='module', autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope='module')
+def dense() -> DenseHand:
+    torch.manual_seed(0)
+    return DenseHand(**LIGHT)
+
+
+def size_of(module: torch.nn.Module) -> int:
+    return sum(weight.numel() for weight in module.parameters())
+
+
+# ---- direct regression ----
+
+@pytest.mark.parametrize(('depth', 'count', 'channels'), [
+    (18, 11_176_512, 512), (34, 21_284_672, 512), (50, 23_508_032, 2048), (101, 42_500_160, 2048)])
+def test_resnets_have_the_well_known_sizes(depth, count, channels):
+    with torch.device('meta'):
+        network = ResNet(depth)
+    assert size_of(network) == count and network.channels[-1] == channels
+    with pytest.raises(ValueError, match='depth of 18, 34, 50, 101, not 20'):
+        ResNet(20)
+
+
+def test_features_are_at_a_4th_to_a_32nd():
+    maps = ResNet(18, width=8).eval()(torch.zeros(1, 3, 128, 128))
+    assert [tuple(found.shape[1:]) for found in maps] == [(8, 32, 32), (16, 16, 16), (32, 8, 8), (64, 4, 4)]
+
+
+@pytest.mark.parametrize('options', [{'depths': [50]}, {'depths': [18, 34]}, {'depths': [18], 'head': 'pixels'},
+                                     {'depths': [18], 'input_size': 96}])
+def test_every_weight_is_trained_and_outputs_are_what_the_runtime_takes(options):
+    network = RGBRegression(**{'width': 8} | options)
+    size = network.input_size
+    torch.manual_seed(0)
+    image, joints, points = torch.rand(4, 3, size, size), torch.randn(4, 21, 3), torch.rand(4, 21, 2)
+    value = rgb_regression.loss(network, image, joints, points, mirrored=0.5)
+    value.backward()
+    assert torch.isfinite(value)
+    assert not [name for name, weight in network.named_parameters() if weight.grad is None]
+    with torch.no_grad():
+        found = dict(zip(network.outputs, network.eval()(image)))
+    assert {name: tuple(part.shape) for name, part in found.items()} == {
+        'joints': (4, 21, 3), 'points': (4, 21, 2), 'spread': (4, 21), 'right': (4,)}
+    assert (found['spread'] > 0).all()
+
+
+def test_a_pipeline_shows_the_estimate_to_the_next_network():
+    torch.manual_seed(0)
+    network = RGBRegression([18, 18], width=8).eval()
+    stage = network.stages[1]
+    points = torch.zeros(1, 21, 2)
+    points[0, 3] = torch.tensor([0.5, -0.25])
+    joints = torch.zeros(1, 21, 3)
+    joints[0, 3, 2] = -0.7
+    maps = stage.show(joints, points)[0]
+    assert maps.shape == (42, 32, 32)
+    row, column = divmod(int(maps[3].argmax()), 32)
+    # The middle of pixel i lies at (i + 0.5) / 16 - 1.
+    assert (column, row) in {(23, 11), (23, 12), (24, 11), (24, 12)} and maps[3].max() > 0.8
+    assert maps[21 + 3] == pytest.approx(-0.7 * maps[3]) and (maps[21 + 4] == 0).all()
+    # With nothing to add, the second network's estimate is the first's; one loss trains both.
+    with torch.no_grad():
+        for weight in stage.head.parameters():
+            weight.zero_()
+        (first, second), _ = network.forward_stages(torch.rand(2, 3, 128, 128))
+    assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
+    image = torch.rand(2, 3, 128, 128)
+    found, _ = network.forward_stages(image)
+    torch.nn.init.normal_(stage.head.linear.weight)
+    gradient, = torch.autograd.grad(network.forward_stages(image)[0][1][0].sum(), network.stages[0].head.linear.weight)
+    assert gradient.abs().sum() > 0, 'the last estimate depends on the first through what is shown'
+
+
+def test_unknown_joints_and_mirrored_images_are_nobodys_error():
+    torch.manual_seed(0)
+    network = RGBRegression([18], width=8)
+    image, joints, points = torch.rand(3, 3, 128, 128), torch.randn(3, 21, 3), torch.rand(3, 21, 2)
+    joints[:, 5], points[:, 9] = torch.nan, torch.nan
+    value = rgb_regression.loss(network, image, joints, points, mirrored=0)
+    assert torch.isfinite(value)
+    joints[0, 5], points[1, 9] = 1e3, torch.nan
+    assert rgb_regression.loss(network, image, joints, points, mirrored=0) > value + 1
+    mirrored, right = rgb_regression.mirror_some(image, 0.99)
+    assert right[0] and not right[1:].all()
+    assert torch.equal(mirrored[~right], image[~right].flip(3)) and torch.equal(mirrored[right], image[right])
+    with pytest.raises(ValueError, match="loss 'l3'"):
+        rgb_regression.loss(network, image, joints, points, kind='l3')
+    with pytest.raises(ValueError, match="head 'dense'"):
+        RGBRegression(head='dense')
+
+
+def test_pixels_say_where_joints_are():
+    """With all heat on one pixel a joint is there, and its place is what that pixel says."""
+    head = rgb_regression.PixelHead((8, 16, 32, 64), 128, width=8).eval()
+    with torch.no_grad():
+        for weight in head.pose.parameters():
+            weight.zero_()
+        head.heat.weight.zero_()
+        head.heat.bias.zero_()
+        features = [torch.rand(1, c, s, s) for c, s in ((8, 32), (16, 16), (32, 8), (64, 4))]
+        joints, points = head(features, torch.zeros(1, 64))
+    assert points.abs().max() < 1e-6, 'even heat: the middle'
+    assert joints.shape == (1, 21, 3)
+
+
+@pytest.mark.parametrize(('share', 'expected'), [(0, 1), (0.3, 1), (0.5, 1), (0.75, 0.5), (1, 0)])
+def test_late_cosine_stays_for_half_of_the_training(share, expected):
+    assert learning_rate(share, 'late_cosine', 1000, 100) == pytest.approx(expected)
+
+
+# ---- dense ----
+
+def test_dense_layers_have_the_papers_sizes():
+    network = DenseHand()
+    assert network.mesh_estimator.weight.shape == (63, 2153) and network.refiner.weight.shape == (42, 2216)
+    assert network.iterations == 3 and network.backbone.channels[-1] == 2048
+    assert 2153 == 2048 + 42 + 63 and 2216 == 2153 + 63
+
+
+def test_heat_maps_are_32_by_32_and_offsets_are_added_three_times(dense):
+    image = torch.rand(2, 3, 128, 128)
+    with torch.no_grad():
+        estimate = dense.eval().estimate(image)
+        assert estimate.heat.shape == (2, 21, 32, 32) and estimate.heat.sum((2, 3)) == pytest.approx(1, abs=1e-4)
+        parameters = dense.start.expand(2, -1)
+        for _ in range(3):
+            seen = torch.cat([estimate.features, estimate.points.flatten(1), parameters], 1)
+            parameters = parameters + dense.mesh_estimator(seen)
+        assert torch.allclose(parameters, estimate.parameters, atol=1e-5)
+        correction = dense.refiner(torch.cat([seen, parameters], 1))
+        assert torch.allclose(estimate.refined, estimate.points + correction.view(2, 21, 2), atol=1e-5)
+        joints, points, spread, right, last = dense(image)
+    assert joints.shape == (2, 21, 3) and (joints[:, 0] == 0).all() and torch.equal(points, estimate.refined)
+    assert torch.allclose(last, estimate.parameters) and (spread > 0).all() and right.shape == (2,)
+    dense.train()
+
+
+def target(network: DenseHand, count: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
+    """Parameters near where the network starts, and the joints, points and masks of their meshes."""
+    generator = torch.Generator().manual_seed(seed)
+    parameters = network.start.detach().expand(count, -1).clone()
+    part = split(parameters)
+    part['pose'] += 0.15 * torch.randn(count, 45, generator=generator)
+    part['quaternion'] += 0.3 * torch.randn(count, 4, generator=generator)
+    part['scale'] *= 0.8
+    part['translation'][:, :2] += 0.1 * torch.randn(count, 2, generator=generator)
+    with torch.no_grad():
+        hands = network.hand(parameters)
+        return parameters, network.joints(hands), network.project(hands, parameters), network.mask(hands)
+
+
+def test_every_weight_of_the_dense_network_is_trained(dense):
+    _, joints, points, mask = target(dense, 4)
+    dense.zero_grad()
+    value = dense_rgb.loss(dense, torch.rand(4, 3, 128, 128), joints, points, mask, shape_within=1e3, mirrored=0.3)
+    value.backward()
+    assert not [name for name, weight in dense.named_parameters() if weight.grad is None]
+    assert all(torch.isfinite(weight.grad).all() for weight in dense.parameters())
+    with pytest.raises(ValueError, match='losses area are none of joints, points'):
+        dense_rgb.loss(dense, torch.rand(4, 3, 128, 128), joints, points, mask, weights={'area': 1})
+
+
+def test_the_shape_loss_is_on_within_15_pixels_only(dense):
+    """Two hands whose mesh is where the truth is, one 14 and one 17 pixels beside."""
+    image = torch.rand(4, 3, 128, 128)
+    dense.eval()
+    with torch.no_grad():
+        parameters = dense.estimate(image).parameters
+        hands = dense.hand(parameters)
+        joints, points, mask = dense.joints(hands), dense.project(hands, parameters), 1 - dense.mask(hands)
+    points = points + torch.tensor([0.0, 0.0, 14 / 64, 17 / 64])[:, None, None] * torch.tensor([0.6, 0.8])
+    assert points_error(points, dense.project(hands, parameters), 128).tolist() == pytest.approx([0, 0, 14, 17], abs=1e-3)
+
+    def shape(known: torch.Tensor) -> float:
+        return float(dense_rgb.loss_parts(dense, image, joints, points, known, WEIGHTS, mirrored=0)['shape'].detach())
+
+    alone = []
+    for i in range(4):
+        only = torch.full_like(mask, -1)  # masks of the others are not known
+        only[i] = mask[i]
+        alone.append(shape(only))
+    assert min(alone[:3]) > 0.1 and alone[3] == 0
+    assert shape(mask) == pytest.approx(sum(alone), rel=1e-4)
+    everything = dense_rgb.loss_parts(dense, image, joints, points, mask, WEIGHTS, shape_within=20, mirrored=0)
+    assert float(everything['shape'].detach()) > shape(mask) + 0.1
+    dense.train()
+
+
+def test_losses_of_weight_zero_are_not_computed(dense, monkeypatch):
+    _, joints, points, mask = target(dense, 2)
+    monkeypatch.setattr(dense, 'mask', lambda hands: pytest.fail('a silhouette was drawn'))
+    weights = WEIGHTS | {'features': 0, 'shape': 0, 'heads': 0}
+    parts = dense_rgb.loss_parts(dense, torch.rand(2, 3, 128, 128), joints, points, mask, weights)
+    assert set(parts) == {'joints', 'points', 'articulation', 'laplacian', 'proportions'}
+
+
+def test_the_refiner_learns_by_back_projection(dense):
+    """Where no true point is known, its points are drawn to the mesh's."""
+    image = torch.rand(2, 3, 128, 128)
+    unknown = torch.full((2, 21, 2), torch.nan)
+    weights = {name: 0.0 for name in WEIGHTS} | {'points': 1.0}
+    dense.zero_grad()
+    value = dense_rgb.loss(dense, image, torch.full((2, 21, 3), torch.nan), unknown, torch.full((2, 64, 64), -1.0),
+                           weights=weights, mirrored=0)
+    value.backward()
+    assert value > 0 and dense.refiner.weight.grad.abs().sum() > 0
+    # Through the refiner's input alone: the projection itself is the aim and stays.
+    assert (dense.mesh_estimator.bias.grad.abs() < dense.refiner.bias.grad.abs().max()).all()
+
+
+def test_features_of_a_hand_cut_away_differ(dense):
+    image = torch.rand(2, 3, 128, 128)
+    dense.eval()
+    with torch.no_grad():
+        whole = dense.pooled(image)[1]
+        masks = torch.stack([torch.ones(64, 64), torch.zeros(64, 64)])
+        found = dense_rgb.features_loss(dense, image, whole, masks)
+    assert found[0] < 1e-9 and found[1] > 1e-4
+    dense.train()
+
+
+def test_refinement_lowers_the_error_within_its_steps_and_its_time(dense):
+    parameters, _, points, _ = target(dense, 3, seed=4)
+    image = torch.rand(3, 3, 128, 128)
+    weights = {name: value.clone() for name, value in dense.state_dict().items()}
+    found = refine(dense, image, steps=50, points=points, features=0, rate=0.02)
+    assert found.steps == 50 and found.parameters.shape == (3, PARAMETERS)
+    assert (found.after < 0.5 * found.before).all() and (found.before > 3).all()
+    with torch.no_grad():
+        refined = dense.project(dense.hand(found.parameters), found.parameters)
+        assert points_error(refined, points, 128) == pytest.approx(found.after.numpy(), abs=1e-3)
+    full = refine(dense, image, steps=5, points=points)
+    assert (full.after < full.before).all()
+    none = refine(dense, image, seconds=0, points=points)
+    assert none.steps == 0 and torch.equal(none.before, none.after)
+    assert all(torch.equal(value, weights[name]) for name, value in dense.state_dict().items()) and dense.training
+
+
+def test_it_runs_on_mano_where_its_files_are(tmp_path):
+    for side in ('left', 'right'):
+        np.savez(tmp_path / f'MANO_{side.upper()}.npz', **mano_arrays(side))
+    network = DenseHand(hand_model=str(tmp_path), **LIGHT)
+    assert network.skeleton.shape == (21, 778) and network.hand.pose_basis is not None
+    _, joints, points, mask = target(network, 2)
+    value = dense_rgb.loss(network, torch.rand(2, 3, 128, 128), joints, points, mask, shape_within=1e3)
+    value.backward()
+    assert torch.isfinite(value) and torch.isfinite(network.mesh_estimator.weight.grad).all()
+
+
+def test_the_dense_network_learns_one_image():
+    torch.manual_seed(0)
+    network = DenseHand(depth=18, width=16)
+    _, joints, points, mask = target(network, 2, seed=1)
+    image = torch.rand(2, 3, 128, 128)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    values = []
+    for _ in range(25):
+        value = dense_rgb.loss(network, image, joints, points, mask, weights={'features': 0, 'heads': 0}, mirrored=0)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        values.append(float(value.detach()))
+    assert values[-1] < 0.5 * values[0]
+
+
+# ---- training ----
+
+RECIPES = ['rgb_resnet34', 'rgb_resnet50', 'rgb_resnet101', 'rgb_pipelined', 'rgb_light_freihand', 'dense_freihand']
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_recipes_are_whole(name):
+    recipe = load_recipe(name)
+    if name.startswith('dense'):
+        network, _ = build(recipe | {'network_options': recipe['network_options'] | LIGHT})
+    else:
+        with torch.device('meta'):
+            network, _ = build(recipe)
+        depths = [18] if 'light' in name else [50, 50, 34] if 'pipelined' in name else [int(name[10:])]
+        assert recipe['network_options']['depths'] == depths
+    assert network.input_size == recipe['data_options']['size'] == 128 and input_channels(network) == 3
+    assert recipe['samples'] % recipe['epoch'] == 0 and recipe['optimizer'] == 'adam'
+    ColorAugmentation(**recipe['data_options']['augmentation'])
+    assert recipe['data_options']['augmentation']['occluders'] == recipe['data_options']['augmentation']['flip'] == 0
+    learning_rate(0.5, recipe['schedule'], recipe['samples'], recipe['epoch'])
+
+
+class _Feeder:
+    """Batches of this process."""
+
+    def __init__(self, recipe, seed, workers, batch):
+        self.batches = make_batches(recipe['data'], recipe['data_options'], seed, batch)
+
+    def next(self):
+        return [torch.from_numpy(part) for part in next(self.batches)]
+
+    def close(self):
+        self.batches.close()
+
+
+@pytest.mark.parametrize(('name', 'options'), [('rgb_light_freihand', {'depths': [18], 'head': 'pixels', 'width': 8}),
+                                               ('dense_freihand', LIGHT)])
+def test_training_on_freihand_from_files_to_an_exported_network(tmp_path, monkeypatch, name, options):
+    write_freihand(tmp_path / 'freihand')
+    monkeypatch.setenv('HAND_POSE_DATASETS', str(tmp_path))
+    monkeypatch.setattr(train, 'Feeder', _Feeder)
+    recipe = load_recipe(name) | {'samples': 12, 'batch': 4, 'validate_every': 8, 'network_options': options}
+    figures = train.train(recipe, tmp_path / 'run', 1, 0, 'cpu')
+    assert figures == json.loads((tmp_path / 'run/validation.jsonl').read_text().splitlines()[-1])
+    assert 5 < figures['pa_mm'] < figures['root_mm'] < 500 and 2 < figures['points_px'] < 100
+    if name == 'dense_freihand':  # the hand model is a part of the network
+        assert export(load_trained(tmp_path / 'run/best.pt'), tmp_path / 'network.onnx') < 1e-3
+
+
+def exact(validation: rgb_task.Validation, turn: np.ndarray) -> torch.nn.Module:
+    class Exact(torch.nn.Module):
+        """Knows the joints, turned, and the points, three pixels to the right of where they are."""
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, image):
+            joints, points = (torch.from_numpy(x) for x in (validation.joints @ turn, validation.points))
+            return joints, points + torch.tensor([3 / 64, 0]), torch.ones(len(image), 21), torch.zeros(len(image))
+
+    return Exact()
+
+
+def test_validation_is_procrustes_aligned_and_in_millimetres(tmp_path, monkeypatch):
+    write_freihand(tmp_path / 'freihand')
+    monkeypatch.setenv('HAND_POSE_DATASETS', str(tmp_path))
+    recipe = load_recipe('rgb_resnet50')
+    validation = rgb_task.validation_data(recipe)
+    assert validation.images.shape == (2, 128, 128, 3) and (validation.masks == -1).all()
+    quarter = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]], np.float32)
+    figures = rgb_task.validate(exact(validation, quarter), validation)
+    assert figures['pa_mm'] == pytest.approx(0, abs=1e-3) and figures['points_px'] == pytest.approx(3, abs=1e-3)
+    # A joint x, y from the wrist that is turned by a quarter is off by the root of 2 times its distance.
+    flat = np.linalg.norm(validation.joints[..., :2] * validation.sizes[:, None, None], axis=2).mean()
+    assert figures['root_mm'] == pytest.approx(1000 * np.sqrt(2) * flat, rel=1e-4)
+    mirror = np.diag([-1, 1, 1]).astype(np.float32)
+    assert rgb_task.validate(exact(validation, mirror), validation)['pa_mm'] > 1, 'a mirrored hand is none'
+
+
+def test_masks_are_scored_where_they_are_known(dense):
+    parameters, _, _, mask = target(dense, 3)
+    masks = mask.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    assert dense_task.mask_overlap(dense, parameters, masks) == pytest.approx(100, abs=0.5)
+    masks[1:] = -1
+    assert dense_task.mask_overlap(dense, parameters, masks) == pytest.approx(100, abs=0.5)
+    assert np.isnan(dense_task.mask_overlap(dense, parameters, torch.full((3, 128, 128), -1.0)))
