@@ -92,8 +92,9 @@ def test_shipped_int8_versions_cost_little_and_are_of_the_shipped_weights():
         size = onnx.load(model.path).graph.input[0].type.tensor_type.shape.dim[-1].dim_value
         crop = np.ones((1, 1, size, size), np.float32)
         crop[..., 20:44, 20:44] = 0
-        for a, b in zip(*(open_engine(model, 'openvino', 1, precision)(crop) for precision in ('f32', 'int8'))):
-            assert np.abs(a - b).mean() < 0.25 * max(1, np.abs(a).mean())
+        # The first output alone: which side's hand a square is says nothing of the others.
+        a, b = (open_engine(model, 'openvino', 1, precision)(crop)[0] for precision in ('f32', 'int8'))
+        assert np.abs(a - b).mean() < 0.25 * max(1, np.abs(a).mean())
 
 
 def test_errors_are_measured_in_mm(monkeypatch):
