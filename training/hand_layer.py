@@ -132,7 +132,7 @@ class HandLayer(nn.Module):
         self.register_buffer('low', low, persistent=False)
         self.register_buffer('high', high, persistent=False)
         keep('rest_angles', model.rest_angles)
-        self._near = _Neighbours(model.faces, len(model.vertices))
+        self.neighbours = Neighbours(model.faces, len(model.vertices))
 
     def pose_of_angles(self, angles: Tensor) -> Tensor:
         """Pose (B, 45) of joint angles (B, D) in radians, ordered as ``kinematics.DOF_NAMES``."""
@@ -218,14 +218,14 @@ class HandLayer(nn.Module):
         A vertex's Laplacian is what leads to the mean of its neighbours. Its length is compared with that at rest, in
         units of the mean edge, so that a turned finger costs nothing and a crumpled one does.
         """
-        posed, still = ((self._near.mean(x) - x).square().sum(2) for x in (vertices, rest))
-        edge = self._near.edge(rest)[:, None]
+        posed, still = ((self.neighbours.mean(x) - x).square().sum(2) for x in (vertices, rest))
+        edge = self.neighbours.edge(rest)[:, None]
         # The root is not differentiable where a vertex lies in the middle of its neighbours.
         lengths = [(x + 1e-4 * edge * edge).sqrt() for x in (posed, still)]
         return ((lengths[0] - lengths[1]) / edge).square().mean(1)
 
 
-class _Neighbours(nn.Module):
+class Neighbours(nn.Module):
     """Which vertices share an edge."""
 
     def __init__(self, faces: np.ndarray, count: int) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def _pixels_of(low: Tensor, high: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+def pixels_of(low: Tensor, high: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Every pixel within boxes: which box (P,) and the pixel's column and row (P,).
 
     Args:
@@ -92,7 +92,7 @@ class Silhouette(nn.Module):
         a, b, c = triangles.unbind(2)
         area = _cross(b - a, c - a)
         corners = triangles.flatten(0, 1)
-        box, u, v = _pixels_of(corners.amin(1), corners.amax(1), self.size)
+        box, u, v = pixels_of(corners.amin(1), corners.amax(1), self.size)
         point = torch.stack([u, v], 1).to(pixels.dtype)
         a, b, c = corners[box].unbind(1)
         parts = torch.stack([_cross(b - a, point - a), _cross(c - b, point - b), _cross(a - c, point - c)])
@@ -135,7 +135,7 @@ class Silhouette(nn.Module):
         outline = (area[:, first] * area[:, second] <= 0) | (second < 0)
         image, edge = outline.nonzero(as_tuple=True)
         a, b = pixels[image, self.edges[edge, 0]], pixels[image, self.edges[edge, 1]]
-        box, u, v = _pixels_of(torch.minimum(a, b) - reach, torch.maximum(a, b) + reach, size)
+        box, u, v = pixels_of(torch.minimum(a, b) - reach, torch.maximum(a, b) + reach, size)
         point = torch.stack([u, v], 1).to(pixels.dtype)
         distance = _distance(point, a[box], b[box])
         place = (image[box] * size + v) * size + u
