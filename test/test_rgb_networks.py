@@ -249,6 +249,10 @@ def test_features_of_a_hand_cut_away_differ(dense):
         found = dense_rgb.features_loss(dense, image, whole, masks)
     assert found[0] < 1e-9 and found[1] > 1e-4
     dense.train()
+    before = [buffer.clone() for name, buffer in dense.backbone.named_buffers() if 'running' in name]
+    dense_rgb.features_loss(dense, image, whole, masks)
+    after = [buffer for name, buffer in dense.backbone.named_buffers() if 'running' in name]
+    assert all(torch.equal(a, b) for a, b in zip(before, after)), 'cut images are not remembered'
 
 
 def test_refinement_lowers_the_error_within_its_steps_and_its_time(dense):
@@ -365,6 +369,8 @@ def test_validation_is_procrustes_aligned_and_in_millimetres(tmp_path, monkeypat
     recipe = load_recipe('rgb_resnet50')
     validation = rgb_task.validation_data(recipe)
     assert validation.images.shape == (2, 128, 128, 3) and (validation.masks == -1).all()
+    mixed = dense_task.validation_data(load_recipe('dense_freihand_self'))
+    assert (mixed.images == validation.images).all()
     quarter = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]], np.float32)
     figures = rgb_task.validate(exact(validation, quarter), validation)
     assert figures['pa_mm'] == pytest.approx(0, abs=1e-3) and figures['points_px'] == pytest.approx(3, abs=1e-3)
@@ -373,6 +379,23 @@ def test_validation_is_procrustes_aligned_and_in_millimetres(tmp_path, monkeypat
     assert figures['root_mm'] == pytest.approx(1000 * np.sqrt(2) * flat, rel=1e-4)
     mirror = np.diag([-1, 1, 1]).astype(np.float32)
     assert rgb_task.validate(exact(validation, mirror), validation)['pa_mm'] > 1, 'a mirrored hand is none'
+
+
+def test_the_spread_says_how_likely_an_error_is_small(tmp_path, monkeypatch):
+    write_freihand(tmp_path / 'freihand')
+    monkeypatch.setenv('HAND_POSE_DATASETS', str(tmp_path))
+    recipe = load_recipe('rgb_resnet50')
+    validation = rgb_task.validation_data(recipe)
+    slope = exact(validation, np.eye(3, dtype=np.float32))
+    noise = np.random.default_rng(0).normal(size=(2, 21, 3)).astype(np.float32) * np.linspace(0.02, 0.4, 21)[:, None]
+
+    def forward(image):
+        spread = torch.from_numpy(np.linspace(0.02, 0.4, 21)).float().expand(2, -1)
+        return torch.from_numpy(validation.joints + noise), torch.zeros(2, 21, 2), spread, torch.zeros(2)
+
+    monkeypatch.setattr(slope, 'forward', forward)
+    level, fall = rgb_task.calibrate(slope, recipe)['confidence']
+    assert fall > 0 and level - fall * np.log(2.0) > 0 > level - fall * np.log(40.0)
 
 
 def test_masks_are_scored_where_they_are_known(dense):

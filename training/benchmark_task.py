@@ -98,6 +98,6 @@ def validate(network: nn.Module, data: Validation) -> dict[str, float]:
 CHOOSE_BY = 'mean_mm'
 
 
-def calibrate(network: nn.Module) -> dict[str, list[float]]:
+def calibrate(network: nn.Module, recipe: dict[str, Any]) -> dict[str, list[float]]:
     """Nothing is calibrated: a benchmark's network is scored, not shipped to the tracker."""
     return {}

@@ -70,7 +70,7 @@ def describe(weights: Path, path: Path) -> dict:
             'training': {'data': task.DATA, 'command': f'python -m training.train {weights.parent.name}',
                          'images': stored['figures']['seen']},
             'validation': {k: v for k, v in stored['figures'].items() if k not in ('seen', 'seconds', 'loss')},
-            'licence': 'Apache-2.0', **task.calibrate(network)}
+            'licence': 'Apache-2.0', **task.calibrate(network, recipe)}
 
 
 def update_manifest(name: str, entry: dict) -> None:

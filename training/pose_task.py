@@ -112,9 +112,9 @@ def confidence_line(spread_mm: np.ndarray, errors_mm: np.ndarray) -> list[float]
     return [round(float(x), 4) for x in line.detach()]
 
 
-def calibrate(network: nn.Module) -> dict[str, list[float]]:
+def calibrate(network: nn.Module, recipe: dict[str, Any]) -> dict[str, list[float]]:
     """Fit on the validation set how a joint's spread tells its error, see :func:`confidence_line`."""
-    crops_, joints, halves = validation_set(network.input_size)
+    crops_, joints, halves = validation_data(recipe)
     estimates, spread = estimate(network, crops_)
     return {'confidence': confidence_line(1000 * halves[:, None] * spread, joint_errors(estimates, joints, halves))}
 

@@ -54,6 +54,6 @@ def validate(network: nn.Module, data: tuple[np.ndarray, np.ndarray]) -> dict[st
 CHOOSE_BY = 'centre_mm'
 
 
-def calibrate(network: nn.Module) -> dict[str, float]:
+def calibrate(network: nn.Module, recipe: dict[str, Any]) -> dict[str, float]:
     """This network's outputs need no calibration."""
     return {}

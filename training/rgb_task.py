@@ -31,9 +31,6 @@ DATA = 'renders of Anny (CC0 assets) or a benchmark\'s training images, see the 
 #: Figure by which the best weights are chosen.
 CHOOSE_BY = 'pa_mm'
 
-#: Hand size in metres that errors are told in where a benchmark's hand has none of its own.
-ADULT = 0.095
-
 
 @dataclass(frozen=True)
 class Validation:
@@ -81,6 +78,7 @@ def network_input(data: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
 def validation_data(recipe: dict[str, Any]) -> Validation:
     """Cut out the hands that the recipe's benchmark is tested on."""
     data = recipe['data_options']
+    data = data.get('source_options', data)  # what is mixed with self-supervised augmentation
     options = {key: value for key, value in data.get('options', {}).items() if key != 'backgrounds'}
     frames = open_color_dataset(data['dataset'], 'test', data.get('folder'), **options)
     rows = [cut_example(frame, frames.benchmark.ours, data.get('size', 128)).row() for frame in frames]
@@ -113,6 +111,11 @@ def validate(network: nn.Module, data: Validation) -> dict[str, float]:
             'points_px': round(float(np.nanmean(pixels)), 3)}
 
 
-def calibrate(network: nn.Module) -> dict[str, list[float]]:
-    """Nothing is calibrated on a benchmark: its networks are scored."""
-    return {}
+def calibrate(network: nn.Module, recipe: dict[str, Any]) -> dict[str, list[float]]:
+    """Fit on the validation hands how a joint's spread tells its error, see :func:`pose_task.confidence_line`."""
+    data = validation_data(recipe)
+    joints, _, spread, *_ = estimate(network, data.images)
+    scale = 1000 * data.sizes[:, None]
+    errors = scale * np.linalg.norm(joints - data.joints, axis=2)
+    known = np.isfinite(errors)
+    return {'confidence': confidence_line((scale * spread)[known], errors[known])}

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -160,12 +162,27 @@ def _resized(mask: Tensor, size: int) -> Tensor:
     return F.interpolate(mask[:, None].float(), (size, size), mode='area' if mask.shape[-1] > size else 'bilinear')
 
 
+@contextmanager
+def _statistics_kept(module: nn.Module) -> Iterator[None]:
+    """Normalise by a batch without remembering it: images that are cut out are none that the network will see."""
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
+    momenta = [layer.momentum for layer in layers]
+    try:
+        for layer in layers:
+            layer.momentum = 0.0
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta):
+            layer.momentum = momentum
+
+
 def features_loss(network: DenseHand, image: Tensor, features: Tensor, mask: Tensor) -> Tensor:
     """Difference (B,) between the features of whole images and of what silhouettes (B, M, M) leave of them.
 
     Where the silhouette cuts a part of the hand away, features of it are missing (section 4, the feature loss).
     """
-    left = network.pooled(image * _resized(mask, image.shape[-1]).to(image.dtype))[1]
+    with _statistics_kept(network.backbone):
+        left = network.pooled(image * _resized(mask, image.shape[-1]).to(image.dtype))[1]
     return (left - features).square().mean(1)
 
 
