@@ -372,6 +372,19 @@ def test_a_square_of_pixels_and_a_mirrored_left_hand():
         np.full((480, 640), 7, np.uint8), CAMERA, 32).any()
 
 
+@pytest.mark.parametrize('mirror', [False, True])
+def test_a_hand_of_known_size_has_a_place(mirror):
+    joints = hand() + (0.1, -0.05, 0.2)
+    crop = ColorCrop.of_hand(joints, mirror)
+    relative, points = crop.from_camera(joints - joints[0]), crop.project(joints)
+    assert crop.place(relative, points) == pytest.approx(joints[0], abs=1e-9)
+    # A hand that is taken for a larger one is put as much farther away.
+    assert np.linalg.norm(crop.place(1.1 * relative, points)) == pytest.approx(1.1 * np.linalg.norm(joints[0]))
+    weights = np.ones(21)
+    weights[8], points[8] = 0, 5  # one that is not believed
+    assert crop.place(relative, points, weights) == pytest.approx(joints[0], abs=1e-9)
+
+
 AUGMENTATION = {'rotation': 180, 'scale': 0.2, 'translation': 0.1, 'background': 1, 'occluders': 0.5, 'light': 0.2}
 
 

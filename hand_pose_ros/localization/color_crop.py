@@ -112,3 +112,27 @@ class ColorCrop:
         """Pixels (..., 2) of the image at crop coordinates (..., 2)."""
         rays = np.concatenate([points * self.reach, np.ones((*np.shape(points)[:-1], 1))], -1)
         return camera.project(self.to_camera(rays))
+
+    def place(self, joints: np.ndarray, points: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """Find where a hand of known size is, by where its joints are seen.
+
+        The linear least squares of how far the joints lie beside their lines of sight: 42 equations, 3 unknowns.
+
+        Args:
+            joints: (21, 3) metres from the wrist, in the crop's frame, as a network for crops tells them.
+            points: (21, 2) crop coordinates.
+            weights: (21,) how much a joint counts; all alike by default.
+
+        Returns:
+            (3,) the wrist in the image's camera optical frame, metres.
+
+        """
+        weights = np.ones(len(joints)) if weights is None else weights
+        slopes = np.asarray(points, dtype=float) * self.reach
+        rows = np.zeros((len(joints), 2, 3))
+        rows[:, 0, 0] = rows[:, 1, 1] = 1
+        rows[:, :, 2] = -slopes
+        wanted = slopes * joints[:, 2:] - joints[:, :2]
+        root = np.sqrt(weights)[:, None]
+        wrist, *_ = np.linalg.lstsq((rows * root[..., None]).reshape(-1, 3), (wanted * root).ravel(), rcond=None)
+        return self.to_camera(wrist)
