@@ -10,7 +10,8 @@ from hand_pose_ros.estimation import engines
 from hand_pose_ros.estimation.engines import EngineError, base, cuda, open_engine
 from hand_pose_ros.estimation.engines.half import half_precision
 from hand_pose_ros.estimation.models import CENTRE, POSE, ModelError, find_model, read_manifest
-from hand_pose_ros.estimation.pose import POSE_INPUT
+from hand_pose_ros.estimation.pose import Cube, PoseEstimator
+from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.localization.refiner import REFINER_INPUT
 
 onnx = pytest.importorskip('onnx')
@@ -65,9 +66,10 @@ def test_any_batch_is_computed_crop_by_crop(engine, small):
 
 
 @pytest.mark.parametrize('engine', ON_CPU)
-@pytest.mark.parametrize('task, size', [(POSE, POSE_INPUT), (CENTRE, REFINER_INPUT)])
+@pytest.mark.parametrize('task, size', [(POSE, 96), (CENTRE, REFINER_INPUT)])
 def test_shipped_models_treat_each_crop_of_a_batch_alone(engine, task, size):
     network = open_engine(find_model('', task), engine, 1)
+    assert network.input_shape == (1, size, size)
     crops = np.random.default_rng(0).uniform(-1, 1, (3, 1, size, size)).astype(np.float32)
     together = network(crops)
     for i in range(3):
@@ -219,3 +221,28 @@ def test_importing_the_engines_loads_none_of_them():
     code = ('import sys; import hand_pose_ros.estimation.engines; '
             'print(sorted({"openvino", "onnxruntime", "tensorrt", "onnx", "cuda"} & set(sys.modules)))')
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout == '[]\n'
+
+
+@pytest.mark.parametrize('engine', ON_CPU)
+def test_a_pose_network_of_another_size_gets_crops_of_its_size(engine, tmp_path):
+    """A network of one's own may take 128 pixels, as SRN's does; one that takes colour is refused."""
+    torch = pytest.importorskip('torch', reason='training requirements are not installed: make setup-training')
+    from training.export import export
+    from training.networks.srn import SRN
+    torch.manual_seed(0)
+    export(SRN(stacks=1, width=8, input_size=128).eval(), tmp_path / 'own.onnx')
+    estimator = PoseEstimator(str(tmp_path / 'own.onnx'), engine, 1)
+    cube = Cube(np.array([0, 0, 0.5]), 0.09, 'left')
+    crops = estimator.cut(np.full((240, 320), 0.5, np.float32), Camera(320, 240, 300, 300, 160, 120), [cube])
+    assert crops.shape == (1, 1, 128, 128)
+    pose = estimator.estimate(crops, [cube])[0]
+    assert pose.joints.shape == (21, 3) and np.isfinite(pose.joints).all() and (pose.spread > 0).all()
+
+
+def test_a_network_for_colour_is_no_pose_network(tmp_path):
+    graph = helper.make_graph([helper.make_node('Relu', ['x'], ['y'])], 'colour', [
+        helper.make_tensor_value_info('x', TensorProto.FLOAT, ['batch', 3, 128, 128])], [
+        helper.make_tensor_value_info('y', TensorProto.FLOAT, ['batch', 3, 128, 128])])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=9), tmp_path / 'colour.onnx')
+    with pytest.raises(ModelError, match='colour.onnx takes 3 channels of 128x128'):
+        PoseEstimator(str(tmp_path / 'colour.onnx'), 'onnxruntime')

@@ -97,6 +97,15 @@ def test_networks_estimate_the_benchmarks_skeletons(name, benchmark, joints):
     assert network(torch.zeros(1, 1, network.input_size, network.input_size))[0].shape == (1, joints, 3)
 
 
+@pytest.mark.parametrize('network', [
+    srn.SRN(stacks=2, width=8), residual_attention.ResidualAttention(width=16, input_size=96)], ids=['srn', 'attention'])
+def test_exported_networks_agree_with_pytorch_for_any_batch(network, tmp_path):
+    pytest.importorskip('onnxruntime')
+    from training.export import export
+    # In cube coordinates: 0.05 mm of an adult's cube of 133 mm is 4e-4.
+    assert export(network.eval(), tmp_path / 'network.onnx') < 4e-4
+
+
 def test_a_skeletons_bones_reach_every_joint():
     for name in ('ours', 'nyu', 'icvl', 'msra', 'hands17'):
         count, bones = skeleton(name)

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hand_pose_ros.estimation.engines import Engine, open_engine
-from hand_pose_ros.estimation.models import POSE, Model, find_model
+from hand_pose_ros.estimation.models import POSE, Model, ModelError, find_model
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.localization.crop import CUBE_PER_HAND, cube_to_camera, cut_cube
-
-#: Pixels along a side of the pose networks' input.
-POSE_INPUT = 96
-
 
 @dataclass(frozen=True)
 class Cube:
@@ -62,10 +58,14 @@ class PoseEstimator:
                  precision: str = 'auto') -> None:
         self.model: Model = find_model(model, POSE)
         self.engine: Engine = open_engine(self.model, engine, threads, precision)
+        channels, height, self.input_size = self.engine.input_shape
+        if channels != 1 or height != self.input_size:
+            raise ModelError(f'{self.model.path} takes {channels} channels of {height}x{self.input_size}; a pose network '
+                             'takes one square channel of depth')
 
     def cut(self, depth: np.ndarray, camera: Camera, cubes: list[Cube]) -> np.ndarray:
-        """Cut the network's input (N, 1, 96, 96) out of a depth image (H, W) in metres."""
-        return np.stack([cut_cube(depth, camera, cube.centre, cube.half, POSE_INPUT, cube.side == 'left')
+        """Cut the network's input (N, 1, S, S) out of a depth image (H, W) in metres."""
+        return np.stack([cut_cube(depth, camera, cube.centre, cube.half, self.input_size, cube.side == 'left')
                          for cube in cubes])[:, None]
 
     def estimate(self, crops: np.ndarray, cubes: list[Cube], turned: bool = False) -> list[Pose]:

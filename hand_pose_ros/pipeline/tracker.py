@@ -12,14 +12,14 @@ import numpy as np
 
 from hand_pose_ros.estimation.engines import open_engine, warm_up
 from hand_pose_ros.estimation.models import CENTRE, find_model
-from hand_pose_ros.estimation.pose import POSE_INPUT, Cube, Pose, PoseEstimator, merge
+from hand_pose_ros.estimation.pose import Cube, Pose, PoseEstimator, merge
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import other_side
 from hand_pose_ros.hand_model.fitting import FitState, HandFitter
 from hand_pose_ros.hand_model.loading import load_hand_models
 from hand_pose_ros.images import depth_in_metres
 from hand_pose_ros.localization.crop import hand_centre, hand_size
-from hand_pose_ros.localization.refiner import REFINER_INPUT, Refinement, refine
+from hand_pose_ros.localization.refiner import Refinement, refine
 from hand_pose_ros.localization.search import propose_centres
 from hand_pose_ros.parameters import TrackerParameters
 from hand_pose_ros.pipeline.hand import Hand
@@ -96,8 +96,8 @@ class HandTracker:
         self._estimator = PoseEstimator(parameters.model, parameters.engine, parameters.threads,
                                         parameters.precision)
         self._refiner = open_engine(find_model('', CENTRE), parameters.engine, parameters.threads, parameters.precision)
-        warm_up(self._estimator.engine, POSE_INPUT)
-        warm_up(self._refiner, REFINER_INPUT)
+        warm_up(self._estimator.engine)
+        warm_up(self._refiner)
         self._fitter = HandFitter(*load_hand_models(parameters.hand_model))
         self.model_name = self._estimator.model.name
         self.engine_description = f'{self._estimator.engine.description}, {self.model_name}'

@@ -98,7 +98,7 @@ class SRN(nn.Module):
     def forward_stages(self, crop: Tensor) -> tuple[list[Tensor], Tensor]:
         """Joints (B, J, 3) after every module, for intermediate supervision (section 3.2); and the last features."""
         depth = F.interpolate(crop.float(), scale_factor=0.25, mode='nearest')
-        pixels = torch.cat([self.grid.expand(len(crop), -1, -1, -1), depth], 1)
+        pixels = torch.cat([self.grid.expand(crop.shape[0], -1, -1, -1), depth], 1)
         x = self.extractor(crop)
         stages = []
         for i, module in enumerate(self.stacks):

@@ -91,7 +91,7 @@ def survey(name: str) -> tuple[str, list[str]]:
     return ENGINES[name].load().survey()
 
 
-def warm_up(engine: Engine, input_size: int, batches: tuple[int, ...] = BATCHES) -> None:
+def warm_up(engine: Engine, batches: tuple[int, ...] = BATCHES) -> None:
     """Run ``engine`` once on every batch size, so that the first frame does not wait for it."""
     for count in batches:
-        engine(np.ones((count, 1, input_size, input_size), np.float32))
+        engine(np.ones((count, *engine.input_shape), np.float32))

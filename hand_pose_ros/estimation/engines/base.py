@@ -35,10 +35,12 @@ class Engine(Protocol):
 
     Attributes:
         description: engine, version, device and precision, for people.
+        input_shape: channels, height and width of the network's input.
 
     """
 
     description: str
+    input_shape: tuple[int, int, int]
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         """Run (N, 1, S, S) float32 through the network; one float32 array an output, in the network's order."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from hand_pose_ros.estimation.engines.base import EngineError, cause, check_precision, require
@@ -28,7 +30,7 @@ class OnnxRuntimeEngine:
         version, _ = self.survey()
         precision = check_precision(precision, ('f32', 'int8'), 'ONNX Runtime on a CPU')
         self._session = _session(str(model.file(precision)), model, ['CPUExecutionProvider'], threads)
-        self._input = self._session.get_inputs()[0].name
+        self._input, self.input_shape = _input_of(self._session)
         self.description = f'ONNX Runtime {version} on CPU, {precision}'
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
@@ -61,8 +63,14 @@ class OnnxRuntimeCudaEngine(OnnxRuntimeEngine):
             raise EngineError('ONNX Runtime has fallen back to the CPU: its CUDA provider does not load, most often '
                               'for want of the CUDA or cuDNN version that it was built for; try '
                               f'`{INSTALL_CUDA}`', 'CUDA libraries do not load')
-        self._input = self._session.get_inputs()[0].name
+        self._input, self.input_shape = _input_of(self._session)
         self.description = f'ONNX Runtime {version} on {gpu}, {precision}'
+
+
+def _input_of(session: Any) -> tuple[str, tuple[int, int, int]]:
+    """Name of a network's input, and its channels, height and width."""
+    given = session.get_inputs()[0]
+    return given.name, tuple(given.shape[1:])
 
 
 def _session(graph: str | bytes, model: Model, providers: list, threads: int):

@@ -54,9 +54,11 @@ class OpenVINOEngine:
         try:
             graph = core.read_model(path)
 
+            self.input_shape = tuple(size.get_length() for size in list(graph.input(0).partial_shape)[1:])
+
             def compiled(count: int):
                 fixed = graph.clone()
-                fixed.reshape([count, *(size.get_length() for size in list(graph.input(0).partial_shape)[1:])])
+                fixed.reshape([count, *self.input_shape])
                 return core.compile_model(fixed, device, config).create_infer_request()
 
             # Side by side, since compiling keeps one thread busy.

@@ -308,6 +308,7 @@ class TensorRTEngine:
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
         self._inputs = {name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT}
         (self._input,) = self._inputs
+        self.input_shape = tuple(self._engine.get_tensor_shape(self._input))[1:]
         self.max_batch = self._engine.get_tensor_profile_shape(self._input, 0)[2][0]
         self._buffers = {name: Buffer(self._runtime, (self.max_batch, *tuple(self._engine.get_tensor_shape(name))[1:]),
                                       trt.nptype(self._engine.get_tensor_dtype(name)), self._resources)
