@@ -103,6 +103,22 @@ def test_a_pipeline_shows_the_estimate_to_the_next_network():
     assert gradient.abs().sum() > 0, 'the last estimate depends on the first through what is shown'
 
 
+@pytest.mark.parametrize('options', [{}, {'head': 'pixels'}, {'depths': [18, 18]}])
+def test_direct_regression_learns_a_batch(options):
+    torch.manual_seed(0)
+    network = RGBRegression(**{'depths': [18], 'width': 8} | options)
+    image, joints, points = torch.rand(4, 3, 128, 128), torch.randn(4, 21, 3), torch.rand(4, 21, 2) - 0.5
+    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
+    values = []
+    for _ in range(30):
+        value = rgb_regression.loss(network, image, joints, points, heads_weight=0, mirrored=0)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        values.append(float(value.detach()))
+    assert values[-1] < 0.7 * values[0]
+
+
 def test_unknown_joints_and_mirrored_images_are_nobodys_error():
     torch.manual_seed(0)
     network = RGBRegression([18], width=8)
