@@ -305,7 +305,7 @@ def test_a_failing_pipeline_costs_one_frame(graph, monkeypatch):
     graph.connect('hands/keypoints')
     graph.show()
 
-    def fail(depth, camera):
+    def fail(depth, camera, stamp):
         raise RuntimeError('inference went wrong')
 
     with monkeypatch.context() as patch:
@@ -395,7 +395,7 @@ def test_late_frames_are_dropped_and_counted(graph, monkeypatch):
     graph.show()
     entered, release = threading.Event(), threading.Event()
 
-    def slow(depth, camera):
+    def slow(depth, camera, stamp):
         entered.set()
         assert release.wait(30)
         return []
