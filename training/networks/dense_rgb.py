@@ -248,7 +248,8 @@ def loss_parts(network: DenseHand, image: Tensor, joints: Tensor, points: Tensor
         spread = network.certainty(estimate.features.detach(), all_found)
         errors = torch.where(right[:, None], (all_found - joints).norm(dim=2), torch.nan)
         odds = network.chirality(estimate.features, all_found, spread.detach())
-        parts['heads'] = sum(heads_loss(spread, errors, odds, right.float()))
+        parts['heads'] = sum(heads_loss(spread, errors, odds, right.float(),
+                                          ~joints.isfinite().any(2).any(1)))
     return {name: value for name, value in parts.items() if weights[name]}
 
 

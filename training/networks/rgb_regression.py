@@ -31,6 +31,9 @@ COUNT = len(JOINTS)
 #: What a network for colour images gives, in this order; ``training.rgb_task`` says what it means.
 OUTPUTS = ('joints', 'points', 'spread', 'right')
 
+#: What the certainty head learns to expect of a crop without a hand, hand sizes.
+ABSENT_ERROR = 1.0
+
 #: Radius in crop coordinates of the Gaussians that show an estimate to the next network.
 SHOWN = 0.1
 
@@ -166,7 +169,7 @@ class RGBRegression(nn.Module):
         return joints, points, spread, self.chirality(pooled, joints, spread)
 
 
-def heads_loss(spread: Tensor, errors: Tensor, odds: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+def heads_loss(spread: Tensor, errors: Tensor, odds: Tensor, right: Tensor, absent: Tensor) -> tuple[Tensor, Tensor]:
     """Laplace log likelihood of the joints' errors, and cross entropy of the side.
 
     Args:
@@ -174,12 +177,15 @@ def heads_loss(spread: Tensor, errors: Tensor, odds: Tensor, right: Tensor) -> t
         errors: (B, 21) errors; what is not known is NaN.
         odds: (B,) log odds of a right hand.
         right: (B,) 1 where it is one.
+        absent: (B,) bool, there is no hand: errors are then ``ABSENT_ERROR``, and there is no side.
 
     """
+    errors = torch.where(absent[:, None], ABSENT_ERROR, errors)
     known = errors.isfinite()
     likelihood = (spread.log() + torch.where(known, errors, spread) / spread)[known]
+    side = F.binary_cross_entropy_with_logits(odds, right, reduction='none')
     return likelihood.mean() if likelihood.numel() else spread.new_zeros(()), \
-        F.binary_cross_entropy_with_logits(odds, right)
+        torch.where(absent, torch.zeros_like(side), side).mean()
 
 
 def mirror_some(image: Tensor, share: float) -> tuple[Tensor, Tensor]:
@@ -224,5 +230,5 @@ def loss(network: RGBRegression, image: Tensor, joints: Tensor, points: Tensor, 
     spread = network.certainty(pooled.detach(), last.detach())
     errors = torch.where(right[:, None], (last.detach() - joints).norm(dim=2), torch.nan)
     likelihood, side = heads_loss(spread, errors, network.chirality(pooled, last.detach(), spread.detach()),
-                                  right.to(last.dtype))
+                                  right.to(last.dtype), ~joints.isfinite().any(2).any(1))
     return value + heads_weight * (likelihood + side)

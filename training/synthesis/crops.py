@@ -39,7 +39,7 @@ class View:
     joints: np.ndarray
 
 
-def _clutter(rng: np.random.Generator, joints: np.ndarray, size: float) -> list:
+def draw_clutter(rng: np.random.Generator, joints: np.ndarray, size: float) -> list:
     """Things near a hand: a wall or table, objects about, something held."""
     centre = hand_centre(joints)
     things = []
@@ -93,7 +93,7 @@ def draw_scene(poser: Poser, person: Person, angles: np.ndarray, rng: np.random.
     forearm = elbow - joints[0]
     rotation = draw_view(rng, forearm / np.linalg.norm(forearm))
     posed, joints = look(posed, joints, rotation, hand_centre(joints), position)
-    things = _clutter(rng, joints, hand_size(joints))
+    things = draw_clutter(rng, joints, hand_size(joints))
     return Scene(joints, poser.meshes(posed, whole) + things), whole or bool(things)
 
 

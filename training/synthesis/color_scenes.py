@@ -1,0 +1,342 @@
+"""Colour pictures of hands: crops for pose networks and whole images for the detector, drawn without end from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.geometry.joints import JOINTS, WRIST
+from hand_pose_ros.geometry.rotations import rotation_vector_to_matrix
+from hand_pose_ros.localization.color_crop import ColorCrop
+from hand_pose_ros.localization.crop import CUBE_PER_HAND, hand_centre, hand_size
+from training.datasets.color_crops import Example
+from training.synthesis.crops import draw_clutter
+from training.synthesis.looks import Look, draw_lighting, draw_material, draw_skin_material, dress
+from training.synthesis.people import Person
+from training.synthesis.photography import develop, draw_background, spoil
+from training.synthesis.poses import KINDS, draw_poses
+from training.synthesis.raster import EMPTY, rasterise
+from training.synthesis.scene import CLUTTER, HAND, PERSON, Poser, draw_arm, draw_view, look
+from training.synthesis.shading import Surface, render
+
+#: Distances of the hand from the camera, metres.
+NEAREST, FARTHEST = 0.2, 1.5
+#: How much more than a crop is pictured, so that crops may be shifted, and pixels along its side.
+ROOM, PIXELS = 1.4, 256
+#: Label of a second hand.
+OTHER_HAND = 4
+#: Pixels along a side of the detector's pictures.
+FRAME = 256
+#: From the body's axes (z up, face to -y) to those of a camera that looks at the face.
+_FACING = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+#: A hand counts as seen from this share of its own picture on, and is no concern of the detector's below the second.
+SEEN, HIDDEN = 0.5, 0.2
+#: Hands in one of the detector's pictures, at most.
+HANDS = 2
+
+
+@dataclass(frozen=True)
+class ColorView:
+    """A picture of the surroundings of a hand, without what is behind everything.
+
+    Attributes:
+        layers: (H, W, 5) uint8: red, green, blue, black where nothing is; 255 where something is; 255 where the hand is.
+        camera: pinhole of the picture.
+        joints: (21, 3) metres, camera optical frame; None where there is no hand.
+        centre: (3,) metres, what a crop looks at, and ``size``, the hand's size in metres.
+
+    """
+
+    layers: np.ndarray
+    camera: Camera
+    joints: np.ndarray | None
+    centre: np.ndarray
+    size: float
+
+
+def _draw_camera(rng: np.random.Generator, forearm: np.ndarray) -> np.ndarray:
+    """Draw the rotation (3, 3) from the body's axes to the camera's: any view of the hand, or one that faces a person."""
+    if rng.uniform() < 0.6:
+        return draw_view(rng, forearm)
+    turn = rotation_vector_to_matrix(np.radians([rng.normal(0, 18), rng.normal(0, 45), rng.normal(0, 12)]))
+    return turn @ _FACING
+
+
+class Wardrobe:
+    """Dresses people: each person's colours are drawn a few times and kept, since drawing them takes a while."""
+
+    def __init__(self, people: list[Person], looks: int = 3) -> None:
+        self.people = people
+        self.looks = looks
+        self._kept: dict[tuple[int, int], Look] = {}
+
+    def draw(self, number: int, rng: np.random.Generator) -> Look:
+        """Draw one of a person's looks."""
+        key = number, int(rng.integers(self.looks))
+        if key not in self._kept:
+            # Not of ``rng``: a look is the same whenever it is first drawn.
+            self._kept[key] = dress(self.people[number], np.random.default_rng([*key, 77]))
+        return self._kept[key]
+
+
+class Artist:
+    """Draws coloured scenes; holds what that takes."""
+
+    def __init__(self, people: list[Person]) -> None:
+        self.poser = Poser(people, other_hand=False)
+        self.wardrobe = Wardrobe(people)
+        arm = self.poser.arm_vertices
+        self.elbow = arm[people[0].body.weight_bones[arm, 0] == self.poser.bone['lowerarm01.R']]
+
+    def person(self, angles: np.ndarray, rng: np.random.Generator, whole: bool
+               ) -> tuple[list[Surface], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Draw a person in the axes of their rest pose.
+
+        Returns:
+            Surfaces of hand, arm and, if ``whole``, body; the posed vertices (V, 3) that they share; the hand's joints;
+            the unit vector from the hand to the elbow; and indices of the posed vertices that no hand is near.
+
+        """
+        poser = self.poser
+        number = int(rng.integers(len(poser.people)))
+        person = poser.people[number]
+        start = rng.uniform(-0.01, 0.2) if rng.uniform() < 0.45 else rng.uniform(0.25, 0.5)
+        sleeve = (start, rng.uniform(0.002, 0.016))
+        posed, joints = poser.pose(person, angles, draw_arm(rng), whole, tuple(rng.normal(0.05, 0.10, 2)), sleeve)
+        elbow = posed[self.elbow].mean(0)
+        forearm = (elbow - joints[WRIST]) / np.linalg.norm(elbow - joints[WRIST])
+        worn = self.wardrobe.draw(number, rng)
+        cover = np.maximum(worn.up_the_sleeves - np.float32(start), worn.clothed)
+        skin, cloth = draw_skin_material(rng), draw_material(rng, cloth=True)
+        texture = person.vertices
+        surfaces = []
+        for points, faces, ids, label in poser.meshes(posed, whole):
+            surfaces.append(Surface(points, faces, ids, label, texture, skin, worn.colours,
+                                    None if label == HAND else cover, cloth))
+        used = poser.all_vertices if whole else poser.arm_vertices
+        away = used[np.linalg.norm(posed[used] - hand_centre(joints), axis=1) > 2.2 * hand_size(joints)]
+        return surfaces, posed, joints, forearm, away
+
+    @staticmethod
+    def place(surfaces: list[Surface], posed: np.ndarray, joints: np.ndarray, rotation: np.ndarray, centre: np.ndarray,
+              position: np.ndarray, mirror: bool = False, label: int = HAND) -> np.ndarray:
+        """Move a person before the camera, in place, see :func:`scene.look`; ``mirror`` makes the hand a left one."""
+        flip = np.array([-1.0, 1, 1]) if mirror else np.ones(3)
+        points, joints = look(posed * flip.astype(np.float32), joints * flip, rotation, centre * flip, position)
+        for surface in surfaces:
+            surface.points = points
+            if mirror:
+                surface.faces = np.ascontiguousarray(surface.faces[:, ::-1])
+            if surface.label == HAND:
+                surface.label = label
+        return joints
+
+    def other_hand(self, angles: np.ndarray, rng: np.random.Generator, position: np.ndarray, mirror: bool = True
+                   ) -> tuple[list[Surface], np.ndarray]:
+        """Draw another arm before the camera: its surfaces and joints."""
+        surfaces, posed, joints, forearm, _ = self.person(angles, rng, whole=False)
+        flip = np.array([-1.0, 1, 1]) if mirror else np.ones(3)
+        rotation = _draw_camera(rng, forearm * flip)
+        return surfaces, self.place(surfaces, posed, joints, rotation, hand_centre(joints), position, mirror, OTHER_HAND)
+
+
+def _things(rng: np.random.Generator, joints: np.ndarray, size: float) -> list[Surface]:
+    return [Surface(points, faces, ids, CLUTTER, points, draw_material(rng))
+            for points, faces, ids, _ in draw_clutter(rng, joints, size)]
+
+
+def _hidden(surfaces: list[Surface], labels: np.ndarray, label: int, camera: Camera) -> float:
+    """Share of a hand's own picture that something else covers."""
+    depth = np.full(labels.shape, EMPTY, np.float32)
+    alone = np.zeros(labels.shape, np.uint8)
+    for surface in surfaces:
+        if surface.label == label:
+            rasterise(surface.points, surface.faces, surface.face_ids, *map(np.float32, (
+                camera.fx, camera.fy, camera.cx, camera.cy)), depth, alone, label)
+    count = np.count_nonzero(alone)
+    return 1 - np.count_nonzero(labels == label) / count if count else 1.0
+
+
+def draw_color_view(artist: Artist, angles: np.ndarray, rng: np.random.Generator, empty: bool = False) -> ColorView:
+    """Draw a hand's surroundings or, if ``empty``, those of another part of a person."""
+    while True:
+        whole = rng.uniform() < (0.85 if empty else 0.45)
+        surfaces, posed, joints, forearm, away = artist.person(angles, rng, whole)
+        size = hand_size(joints)
+        centre = hand_centre(joints)
+        if empty:
+            centre = posed[away[rng.integers(len(away))]].astype(float)
+            size = size * np.exp(rng.normal(0, 0.3))
+        distance = np.exp(rng.uniform(np.log(NEAREST), np.log(FARTHEST)))
+        position = np.array([0, 0, distance])
+        joints = artist.place(surfaces, posed, joints, _draw_camera(rng, forearm), centre, position)
+        surfaces += _things(rng, joints if not empty else joints - hand_centre(joints) + position, size)
+        if rng.uniform() < 0.12:
+            way = rng.normal(0, 1, 3) * [1, 1, 0.6]
+            beside = position + way / np.linalg.norm(way) * hand_size(joints) * rng.uniform(1.0, 2.4)
+            if beside[2] > 0.15:
+                surfaces += artist.other_hand(angles, rng, beside, mirror=bool(rng.uniform() < 0.7))[0]
+        half = CUBE_PER_HAND * size * ROOM
+        focal = PIXELS / 2 * distance / half
+        middle = (PIXELS - 1) / 2
+        camera = Camera(PIXELS, PIXELS, focal, focal, middle, middle)
+        picture = render(surfaces, draw_lighting(rng), PIXELS, PIXELS, focal, focal, middle, middle, position)
+        if not empty and _hidden(surfaces, picture.labels, HAND, camera) > 0.45:
+            continue
+        if empty and ((picture.labels == HAND) | (picture.labels == OTHER_HAND)).mean() > 0.02:
+            continue
+        shown = (picture.labels > 0).astype(np.float32)
+        image = develop(picture.colour, shown, rng) * shown[..., None]
+        layers = np.dstack([image, 255 * shown, 255 * (picture.labels == HAND).astype(np.float32)])
+        layers = np.clip(cv2.GaussianBlur(layers, (0, 0), 0.7), 0, 255).astype(np.uint8)
+        return ColorView(layers, camera, None if empty else joints, position, size)
+
+
+def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int) -> Example:
+    """Cut a crop out of a view with the errors in place and size that localization makes, before some background.
+
+    Where the view shows no hand, joints, points and size are NaN and the mask is 0.
+    """
+    off = rng.normal(0, 0.10 if rng.uniform() < 0.8 else 0.2, 3) * view.size
+    half = CUBE_PER_HAND * view.size * np.exp(np.clip(rng.normal(0, 0.12), -0.28, 0.28))
+    crop = ColorCrop.looking_at(view.centre + off * [1, 1, 0], half, rng.uniform(-np.pi, np.pi))
+    layers = crop.cut(view.layers, view.camera, size).astype(np.float32)
+    image = layers[..., :3] + (1 - layers[..., 3:4] / 255) * draw_background(size, size, rng)
+    image = spoil(np.clip(image, 0, 255).astype(np.uint8), rng)
+    mask = layers[..., 4] / 255
+    if view.joints is None:
+        nothing = np.full((len(JOINTS), 3), np.nan)
+        return Example(image, nothing, nothing[:, :2], np.zeros_like(mask), np.nan)
+    scale = hand_size(view.joints)
+    return Example(image, crop.from_camera(view.joints - view.joints[WRIST]) / scale, crop.project(view.joints), mask,
+                   scale)
+
+
+class _Poses:
+    """Articulations, drawn many at a time."""
+
+    def __init__(self, person: Person, rng: np.random.Generator, kinds: Mapping[str, float]) -> None:
+        self.person, self.rng, self.kinds = person, rng, kinds
+        self._left: list[np.ndarray] = []
+
+    def next(self) -> np.ndarray:
+        if not self._left:
+            person = self.person
+            self._left = list(draw_poses(512, self.rng, person.axes, person.rest_angles, person.body.joints,
+                                         kinds=self.kinds))
+        return self._left.pop()
+
+
+def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, crops_per_view: int = 2,
+                 poses: Mapping[str, float] = KINDS, empty: float = 0.1) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield endless batches of crops, as ``training.rgb_task`` describes them.
+
+    Args:
+        people: who may be seen.
+        seed: the same one gives the same batches.
+        batch: crops in a batch.
+        size: pixels along a side of a crop.
+        crops_per_view: crops cut from one rendered view; more than one is cheaper and less varied.
+        poses: kind of pose -> share, see ``training.synthesis.poses``.
+        empty: share of views that show no hand.
+
+    """
+    artist, rng = Artist(people), np.random.default_rng(seed)
+    angles = _Poses(people[0], rng, poses)
+    rows = []
+    while True:
+        view = draw_color_view(artist, angles.next(), rng, empty=bool(rng.uniform() < empty))
+        for _ in range(crops_per_view):
+            rows.append(draw_color_crop(view, rng, size).row())
+            if len(rows) == batch:
+                yield tuple(np.stack(parts) for parts in zip(*rows))
+                rows = []
+
+
+def _hand_label(surfaces: list[Surface], labels: np.ndarray, label: int, camera: Camera, joints: np.ndarray,
+                right: bool) -> np.ndarray:
+    """The detector's label (5,): see :func:`frame_batches`."""
+    inside = np.all((joints[:, 2:] > 0) & (np.abs(camera.project(joints) - FRAME * 0.75) < FRAME * 0.75), axis=1).mean()
+    seen = 0.0 if inside == 0 else inside * (1 - _hidden(surfaces, labels, label, camera))
+    crop = ColorCrop.of_hand(joints)
+    centre = camera.project(hand_centre(joints)[None])[0]
+    half = crop.reach * camera.fx
+    weight = 1.0 if seen >= SEEN else 0.0 if seen >= HIDDEN else -1.0
+    return np.array([*((centre + 0.5) / camera.width * 2 - 1), half / camera.width * 2, float(right), weight], np.float32)
+
+
+def draw_frame(artist: Artist, angles: list[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a whole image with none, one or two hands: (FRAME, FRAME, 3) uint8 and labels (HANDS, 5), see below."""
+    pixels = FRAME * 3 // 2
+    middle = (pixels - 1) / 2
+    focal = pixels / 2 / np.tan(np.radians(rng.uniform(20, 42)))
+    camera = Camera(pixels, pixels, focal, focal, middle, middle)
+
+    def position() -> np.ndarray:
+        z = np.exp(rng.uniform(np.log(0.22), np.log(1.8)))
+        # Letterboxed images have their upper and lower part empty; what they hold is drawn further in.
+        return np.array([rng.uniform(-0.9, 0.9), rng.uniform(-0.75, 0.75), focal / (pixels / 2)]) * z / (
+            focal / (pixels / 2))
+
+    at = position()
+    if rng.uniform() < 0.12:
+        at[:2] *= 3  # out of view; some of the body may be in it
+    surfaces, posed, joints, forearm, _ = artist.person(angles[0], rng, whole=bool(rng.uniform() < 0.75))
+    joints = artist.place(surfaces, posed, joints, _draw_camera(rng, forearm), hand_centre(joints), at)
+    found = [(HAND, joints, True)]
+    if rng.uniform() < 0.35:
+        beside = position() * [1, 1, 0] + [0, 0, at[2] * np.exp(rng.normal(0, 0.15))]
+        if np.linalg.norm(beside - at) > 0.8 * hand_size(joints):
+            mirror = bool(rng.uniform() < 0.85)
+            others, other_joints = artist.other_hand(angles[1], rng, beside, mirror)
+            surfaces += others
+            found.append((OTHER_HAND, other_joints, not mirror))
+    surfaces += _things(rng, joints, hand_size(joints))
+    picture = render(surfaces, draw_lighting(rng), pixels, pixels, focal, focal, middle, middle, at, extent=0.6)
+    shown = (picture.labels > 0).astype(np.float32)
+    image = develop(picture.colour, shown, rng) * shown[..., None]
+    image, shown = (cv2.resize(x, (FRAME, FRAME), interpolation=cv2.INTER_AREA) for x in (image, shown))
+    image = image + (1 - shown[..., None]) * draw_background(FRAME, FRAME, rng)
+    image = spoil(np.clip(image, 0, 255).astype(np.uint8), rng)
+    labels = np.full((HANDS, 5), -1, np.float32)
+    for row, (label, points, right) in enumerate(found):
+        labels[row] = _hand_label(surfaces, picture.labels, label, camera, points, right)
+    # The camera's own format: bars above and below, or at the sides.
+    bar = int(FRAME / 2 * (1 - rng.choice([1, 3 / 4, 9 / 16], p=[0.2, 0.45, 0.35])))
+    if bar:
+        across = rng.uniform() < 0.15
+        cut = image.transpose(1, 0, 2) if across else image
+        cut[:bar] = cut[FRAME - bar:] = 0
+        beyond = np.abs(labels[:, 0 if across else 1]) > 1 - 2 * bar / FRAME
+        labels[beyond & (labels[:, 4] > 0), 4] = 0
+    if rng.uniform() < 0.5:
+        image = np.ascontiguousarray(image[:, ::-1])
+        labels[:, 0] *= -1
+        labels[:, 3] = np.where(labels[:, 4] >= 0, 1 - labels[:, 3], labels[:, 3])
+    return image, labels
+
+
+def frame_batches(people: list[Person], seed: int, batch: int, poses: Mapping[str, float] = KINDS
+                  ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield endless batches for the detector.
+
+    Yields:
+        Images (batch, FRAME, FRAME, 3) uint8 and labels (batch, HANDS, 5): centre u, v in -1 to 1 over the image, half
+        side of the hand's square in half sides of the image, 1 for a right hand, and 1 where it is to be found, 0 where
+        nothing is to be learnt of it, being half hidden, and -1 where there is none.
+
+    """
+    artist, rng = Artist(people), np.random.default_rng(seed)
+    angles = _Poses(people[0], rng, poses)
+    images, labels = [], []
+    while True:
+        image, label = draw_frame(artist, [angles.next(), angles.next()], rng)
+        images.append(image)
+        labels.append(label)
+        if len(images) == batch:
+            yield np.stack(images), np.stack(labels)
+            images, labels = [], []
