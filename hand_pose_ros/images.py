@@ -11,6 +11,10 @@ ENCODINGS = {'16UC1': ('u2', 1), 'mono16': ('u2', 1), '32FC1': ('f4', 1), 'mono8
 
 DEPTH_ENCODINGS = ('16UC1', 'mono16', '32FC1')
 
+#: Encoding of a colour (or grey) image -> what turns it into bgr8.
+COLOR_ENCODINGS = {'bgr8': None, 'rgb8': cv2.COLOR_RGB2BGR, 'rgba8': cv2.COLOR_RGBA2BGR, 'bgra8': cv2.COLOR_BGRA2BGR,
+                   'mono8': cv2.COLOR_GRAY2BGR}
+
 
 class ImageError(ValueError):
     """An image that cannot be used; the message says what is wrong with it."""
@@ -50,6 +54,13 @@ def view_image(data, width: int, height: int, encoding: str, step: int, is_bigen
     pixels = rows.view(dtype) if rows.flags.c_contiguous or dtype.itemsize == 1 else np.ndarray(
         (height, width * channels), dtype, buffer=raw, strides=(step, dtype.itemsize))
     return pixels.reshape(height, width, channels) if channels > 1 else pixels
+
+
+def color_in_bgr(image: np.ndarray, encoding: str) -> np.ndarray:
+    """Convert an image of one of ``COLOR_ENCODINGS`` to (H, W, 3) uint8 in bgr order; what is so already is not copied."""
+    # What cv_bridge made of another encoding is bgr8 already.
+    conversion = COLOR_ENCODINGS.get(encoding)
+    return image if conversion is None else cv2.cvtColor(np.ascontiguousarray(image), conversion)
 
 
 def depth_in_metres(image: np.ndarray, depth_unit: float, near: float = 0.0, far: float = np.inf) -> np.ndarray:

@@ -11,8 +11,11 @@ from typing import Any
 
 from hand_pose_ros.estimation.engines import ENGINES, PRECISIONS
 
-#: How a camera's depth images travel: as they are, or as ``compressed_depth_image_transport`` packs them.
-IMAGE_TRANSPORTS = ('raw', 'compressedDepth')
+#: What a camera sees.
+MODALITIES = ('depth', 'rgb')
+
+#: How a camera's images travel: as they are, or as image transport's ``compressedDepth`` and ``compressed`` pack them.
+IMAGE_TRANSPORTS = ('raw', 'compressedDepth', 'compressed')
 
 
 def _setting(default: Any, description: str, *, choices: tuple = (), low: float | None = None,
@@ -51,6 +54,7 @@ class Settings:
 class TrackerParameters(Settings):
     """Settings of a tracker. Lengths in metres."""
 
+    modality: str = _setting('depth', 'What is tracked in: depth images, or rgb for colour images.', choices=MODALITIES)
     model: str = _setting('', 'Pose network: a name from models/manifest.yaml or the path of an .onnx file; '
                               'empty for the default one.')
     engine: str = _setting('auto', 'Inference engine; auto takes the fastest that this machine has.',
@@ -65,8 +69,11 @@ class TrackerParameters(Settings):
     near: float = _setting(0.15, 'Depth closer than this is ignored, metres.', low=0.0, high=10.0, live=True)
     far: float = _setting(1.5, 'Depth beyond this is ignored, metres.', low=0.1, high=10.0, live=True)
     depth_unit: float = _setting(0.001, 'Metres in one unit of a 16-bit depth image.', low=1e-6, high=1.0, live=True)
-    image_transport: str = _setting('raw', 'Form of the depth images; compressedDepth is read from the image topic '
-                                           'with that suffix.', choices=IMAGE_TRANSPORTS)
+    image_transport: str = _setting('raw', 'Form of the images; compressedDepth, and compressed for colour, are read '
+                                           'from the image topic with that suffix.', choices=IMAGE_TRANSPORTS)
+    hand_size: float = _setting(0.09, 'Size of the hands in colour images, wrist to knuckles, which distances follow '
+                                      'from: 0.09 to 0.1 for grown people, 0.07 for a child of six; metres.',
+                                low=0.03, high=0.2, live=True)
     min_score: float = _setting(0.4, 'Hands scored below this are not reported.', low=0.0, high=1.0, live=True)
     smoothing: bool = _setting(False, 'Steady the joints with a One Euro filter.', live=True)
     publish_tf: bool = _setting(True, 'Broadcast one TF frame a joint.', live=True)
@@ -76,13 +83,16 @@ class TrackerParameters(Settings):
         super().__post_init__()
         if self.near >= self.far:
             raise ValueError(f'parameter near: {self.near} is not below far ({self.far})')
+        wrong = 'compressedDepth' if self.modality == 'rgb' else 'compressed'
+        if self.image_transport == wrong:
+            raise ValueError(f'parameter image_transport: {wrong!r} does not carry {self.modality} images')
 
 
 @dataclass(frozen=True)
 class PlaybackParameters(Settings):
     """Settings of the playback of a recording."""
 
-    input: str = _setting('', 'Recording to publish: a rosbag2 or a folder of 16-bit PNGs.')
+    input: str = _setting('', 'Recording to publish: a rosbag2, a folder of 16-bit PNGs or a video.')
     topic: str = _setting('', 'Image topic of the bag; needed only where it holds several.')
     camera: str = _setting('', 'Camera calibration YAML; empty for the one recorded with the images.')
     depth_unit: float = _setting(0.001, 'Metres in one unit of a 16-bit image. Images in another unit than '

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 DEPTH_IMAGE = 'depth/image'
 DEPTH_CAMERA_INFO = 'depth/camera_info'
+COLOR_IMAGE = 'color/image'
+COLOR_CAMERA_INFO = 'color/camera_info'
 
 KEYPOINTS = 'hands/keypoints'
 MARKERS = 'hands/markers'
 OVERLAY = 'hands/overlay'
 DIAGNOSTICS = '/diagnostics'
 TF = '/tf'
+
+
+def inputs(modality: str) -> tuple[str, str]:
+    """Topics of the images and of the CameraInfo that a tracker of ``depth`` or ``rgb`` reads."""
+    return (DEPTH_IMAGE, DEPTH_CAMERA_INFO) if modality == 'depth' else (COLOR_IMAGE, COLOR_CAMERA_INFO)
 
 
 def joints_topic(side: str) -> str:
@@ -22,9 +29,9 @@ def joint_states_topic(side: str) -> str:
     return f'hands/{side}/joint_states'
 
 
-def compressed_depth_topic(topic: str) -> str:
-    """Topic of the compressed form of the depth images of ``topic``, as image transport names it."""
-    return f'{topic}/compressedDepth'
+def transported_topic(topic: str, transport: str) -> str:
+    """Topic of the form ``transport`` (``raw``, ``compressedDepth``, ``compressed``) of the images of ``topic``."""
+    return topic if transport == 'raw' else f'{topic}/{transport}'
 
 
 def joint_frame(side: str, joint: str) -> str:

@@ -16,7 +16,7 @@ def recorded(namespace: str, depth_image: str, depth_camera_info: str) -> list[s
     """Full names of the topics that are recorded: camera, hands, TF and diagnostics."""
     hands = [topics.KEYPOINTS, topics.MARKERS, *(topics.joints_topic(side) for side in SIDES),
              *(topics.joint_states_topic(side) for side in SIDES)]
-    names = [depth_image, topics.compressed_depth_topic(depth_image), depth_camera_info, *hands]
+    names = [depth_image, topics.transported_topic(depth_image, 'compressedDepth'), depth_camera_info, *hands]
     root = '/' + namespace.strip('/') if namespace.strip('/') else ''
     return [name if name.startswith('/') else f'{root}/{name}' for name in names] + [
         topics.TF, '/tf_static', topics.DIAGNOSTICS]

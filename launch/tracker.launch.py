@@ -18,17 +18,16 @@ from hand_pose_ros import topics
 from hand_pose_ros.parameters import PlaybackParameters, TrackerParameters
 
 PACKAGE = 'hand_pose_ros'
-REMAPPINGS = {'depth_image': topics.DEPTH_IMAGE, 'depth_camera_info': topics.DEPTH_CAMERA_INFO}
+REMAPPINGS = {'depth_image': topics.DEPTH_IMAGE, 'depth_camera_info': topics.DEPTH_CAMERA_INFO,
+              'color_image': topics.COLOR_IMAGE, 'color_camera_info': topics.COLOR_CAMERA_INFO}
 
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments, then start the nodes with their values."""
     settings = {setting.name: setting for kind in (PlaybackParameters, TrackerParameters) for setting in fields(kind)}
     return LaunchDescription([
-        DeclareLaunchArgument('depth_image', default_value=topics.DEPTH_IMAGE,
-                              description='Topic of the depth images.'),
-        DeclareLaunchArgument('depth_camera_info', default_value=topics.DEPTH_CAMERA_INFO,
-                              description='Topic of the CameraInfo of the depth images.'),
+        *(DeclareLaunchArgument(argument, default_value=topic, description=f'Topic to read for {topic}.')
+          for argument, topic in REMAPPINGS.items()),
         DeclareLaunchArgument('namespace', default_value='', description='Namespace of the nodes and their topics.'),
         DeclareLaunchArgument('params_file', description='Parameters of the tracker (YAML).', default_value=(
             PathJoinSubstitution([FindPackageShare(PACKAGE), 'config', 'tracker.yaml']))),

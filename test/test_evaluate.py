@@ -16,7 +16,6 @@ from hand_pose_ros.evaluation.replay import WorstFrames
 from hand_pose_ros.evaluation.truth import BagTruth
 from hand_pose_ros.io.frame import RecordedFrame
 from hand_pose_ros.io.recording import write_depth_bag
-from hand_pose_ros.pipeline import tracker as tracker_module
 from hand_pose_ros.pipeline.hand import Hand
 from hand_pose_ros.pipeline.smoothing import OneEuroFilter
 
@@ -54,7 +53,7 @@ def images():
 
 @pytest.fixture(autouse=True)
 def fake(monkeypatch):
-    monkeypatch.setattr(tracker_module, 'HandTracker', OffTracker)
+    monkeypatch.setattr('hand_pose_ros.pipeline.modality.HandTracker', OffTracker)
 
 
 @pytest.fixture(params=['mcap', 'sqlite3'])

@@ -250,7 +250,7 @@ def test_foreign_and_empty_files_are_refused_in_one_line(tmp_path, name, content
 def test_missing_and_empty_folders_are_refused(tmp_path):
     with pytest.raises(RecordingError, match='no such file'):
         open_recording(tmp_path / 'nowhere')
-    with pytest.raises(RecordingError, match='neither PNG files nor a rosbag2'):
+    with pytest.raises(RecordingError, match='neither PNG or JPEG files nor a rosbag2'):
         open_recording(tmp_path)
     (tmp_path / 'metadata.yaml').write_text('rosbag2_bagfile_information: 3\n')
     with pytest.raises(RecordingError, match='not a rosbag2'):

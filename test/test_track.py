@@ -19,7 +19,6 @@ from hand_pose_ros.cli.main import build_parser, main
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.io.recording import write_depth_bag
 from hand_pose_ros.parameters import TrackerParameters
-from hand_pose_ros.pipeline import tracker as tracker_module
 
 REAL = Path(__file__).resolve().parents[2] / 'shared' / 'data' / 'real'
 
@@ -45,7 +44,7 @@ class FakeTracker:
 @pytest.fixture(autouse=True)
 def fake(monkeypatch):
     FakeTracker.made = []
-    monkeypatch.setattr(tracker_module, 'HandTracker', FakeTracker)
+    monkeypatch.setattr('hand_pose_ros.pipeline.modality.HandTracker', FakeTracker)
 
 
 @pytest.fixture
@@ -110,13 +109,49 @@ def test_overlays_as_a_video_and_a_limit(bag, tmp_path):
     assert video.read()[1].shape == (720, 960, 3) and video.read()[0] and not video.read()[0]
 
 
-def test_a_video_is_refused_with_its_reason(tmp_path, capsys):
+class FakeColorTracker(FakeTracker):
+    """The same for colour images: a hand in every one that is not black."""
+
+    resets = 0
+
+    def process(self, image, camera, stamp=None):
+        assert image.dtype == np.uint8 and image.shape == (camera.height, camera.width, 3)
+        self.seen.append((image, camera))
+        return [make_hand('right', open_hand('right'))] if image.any() else []
+
+    def reset(self):
+        self.resets += 1
+
+
+@pytest.fixture
+def fake_color(monkeypatch):
+    monkeypatch.setattr('hand_pose_ros.pipeline.modality.ColorHandTracker', FakeColorTracker)
+
+
+def test_a_video_is_tracked_by_colour_with_an_assumed_camera(tmp_path, capsys, fake_color):
     writer = cv2.VideoWriter(str(tmp_path / 'c.mp4'), cv2.VideoWriter_fourcc(*'mp4v'), 10, (64, 48))
-    writer.write(np.zeros((48, 64, 3), np.uint8))
+    for _ in range(3):
+        writer.write(np.full((48, 64, 3), (10, 120, 240), np.uint8))
     writer.release()
-    assert main(['track', str(tmp_path / 'c.mp4'), '--out', str(tmp_path / 'out')]) == 2
-    assert 'reads depth' in capsys.readouterr().err
-    assert not (tmp_path / 'out').exists()
+    out = tmp_path / 'out'
+    assert main(['track', str(tmp_path / 'c.mp4'), '--out', str(out), '--hand-size', '0.07']) == 0
+    assert 'horizontal field of view of 60 degrees is assumed' in capsys.readouterr().err
+    made, = FakeTracker.made
+    assert made.parameters.modality == 'rgb' and made.parameters.hand_size == 0.07 and made.resets == 0
+    image, camera = made.seen[0]
+    assert camera.fx == pytest.approx(32 / np.tan(np.radians(30))) and (camera.width, camera.height) == (64, 48)
+    assert image[24, 32, 2] > 200 > 50 > image[24, 32, 0], 'the image is not in bgr order'
+    assert [line['hands'][0]['side'] for line in read_lines(out)] == ['right'] * 3
+    assert len(list((out / 'overlays').iterdir())) == 3
+
+
+def test_photographs_of_several_sizes_are_each_for_themselves(tmp_path, fake_color):
+    for name, shape in (('a.jpg', (48, 64)), ('b.png', (48, 64)), ('c.jpeg', (60, 40))):
+        cv2.imwrite(str(tmp_path / name), np.full((*shape, 3), 90, np.uint8))
+    assert main(['track', str(tmp_path), '--out', str(tmp_path / 'out')]) == 0
+    made, = FakeTracker.made
+    assert [image.shape[:2] for image, _ in made.seen] == [(48, 64), (48, 64), (60, 40)] and made.resets == 1
+    assert sorted(p.name for p in (tmp_path / 'out' / 'overlays').iterdir()) == ['a.png', 'b.png', 'c.png']
 
 
 def test_frames_before_a_damaged_one_are_kept(tmp_path, capsys):
@@ -164,7 +199,7 @@ def test_an_interrupted_run_keeps_what_it_had(bag, tmp_path):
     script.write_text(textwrap.dedent('''
         import sys, time
         from hand_pose_ros.cli.main import main
-        from hand_pose_ros.pipeline import tracker
+        from hand_pose_ros.pipeline import modality
         class Slow:
             engine_description = 'slow'
             def __init__(self, parameters): self.count = 0
@@ -173,7 +208,7 @@ def test_an_interrupted_run_keeps_what_it_had(bag, tmp_path):
                 if self.count == 3:
                     time.sleep(60)
                 return []
-        tracker.HandTracker = Slow
+        modality.HandTracker = Slow
         sys.exit(main(sys.argv[1:]))
     '''))
     out = tmp_path / 'out'

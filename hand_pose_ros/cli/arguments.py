@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Collection
-from dataclasses import fields
-from typing import Any
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
 
 from hand_pose_ros.parameters import Settings, TrackerParameters
 
-#: Settings that mean something to a node only.
-NODE_SETTINGS = ('image_transport', 'publish_tf', 'auto_activate')
+if TYPE_CHECKING:
+    from hand_pose_ros.io.frame import Recording
+
+#: Settings that mean something to a node only; a recording says itself what it is of.
+NODE_SETTINGS = ('modality', 'image_transport', 'publish_tf', 'auto_activate')
 
 
 def add_settings_arguments(parser: argparse.ArgumentParser, kind: type[Settings], title: str,
@@ -57,3 +61,10 @@ def tracker_parameters(args: argparse.Namespace) -> TrackerParameters:
 
     """
     return TrackerParameters(**given_settings(args, TrackerParameters))
+
+
+def for_recording(parameters: TrackerParameters, recording: Recording) -> TrackerParameters:
+    """Set the modality that a recording asks for, and tell people what was assumed about it."""
+    if recording.note:
+        print(f'{recording.path}: {recording.note}', file=sys.stderr)
+    return replace(parameters, modality=recording.tracker_modality)

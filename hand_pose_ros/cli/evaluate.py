@@ -11,13 +11,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hand_pose_ros.cli.arguments import NODE_SETTINGS, add_tracker_arguments, tracker_parameters
+from hand_pose_ros.cli.arguments import NODE_SETTINGS, add_tracker_arguments, for_recording, tracker_parameters
 
 if TYPE_CHECKING:
     import numpy as np
 
     from hand_pose_ros.evaluation.figures import Figures
-    from hand_pose_ros.pipeline.tracker import HandTracker
+    from hand_pose_ros.pipeline.modality import make_tracker
 
 #: The run itself, the same smoothed, and what it is compared with, as reports call them.
 RUN, SMOOTHED, AGAINST = 'run', 'run, smoothed', 'against'
@@ -70,23 +70,22 @@ def run(args: argparse.Namespace) -> int:
     from hand_pose_ros.evaluation.replay import Smoothed, WorstFrames, compare_picture, gather, replay
     from hand_pose_ros.evaluation.truth import open_truth
     from hand_pose_ros.geometry.camera import Camera
-    from hand_pose_ros.io.recording import RecordingError, open_recording
+    from hand_pose_ros.io.recording import open_recording
     from hand_pose_ros.io.results import VideoWriter
     from hand_pose_ros.metrics import spread_ms
-    from hand_pose_ros.pipeline.tracker import HandTracker
+    from hand_pose_ros.pipeline.modality import make_tracker
 
     parameters = tracker_parameters(args)
     if args.limit is not None and args.limit < 1:
         raise ValueError(f'--limit {args.limit}: give a whole number above 0')
     camera = Camera.from_yaml(args.camera) if args.camera else None
     recording = open_recording(args.input, camera=camera, depth_unit=parameters.depth_unit, topic=args.topic)
-    if recording.modality != 'depth':
-        raise RecordingError(f'{args.input}: holds colour images; the tracker reads depth')
+    parameters = for_recording(parameters, recording)
     truth = open_truth(Path(args.input), args.truth)
     earlier = _read_metrics(Path(args.against)) if args.against and args.against.endswith('.json') else None
-    trackers = {RUN: HandTracker(parameters)}
+    trackers = {RUN: make_tracker(parameters)}
     if args.against and earlier is None:
-        trackers[AGAINST] = HandTracker(dataclasses.replace(parameters, model=args.against))
+        trackers[AGAINST] = make_tracker(dataclasses.replace(parameters, model=args.against))
     figures = {name: Figures(truth is not None) for name in trackers}
     smoothed, smooth = (None, None) if parameters.smoothing else (Figures(truth is not None), Smoothed())
     worst, out = WorstFrames(), Path(args.out)

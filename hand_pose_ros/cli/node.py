@@ -14,16 +14,22 @@ _SHARED = set.intersection(*({setting.name for setting in fields(kind)} for kind
                                                                                      PlaybackParameters)))
 
 
+_CAMERA_TOPICS = (*topics.inputs('depth'), *topics.inputs('rgb'))
+
+
+def _flag(topic: str) -> str:
+    return '--' + topic.replace('/', '-').replace('_', '-')
+
+
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the sub-command."""
     parser = subparsers.add_parser(
         'node', help='run the ROS nodes in one process, without the launch system',
-        description='Track the hands in a depth camera\'s topics, or with --input in a recording that is published '
+        description='Track the hands in a camera\'s topics, or with --input in a recording that is published '
                     'as a camera would.')
-    parser.add_argument('--depth-image', metavar='TOPIC', default=topics.DEPTH_IMAGE,
-                        help='topic of the depth images. Default: %(default)s.')
-    parser.add_argument('--depth-camera-info', metavar='TOPIC', default=topics.DEPTH_CAMERA_INFO,
-                        help='topic of their CameraInfo. Default: %(default)s.')
+    for topic in _CAMERA_TOPICS:
+        parser.add_argument(_flag(topic), metavar='TOPIC', default=topic,
+                            help=f'topic to read for {topic}. Default: %(default)s.')
     parser.add_argument('--namespace', default='', help='ROS namespace of nodes and topics.')
     add_tracker_arguments(parser)
     add_settings_arguments(parser, PlaybackParameters, 'playback', skip=_SHARED)
@@ -38,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     playback = given_settings(args, PlaybackParameters)
     if not playback.get('input') and (stray := sorted(playback.keys() - _SHARED - {'input'})):
         raise ValueError(f'--{stray[0].replace("_", "-")} is for a recording; give it with --input')
-    remaps = [f'{topics.DEPTH_IMAGE}:={args.depth_image}', f'{topics.DEPTH_CAMERA_INFO}:={args.depth_camera_info}']
+    remaps = [f'{topic}:={getattr(args, _flag(topic)[2:].replace("-", "_"))}' for topic in _CAMERA_TOPICS]
     if args.namespace:
         remaps.append(f'__ns:=/{args.namespace.strip("/")}')
     return run_together(given_settings(args, TrackerParameters), playback,

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hand_pose_ros.cli.arguments import NODE_SETTINGS, add_tracker_arguments, tracker_parameters
+from hand_pose_ros.cli.arguments import NODE_SETTINGS, add_tracker_arguments, for_recording, tracker_parameters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,9 +27,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         'track', help='track hands in a recording; needs no ROS',
-        description='Track the hands of a recorded depth camera. Writes DIR/hands.jsonl, one line a frame, '
-                    'and a picture or a video of the skeletons over the depth.')
-    parser.add_argument('input', metavar='INPUT', help='a folder of 16-bit PNGs, or a rosbag2 (folder, .mcap or .db3)')
+        description='Track the hands of a recorded camera. Writes DIR/hands.jsonl, one line a frame, and a '
+                    'picture or a video of the skeletons over the images. Depth images are tracked as such; '
+                    'colour images and videos by colour, see --hand-size.')
+    parser.add_argument('input', metavar='INPUT', help='a folder of 16-bit PNGs (depth), or of PNGs or JPEGs (colour), a rosbag2 (folder, .mcap or '
+                             '.db3) or a video')
     parser.add_argument('--out', metavar='DIR', required=True, help='folder for the results; made when missing')
     parser.add_argument('--camera', metavar='YAML', help='camera calibration; default: the one in the bag or folder')
     parser.add_argument('--topic', help='image topic of the bag; needed only where there are several')
@@ -56,20 +58,19 @@ def run(args: argparse.Namespace) -> int:
     from hand_pose_ros.geometry.camera import Camera
     from hand_pose_ros.io.recording import RecordingError, open_recording
     from hand_pose_ros.io.results import result_line
-    from hand_pose_ros.pipeline.tracker import HandTracker
+    from hand_pose_ros.pipeline.modality import make_tracker
 
     parameters = tracker_parameters(args)
     camera = Camera.from_yaml(args.camera) if args.camera else None
     recording = open_recording(args.input, camera=camera, depth_unit=parameters.depth_unit, topic=args.topic)
-    if recording.modality != 'depth':
-        raise RecordingError(f'{args.input}: holds colour images; the tracker reads depth')
-    tracker = HandTracker(parameters)
+    parameters = for_recording(parameters, recording)
+    tracker = make_tracker(parameters)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
 
     frames = with_hands = 0
     seconds: list[float] = []
-    interrupted = False
+    interrupted, last = False, None
     with ExitStack() as stack:
         lines = stack.enter_context(open(out / 'hands.jsonl', 'w', buffering=1, encoding='utf-8'))
         save = stack.enter_context(_overlay_sink(args.overlays, out, recording))
@@ -78,9 +79,12 @@ def run(args: argparse.Namespace) -> int:
             for frame in recording:
                 if frame.camera is None:
                     raise RecordingError(f'{args.input}: holds no camera calibration; give one with --camera')
+                if last is not None and frame.camera != last:
+                    tracker.reset()   # A folder of photographs of several sizes.
+                last = frame.camera
                 started = time.perf_counter()
-                depth = frame.depth()
-                hands = tracker.process(depth, frame.camera, frame.stamp)
+                picture = frame.picture()
+                hands = tracker.process(picture, frame.camera, frame.stamp)
                 seconds.append(time.perf_counter() - started)
                 lines.write(result_line(frame.name, hands))
                 frames += 1
@@ -88,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
                 if save is not None:
                     from hand_pose_ros.drawing import draw_overlay
                     scale = max(1, round(OVERLAY_WIDTH / frame.camera.width))
-                    save(frame, draw_overlay(depth, hands, frame.camera, scale=scale))
+                    save(frame, draw_overlay(picture, hands, frame.camera, scale=scale))
                 progress.show(frames)
                 if frames == args.limit:
                     break
@@ -110,11 +114,14 @@ def _overlay_sink(kind: str, out: Path,
         yield None
     elif kind == 'png':
         import cv2
+
+        from hand_pose_ros.io.recording import IMAGE_SUFFIXES
         folder = out / 'overlays'
         folder.mkdir(exist_ok=True)
 
         def save(frame: 'RecordedFrame', picture: 'np.ndarray') -> None:
-            name = frame.name.removesuffix('.png').removesuffix('.PNG') + '.png'
+            path = Path(frame.name)
+            name = f'{path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name}.png'
             if not cv2.imwrite(str(folder / name), picture):
                 raise OSError(f'{folder / name}: the overlay cannot be written')
 

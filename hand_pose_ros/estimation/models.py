@@ -10,7 +10,7 @@ import yaml
 
 from hand_pose_ros.resources import resource_path
 
-POSE, CENTRE = 'pose', 'centre'
+POSE, CENTRE, RGB_POSE, DETECTOR = 'pose', 'centre', 'rgb_pose', 'detector'
 
 
 class ModelError(ValueError):
@@ -24,9 +24,12 @@ class Model:
     Attributes:
         name: in the manifest, or the file's name.
         path: of the ONNX file.
-        task: ``pose`` (a hand's crop to joints) or ``centre`` (refinement of a crop's centre).
+        task: ``pose`` (a hand's cube of depth to joints), ``centre`` (refinement of a cube's centre), ``rgb_pose`` (a
+            hand's colour crop to joints) or ``detector`` (hands in a colour image).
         confidence: intercept and slope that turn the logarithm of a joint's spread in mm into the log odds of
             an error below 10 mm, fitted on the validation set.
+        presence: intercept and slope that turn the mean logarithm of the joints' spreads in hand sizes into the log odds
+            that there is a hand; of networks for colour crops.
         quantized: of the same network as an ONNX graph for int8, where there is one.
 
     """
@@ -35,6 +38,7 @@ class Model:
     path: Path
     task: str
     confidence: tuple[float, float] = (4.0, 2.0)
+    presence: tuple[float, float] = (-6.0, 6.0)
     quantized: Path | None = None
 
     def file(self, precision: str) -> Path:
@@ -100,7 +104,8 @@ def find_model(name: str = '', task: str = POSE) -> Model:
         raise ModelError(f'there is no {task} model {name!r}; models/manifest.yaml has: {", ".join(fitting) or "none"}')
     entry = fitting[name]
     quantized = _whole_file(entry['int8']) if 'int8' in entry else None
-    return Model(name, _whole_file(entry), task, tuple(entry.get('confidence', Model.confidence)), quantized)
+    return Model(name, _whole_file(entry), task, tuple(entry.get('confidence', Model.confidence)),
+                 tuple(entry.get('presence', Model.presence)), quantized)
 
 
 def _whole_file(entry: dict) -> Path:

@@ -14,6 +14,7 @@ from hand_pose_ros.drawing import draw_overlay
 from hand_pose_ros.evaluation.figures import Figures
 from hand_pose_ros.evaluation.truth import Hands, Truth
 from hand_pose_ros.io.frame import RecordedFrame, Recording, RecordingError
+from hand_pose_ros.pipeline.color_tracker import ColorHandTracker
 from hand_pose_ros.pipeline.hand import Hand
 from hand_pose_ros.pipeline.smoothing import OneEuroFilter
 from hand_pose_ros.pipeline.tracker import FRAME_TIME, HandTracker
@@ -28,7 +29,7 @@ class Replayed:
 
     Attributes:
         frame: what was recorded.
-        depth: (H, W) metres.
+        picture: (H, W) depth in metres, or (H, W, 3) uint8 in bgr order.
         hands: method -> hands found.
         seconds: method -> time that it took.
         truth: side -> (21, 3) joints known.
@@ -36,13 +37,13 @@ class Replayed:
     """
 
     frame: RecordedFrame
-    depth: np.ndarray
+    picture: np.ndarray
     hands: dict[str, list[Hand]]
     seconds: dict[str, float]
     truth: Hands
 
 
-def replay(recording: Recording, trackers: Mapping[str, HandTracker], truth: Truth | None,
+def replay(recording: Recording, trackers: Mapping[str, HandTracker | ColorHandTracker], truth: Truth | None,
            limit: int | None = None) -> Iterator[Replayed]:
     """Run every tracker over a recording's frames, in order.
 
@@ -53,13 +54,13 @@ def replay(recording: Recording, trackers: Mapping[str, HandTracker], truth: Tru
     for frame in islice(recording, limit):
         if frame.camera is None:
             raise RecordingError(f'{recording.path}: holds no camera calibration; give one with --camera')
-        depth = frame.depth()
+        picture = frame.picture()
         hands, seconds = {}, {}
         for name, tracker in trackers.items():
             started = time.perf_counter()
-            hands[name] = tracker.process(depth, frame.camera, frame.stamp)
+            hands[name] = tracker.process(picture, frame.camera, frame.stamp)
             seconds[name] = time.perf_counter() - started
-        yield Replayed(frame, depth, hands, seconds, truth.hands(frame) if truth else {})
+        yield Replayed(frame, picture, hands, seconds, truth.hands(frame) if truth else {})
 
 
 class Smoothed:
@@ -109,7 +110,7 @@ def joints_of(hands: Sequence[Hand]) -> dict[str, np.ndarray]:
 def compare_picture(one: Replayed, method: str, scale: int = 1) -> np.ndarray:
     """Draw what was found on the left and what is known on the right: (H * scale, 2 * W * scale, 3) bgr8."""
     known = [Hand(side, 1.0, joints, np.ones(len(joints), np.float32), None, 0) for side, joints in one.truth.items()]
-    return np.hstack([draw_overlay(one.depth, hands, one.frame.camera, scale=scale)
+    return np.hstack([draw_overlay(one.picture, hands, one.frame.camera, scale=scale)
                       for hands in (one.hands[method], known)])
 
 

@@ -14,14 +14,12 @@ import cv2
 import numpy as np
 
 from hand_pose_ros.geometry.camera import Camera, CameraError
-from hand_pose_ros.images import DEPTH_ENCODINGS, ImageError, view_image
+from hand_pose_ros.images import COLOR_ENCODINGS, DEPTH_ENCODINGS, ImageError, color_in_bgr, view_image
 from hand_pose_ros.io.compressed import decode_compressed, depth_encoding, encode_depth, is_depth
 from hand_pose_ros.io.frame import FRAME_ID, RecordedFrame, Recording, RecordingError, stamp_name
 
 _IMAGE, _COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 _CAMERA_INFO, _POSE_ARRAY = 'sensor_msgs/msg/CameraInfo', 'geometry_msgs/msg/PoseArray'
-_COLOR_CONVERSIONS = {'bgr8': None, 'rgb8': cv2.COLOR_RGB2BGR, 'rgba8': cv2.COLOR_RGBA2BGR,
-                      'bgra8': cv2.COLOR_BGRA2BGR, 'mono8': cv2.COLOR_GRAY2BGR}
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def _describe(reader: Any, connection: Any) -> _ImageTopic:
     if encoding in DEPTH_ENCODINGS or (connection.msgtype == _COMPRESSED and is_depth(encoding)):
         modality = 'depth'
     else:
-        modality = 'color' if connection.msgtype == _COMPRESSED or encoding in _COLOR_CONVERSIONS else ''
+        modality = 'color' if connection.msgtype == _COMPRESSED or encoding in COLOR_ENCODINGS else ''
     return _ImageTopic(connection, connection.msgcount, modality, encoding)
 
 
@@ -147,10 +145,9 @@ def _bag_image(msgtype: str, message: Any) -> tuple[np.ndarray, str]:
     if message.encoding in DEPTH_ENCODINGS:
         encoding = '32FC1' if message.encoding == '32FC1' else '16UC1'
         return image.astype(image.dtype.newbyteorder('=')), encoding
-    if message.encoding not in _COLOR_CONVERSIONS:
+    if message.encoding not in COLOR_ENCODINGS:
         raise ImageError(f'encoding {message.encoding!r} is neither depth nor colour')
-    conversion = _COLOR_CONVERSIONS[message.encoding]
-    return (image.copy() if conversion is None else cv2.cvtColor(np.ascontiguousarray(image), conversion)), 'bgr8'
+    return color_in_bgr(image, message.encoding).copy(), 'bgr8'
 
 
 def _bag_camera(path: Path, info: Any) -> Camera:

@@ -63,6 +63,11 @@ def depth_encoding(image: np.ndarray) -> str:
     return '16UC1' if image.dtype == np.uint16 else '32FC1'
 
 
+def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
+    """Compress a (H, W, 3) uint8 bgr image."""
+    return cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
 def is_depth(message_format: str) -> bool:
     """Tell whether a ``CompressedImage`` of this ``format`` holds depth."""
     return 'compressedDepth' in message_format or message_format.split(';')[0].strip() in ('16UC1', '32FC1')

@@ -12,8 +12,8 @@ import numpy as np
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.images import depth_in_metres
 
-#: Camera frame of images that come without one.
-FRAME_ID = 'camera_depth_optical_frame'
+#: Camera frames of depth and colour images that come without one.
+FRAME_ID, COLOR_FRAME_ID = 'camera_depth_optical_frame', 'camera_color_optical_frame'
 
 #: Images a second assumed where a recording has no stamps.
 DEFAULT_RATE = 30.0
@@ -52,6 +52,10 @@ class RecordedFrame:
         """The stamp in seconds."""
         return self.nanoseconds / 1e9
 
+    def picture(self) -> np.ndarray:
+        """Return what a tracker reads: depth as :meth:`depth` gives it, or (H, W, 3) uint8 in bgr order."""
+        return self.image if self.encoding == 'bgr8' else self.depth()
+
     def depth(self) -> np.ndarray:
         """Return (H, W) float32 metres, 0 for every hole; raises ImageError for a colour image."""
         return depth_in_metres(self.image, self.depth_unit)
@@ -66,6 +70,7 @@ class Recording:
         modality: ``depth`` or ``color``.
         topic: the image topic that is read; empty where there are no topics.
         count: number of images, None where only reading it all would tell.
+        note: what was assumed, for people; empty where nothing was.
 
     """
 
@@ -74,6 +79,12 @@ class Recording:
     topic: str
     count: int | None
     _frames: Callable[[], Iterator[RecordedFrame]]
+    note: str = ''
+
+    @property
+    def tracker_modality(self) -> str:
+        """The ``modality`` of the tracker that reads it."""
+        return 'rgb' if self.modality == 'color' else 'depth'
 
     def __iter__(self) -> Iterator[RecordedFrame]:
         """Yield the frames in order; raises RecordingError at a frame that is damaged."""

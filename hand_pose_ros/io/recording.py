@@ -1,4 +1,4 @@
-"""Recordings of a camera, read without ROS: folders of depth PNGs, rosbag2 (sqlite3, MCAP) and videos.
+"""Recordings of a camera, read without ROS: folders of images, rosbag2 (sqlite3, MCAP) and videos.
 
 Every kind yields the same :class:`RecordedFrame`. Depth stays as the camera stored it;
 :meth:`RecordedFrame.depth` gives metres.
@@ -12,17 +12,24 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from hand_pose_ros.geometry.camera import Camera, CameraError
 from hand_pose_ros.images import ImageError
 from hand_pose_ros.io.bag import open_bag, read_joints, write_depth_bag
-from hand_pose_ros.io.compressed import decode_depth_png
-from hand_pose_ros.io.frame import DEFAULT_RATE, FRAME_ID, RecordedFrame, Recording, RecordingError, stamp_name
+from hand_pose_ros.io.compressed import decode_color, decode_depth_png
+from hand_pose_ros.io.frame import (COLOR_FRAME_ID, DEFAULT_RATE, FRAME_ID, RecordedFrame, Recording, RecordingError,
+                                    stamp_name)
 
 __all__ = ['RecordedFrame', 'Recording', 'RecordingError', 'open_recording', 'read_joints', 'stamp_name',
            'write_depth_bag']
 
+#: Horizontal field of view that colour images without a calibration are taken to have, degrees.
+FIELD_OF_VIEW = 60.0
+_ASSUMED = f'no camera calibration: a horizontal field of view of {FIELD_OF_VIEW:.0f} degrees is assumed'
+
 BAG_SUFFIXES = ('.mcap', '.db3')
+IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg')
 VIDEO_SUFFIXES = ('.mp4', '.m4v', '.mkv', '.avi', '.mov', '.webm', '.mpg', '.mpeg')
 
 
@@ -31,8 +38,9 @@ def open_recording(path: str | Path, camera: Camera | None = None, depth_unit: f
     """Open a recording.
 
     Args:
-        path: a folder of 16-bit PNGs (read in name order; its ``camera_info.yaml`` is used when no camera is
-            given), a rosbag2 folder or its bare ``.mcap`` or ``.db3`` file, or a video.
+        path: a folder of 16-bit PNGs of depth, or of 8-bit PNGs or JPEGs of colour (read in name order; its
+            ``camera_info.yaml`` is used when no camera is given), a rosbag2 folder or its bare ``.mcap`` or ``.db3``
+            file, or a video.
         camera: overrides the recorded camera.
         depth_unit: metres in one unit of a 16-bit depth image.
         topic: image topic of a bag, needed only where there are several.
@@ -46,14 +54,14 @@ def open_recording(path: str | Path, camera: Camera | None = None, depth_unit: f
         raise RecordingError(f'{path}: no such file or folder')
     suffix = path.suffix.lower()
     if path.is_dir():
-        images = sorted((p for p in path.iterdir() if p.suffix.lower() == '.png'), key=lambda p: p.name)
+        images = sorted((p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=lambda p: p.name)
         if images:
             return _open_folder(path, images, camera, depth_unit)
         if (path / 'metadata.yaml').exists():
             return open_bag(path, camera, depth_unit, topic)
         storages = [p for p in path.iterdir() if p.suffix in BAG_SUFFIXES]
         if not storages:
-            raise RecordingError(f'{path}: the folder holds neither PNG files nor a rosbag2')
+            raise RecordingError(f'{path}: the folder holds neither PNG or JPEG files nor a rosbag2')
         if len(storages) > 1:
             raise RecordingError(f'{path}: a bag of {len(storages)} files without metadata.yaml; '
                                  'rebuild it with "ros2 bag reindex"')
@@ -63,7 +71,7 @@ def open_recording(path: str | Path, camera: Camera | None = None, depth_unit: f
     if suffix in VIDEO_SUFFIXES:
         return _open_video(path, camera)
     hint = '; convert it with rosbags-convert' if suffix == '.bag' else ''
-    raise RecordingError(f'{path}: not a folder of 16-bit PNGs, a rosbag2 ({", ".join(BAG_SUFFIXES)}) '
+    raise RecordingError(f'{path}: not a folder of images, a rosbag2 ({", ".join(BAG_SUFFIXES)}) '
                          f'or a video ({", ".join(VIDEO_SUFFIXES)}){hint}')
 
 
@@ -74,7 +82,34 @@ def _open_folder(path: Path, files: Sequence[Path], camera: Camera | None, depth
             camera = Camera.from_yaml(info)
         except CameraError as error:
             raise RecordingError(str(error)) from error
+    if any(file.suffix.lower() != '.png' for file in files) or _is_color(files[0]):
+        return Recording(path, 'color', '', len(files), partial(_photographs, files, camera),
+                         '' if camera else _ASSUMED)
     return Recording(path, 'depth', '', len(files), partial(_folder_frames, files, camera, depth_unit))
+
+
+def _is_color(file: Path) -> bool:
+    """Whether a PNG has 8 bits a channel: what its header says, so that damage is told of where the image is read."""
+    with open(file, 'rb') as stream:
+        header = stream.read(25)
+    return header[12:16] == b'IHDR' and header[24:25] == b'\x08'
+
+
+def _photographs(files: Sequence[Path], camera: Camera | None) -> Iterator[RecordedFrame]:
+    for index, file in enumerate(files):
+        try:
+            image = decode_color(file.read_bytes())
+        except OSError as error:
+            raise RecordingError(f'{file}: {error.strerror or error}') from error
+        except ImageError as error:
+            raise RecordingError(f'{file}: {error}') from error
+        yield RecordedFrame(file.name, round(index * 1e9 / DEFAULT_RATE), image, 'bgr8', COLOR_FRAME_ID,
+                            camera or _assumed(image))
+
+
+def _assumed(image: np.ndarray) -> Camera:
+    height, width = image.shape[:2]
+    return Camera.from_field_of_view(width, height, FIELD_OF_VIEW)
 
 
 def _folder_frames(files: Sequence[Path], camera: Camera | None, depth_unit: float) -> Iterator[RecordedFrame]:
@@ -92,22 +127,22 @@ def _folder_frames(files: Sequence[Path], camera: Camera | None, depth_unit: flo
 def _open_video(path: Path, camera: Camera | None) -> Recording:
     capture = _capture(path)
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    readable = capture.read()[0]
+    image = capture.read()[1]
     capture.release()
-    if not readable:
+    if image is None:
         raise RecordingError(f'{path}: no frame can be read; the video is empty, damaged or of an unknown codec')
-    return Recording(path, 'color', '', count if count > 0 else None, partial(_video_frames, path, camera))
+    return Recording(path, 'color', '', count if count > 0 else None,
+                     partial(_video_frames, path, camera or _assumed(image)), '' if camera else _ASSUMED)
 
 
-def _video_frames(path: Path, camera: Camera | None) -> Iterator[RecordedFrame]:
+def _video_frames(path: Path, camera: Camera) -> Iterator[RecordedFrame]:
     capture = _capture(path)
     rate = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_RATE
     try:
         index = 0
         while (image := capture.read()[1]) is not None:
             stamp = round(index * 1e9 / rate)
-            yield RecordedFrame(stamp_name(stamp), stamp, image, 'bgr8', 'camera_color_optical_frame',
-                                camera)
+            yield RecordedFrame(stamp_name(stamp), stamp, image, 'bgr8', COLOR_FRAME_ID, camera)
             index += 1
     finally:
         capture.release()

@@ -61,6 +61,15 @@ class ColorCrop:
         corners = camera.unproject(np.asarray(centre) + [[0, 0], [half, 0], [-half, 0]], np.ones(3))
         return cls.looking_at(corners[0], np.linalg.norm(corners[1] - corners[2]) / 2, mirror=mirror)
 
+    def mirrored(self) -> ColorCrop:
+        """The mirror image of this crop."""
+        return ColorCrop(self.rotation * np.array([[-1.0], [1], [1]]), self.reach)
+
+    def beside(self, other: ColorCrop) -> float:
+        """How far another crop's middle lies from this one's, in half sides of this one."""
+        ahead = self.rotation @ other.rotation[2]
+        return float(np.hypot(ahead[0], ahead[1]) / (max(ahead[2], 1e-6) * self.reach))
+
     def cut(self, image: np.ndarray, camera: Camera, size: int) -> np.ndarray:
         """Cut the crop (size, size) or (size, size, C) out of an image; black where the image has ended.
 

@@ -9,7 +9,8 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from hand_pose_ros.geometry.camera import Camera
-from hand_pose_ros.images import DEPTH_ENCODINGS, ENCODINGS, ImageError, depth_in_metres, view_image
+from hand_pose_ros.images import (COLOR_ENCODINGS, DEPTH_ENCODINGS, ENCODINGS, ImageError, color_in_bgr,
+                                  depth_in_metres, view_image)
 from hand_pose_ros.io.compressed import decode_compressed
 
 
@@ -27,11 +28,21 @@ def read_depth(message: Image | CompressedImage, depth_unit: float) -> np.ndarra
         ImageError: the message is not a usable depth image, or all of it is holes.
 
     """
-    image = _decompress(message) if isinstance(message, CompressedImage) else _view(message)
+    image = _decompress(message) if isinstance(message, CompressedImage) else _view(message, DEPTH_ENCODINGS, 'depth')
     depth = depth_in_metres(image, depth_unit)
     if not depth.any():
         raise ImageError('every pixel is a hole (0, NaN or infinite): the camera sends no depth')
     return depth
+
+
+def read_color(message: Image | CompressedImage) -> np.ndarray:
+    """Read a colour image: (H, W, 3) uint8 in bgr order; raises ImageError where the message is not a usable one."""
+    if not isinstance(message, CompressedImage):
+        return color_in_bgr(_view(message, tuple(COLOR_ENCODINGS), 'colour'), message.encoding)
+    image, encoding = decode_compressed(message.format, message.data)
+    if encoding != 'bgr8':
+        raise ImageError(f'format {message.format!r} holds depth, not colour; set the parameter modality to depth')
+    return image
 
 
 def read_camera(message: CameraInfo) -> Camera:
@@ -39,21 +50,21 @@ def read_camera(message: CameraInfo) -> Camera:
     return Camera.from_camera_info(message.width, message.height, message.k, message.d, message.distortion_model)
 
 
-def _view(message: Image) -> np.ndarray:
-    if message.encoding in DEPTH_ENCODINGS:
+def _view(message: Image, wanted: tuple[str, ...], what: str) -> np.ndarray:
+    if message.encoding in wanted:
         return view_image(message.data, message.width, message.height, message.encoding, message.step,
                           bool(message.is_bigendian))
     if message.encoding in ENCODINGS:
-        raise ImageError(f'encoding {message.encoding!r} holds no depth; {", ".join(DEPTH_ENCODINGS)} do')
+        raise ImageError(f'encoding {message.encoding!r} holds no {what}; {", ".join(wanted)} do')
     bridge = _cv_bridge()
     if isinstance(bridge, str):
-        raise ImageError(f'encoding {message.encoding!r} is not one of {", ".join(DEPTH_ENCODINGS)}, '
+        raise ImageError(f'encoding {message.encoding!r} is not one of {", ".join(wanted)}, '
                          f'and cv_bridge, which may know it, {bridge}')
     try:
-        return np.asarray(bridge.imgmsg_to_cv2(message, desired_encoding='passthrough'))
+        return np.asarray(bridge.imgmsg_to_cv2(message, desired_encoding='passthrough' if what == 'depth' else 'bgr8'))
     # cv_bridge lets through whatever its compiled part and OpenCV raise.
     except Exception as error:
-        raise ImageError(f'encoding {message.encoding!r} is not one of {", ".join(DEPTH_ENCODINGS)}, '
+        raise ImageError(f'encoding {message.encoding!r} is not one of {", ".join(wanted)}, '
                          f'and cv_bridge failed on it ({type(error).__name__}: {error})') from error
 
 

@@ -18,7 +18,8 @@ from hand_pose_ros import topics
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.images import ImageError
 from hand_pose_ros.io.recording import RecordedFrame, RecordingError, open_recording
-from hand_pose_ros.nodes.messages import camera_info_message, compressed_depth_message, image_message
+from hand_pose_ros.nodes.messages import (camera_info_message, compressed_color_message, compressed_depth_message,
+                                          image_message)
 from hand_pose_ros.nodes.parameters import declare_settings
 from hand_pose_ros.nodes.process import run_nodes
 from hand_pose_ros.nodes.qos import OUT
@@ -36,7 +37,7 @@ _SETTLING = 2.5
 
 
 class PlaybackNode(Node):
-    """Publishes depth images and their CameraInfo.
+    """Publishes depth or colour images and their CameraInfo.
 
     Images are read and sent by a thread of their own, so that the pace holds while the executor is busy with other
     nodes of the process.
@@ -61,14 +62,17 @@ class PlaybackNode(Node):
             raise ValueError('parameter input: empty; give it a rosbag2 or a folder of 16-bit PNGs')
         camera = Camera.from_yaml(settings.camera) if settings.camera else None
         self._recording = open_recording(settings.input, camera, settings.depth_unit, settings.topic or None)
-        if self._recording.modality != 'depth':
-            raise ValueError(f'{settings.input}: holds colour images; playback publishes depth images')
-        image_topic = self.resolve_topic_name(topics.DEPTH_IMAGE)
-        if settings.image_transport == 'compressedDepth':
-            self._images = self.create_publisher(CompressedImage, topics.compressed_depth_topic(image_topic), OUT)
-        else:
-            self._images = self.create_publisher(Image, image_topic, OUT)
-        self._infos = self.create_publisher(CameraInfo, topics.DEPTH_CAMERA_INFO, OUT)
+        if self._recording.note:
+            self.get_logger().warning(f'{settings.input}: {self._recording.note}')
+        color = self._recording.modality == 'color'
+        if settings.image_transport == ('compressedDepth' if color else 'compressed'):
+            raise ValueError(f'parameter image_transport: {settings.image_transport!r} does not carry the '
+                             f'{self._recording.modality} images of {settings.input}')
+        image, info = topics.inputs('rgb' if color else 'depth')
+        kind = Image if settings.image_transport == 'raw' else CompressedImage
+        self._images = self.create_publisher(
+            kind, topics.transported_topic(self.resolve_topic_name(image), settings.image_transport), OUT)
+        self._infos = self.create_publisher(CameraInfo, info, OUT)
         self.done = Future()
         self._thread.start()
 
@@ -148,6 +152,8 @@ class PlaybackNode(Node):
         self._infos.publish(camera_info_message(header, frame.camera))
         if settings.image_transport == 'compressedDepth':
             self._images.publish(compressed_depth_message(header, image))
+        elif settings.image_transport == 'compressed':
+            self._images.publish(compressed_color_message(header, image))
         else:
             self._images.publish(image_message(header, image, encoding))
 

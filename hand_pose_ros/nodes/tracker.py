@@ -1,4 +1,4 @@
-"""The ``hand_tracker`` node: depth camera topics in, hands out."""
+"""The ``hand_tracker`` node: depth or colour camera topics in, hands out."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from hand_pose_ros.geometry.joints import SIDES
 from hand_pose_ros.images import ImageError
 from hand_pose_ros.nodes import messages
 from hand_pose_ros.nodes.diagnostics import FrameStatistics, diagnostics_message
-from hand_pose_ros.nodes.inputs import read_camera, read_depth
+from hand_pose_ros.nodes.inputs import read_camera, read_color, read_depth
 from hand_pose_ros.nodes.parameters import check_changes, declare_settings, read_settings
 from hand_pose_ros.nodes.process import run_nodes
 from hand_pose_ros.nodes.qos import CAMERA_IN, OUT, TF_OUT
 from hand_pose_ros.nodes.serialized import MarkerSerializer
 from hand_pose_ros.parameters import TrackerParameters
 from hand_pose_ros.pipeline.hand import Hand
-from hand_pose_ros.pipeline.tracker import HandTracker
+from hand_pose_ros.pipeline.modality import make_tracker as make_tracker_of
 
 NODE_NAME = 'hand_tracker'
 
@@ -50,7 +50,7 @@ COMPLAINT_PERIOD = 5.0
 
 
 class TrackerNode(LifecycleNode):
-    """Tracks hands in depth images; a lifecycle node that by default configures and activates itself.
+    """Tracks hands in depth or colour images; a lifecycle node that by default configures and activates itself.
 
     An image is processed in its subscription's callback. With a history of one the middleware keeps the newest image
     while the node works on the one before, and that is what the next callback gets: late frames are dropped, none
@@ -58,7 +58,7 @@ class TrackerNode(LifecycleNode):
     wait for the frame in work, a few milliseconds.
     """
 
-    def __init__(self, make_tracker: Callable[[TrackerParameters], Any] = HandTracker, **node_options: Any) -> None:
+    def __init__(self, make_tracker: Callable[[TrackerParameters], Any] = make_tracker_of, **node_options: Any) -> None:
         """Declare the parameters, and start as ``auto_activate`` says.
 
         Args:
@@ -74,8 +74,7 @@ class TrackerNode(LifecycleNode):
         self._settings = declare_settings(self, TrackerParameters, fixed=lambda name: name == 'auto_activate')
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._take_parameters)
-        self._image_topic = self.resolve_topic_name(topics.DEPTH_IMAGE)
-        self._info_topic = self.resolve_topic_name(topics.DEPTH_CAMERA_INFO)
+        self._name_inputs()
         self._tracker: Any = None
         self._outputs: dict[str, LifecyclePublisher] = {}
         self._inputs: list = []
@@ -110,19 +109,21 @@ class TrackerNode(LifecycleNode):
                 self.get_logger().error(traceback.format_exc())
             return TransitionCallbackReturn.FAILURE
         self._problem = ''
-        compressed = self._settings.image_transport == 'compressedDepth'
-        self._image_topic = self.resolve_topic_name(topics.DEPTH_IMAGE)
-        if compressed:
-            # Image transport puts its suffix behind the name that remapping gave the image topic.
-            self._image_topic = topics.compressed_depth_topic(self._image_topic)
+        self._name_inputs()
         for name, kind in _output_types().items():
             self._outputs[name] = self.create_lifecycle_publisher(kind, name, TF_OUT if name == topics.TF else OUT)
         self.get_logger().info(f'configured: {self._tracker.engine_description}')
         return super().on_configure(state)
 
+    def _name_inputs(self) -> None:
+        image, info = topics.inputs(self._settings.modality)
+        # Image transport puts its suffix behind the name that remapping gave the image topic.
+        self._image_topic = topics.transported_topic(self.resolve_topic_name(image), self._settings.image_transport)
+        self._info_topic = self.resolve_topic_name(info)
+
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the camera."""
-        kind = CompressedImage if self._settings.image_transport == 'compressedDepth' else Image
+        kind = Image if self._settings.image_transport == 'raw' else CompressedImage
         self._inputs = [self.create_subscription(CameraInfo, self._info_topic, self._on_camera_info, CAMERA_IN),
                         self.create_subscription(kind, self._image_topic, self._on_image, CAMERA_IN)]
         self.get_logger().info(f'waiting for {self._image_topic} and {self._info_topic}')
@@ -200,9 +201,9 @@ class TrackerNode(LifecycleNode):
         self._statistics.arrive(info['publication_sequence_number'])
         self._follow_clock(message.header.stamp)
         try:
-            depth, camera = self._read(message)
+            image, camera = self._read(message)
             stamp = message.header.stamp
-            hands = self._tracker.process(depth, camera, stamp.sec + 1e-9 * stamp.nanosec)
+            hands = self._tracker.process(image, camera, stamp.sec + 1e-9 * stamp.nanosec)
         except (ImageError, CameraError) as error:
             self._refuse(message.header, str(error))
             return
@@ -216,7 +217,7 @@ class TrackerNode(LifecycleNode):
         tracked = time.perf_counter()
         self._publish_joints(message.header, hands)
         latency = 1e-9 * (time.time_ns() - (info['source_timestamp'] or info['received_timestamp']))
-        self._publish_pictures(message.header, hands, depth, camera)
+        self._publish_pictures(message.header, hands, image, camera)
         self._statistics.finish(latency, {'processing': tracked - started, **self._tracker.stage_times,
                                           'messages': time.perf_counter() - tracked})
 
@@ -230,19 +231,22 @@ class TrackerNode(LifecycleNode):
         self._last_stamp = now
 
     def _read(self, message: Image | CompressedImage) -> tuple[np.ndarray, Camera]:
-        """Depth in metres and its camera; raises ImageError or CameraError, naming the topic that is to blame."""
+        """Depth in metres, or a bgr image, and its camera; raises ImageError or CameraError, naming the topic at fault."""
         try:
-            depth = read_depth(message, self._settings.depth_unit)
+            if self._settings.modality == 'depth':
+                image = read_depth(message, self._settings.depth_unit)
+            else:
+                image = read_color(message)
         except ImageError as error:
             raise ImageError(f'{self._image_topic}: {error}') from error
         if self._camera is None:
             raise CameraError(self._camera_problem or f'{self._info_topic}: no CameraInfo came yet; images of '
                                                       f'{self._image_topic} are of no use without it')
-        height, width = depth.shape
+        height, width = image.shape[:2]
         if (self._camera.width, self._camera.height) != (width, height):
             raise CameraError(f'{self._info_topic}: the CameraInfo is for {self._camera.width}x{self._camera.height}, '
                               f'but the images of {self._image_topic} are {width}x{height}')
-        return depth, self._camera
+        return image, self._camera
 
     def _refuse(self, header: Header, problem: str) -> bool:
         """Publish the empty keypoints of a frame that cannot be used; True if the problem was logged."""
@@ -285,11 +289,11 @@ class TrackerNode(LifecycleNode):
             else:
                 self._complain(f'{self._image_topic}: frame_id is empty, so there is nothing to put TF frames under')
 
-    def _publish_pictures(self, header: Header, hands: Sequence[Hand], depth: np.ndarray, camera: Camera) -> None:
+    def _publish_pictures(self, header: Header, hands: Sequence[Hand], image: np.ndarray, camera: Camera) -> None:
         if publisher := self._wanted(topics.MARKERS):
             publisher.publish(self._serialize_markers(header, hands))
         if publisher := self._wanted(topics.OVERLAY):
-            publisher.publish(messages.image_message(header, draw_overlay(depth, hands, camera), 'bgr8'))
+            publisher.publish(messages.image_message(header, draw_overlay(image, hands, camera), 'bgr8'))
 
     def _publish_diagnostics(self) -> None:
         level, message = self._condition()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Iterator
 
 import cv2
 import numpy as np
@@ -24,6 +21,7 @@ from hand_pose_ros.localization.search import propose_centres
 from hand_pose_ros.parameters import TrackerParameters
 from hand_pose_ros.pipeline.hand import Hand
 from hand_pose_ros.pipeline.smoothing import OneEuroFilter
+from hand_pose_ros.pipeline.stages import Stages
 
 #: A refined centre may be a hand from this probability on, one beside another hand only from the second on, and a
 #: followed hand is lost below the third.
@@ -101,10 +99,14 @@ class HandTracker:
         self._fitter = HandFitter(*load_hand_models(parameters.hand_model))
         self.model_name = self._estimator.model.name
         self.engine_description = f'{self._estimator.engine.description}, {self.model_name}'
-        self.stage_times: dict[str, float] = {}
+        self._stages = Stages(('localize', 'crop', 'network', 'hand_model'))
         self._rectification: tuple[Camera, tuple[np.ndarray, np.ndarray]] | None = None
         self._numbers = 0
         self.reset()
+
+    @property
+    def stage_times(self) -> dict[str, float]:
+        return self._stages.seconds
 
     def reset(self) -> None:
         """Forget every hand that is followed (a new clip, a camera that jumped)."""
@@ -112,14 +114,6 @@ class HandTracker:
         self._just_lost: list[_Track] = []
         self._stamp: float | None = None
         self._frames_since_search = SEARCH_EVERY
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        begun = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.stage_times[stage] = self.stage_times.get(stage, 0.0) + time.perf_counter() - begun
 
     def process(self, depth: np.ndarray, camera: Camera, stamp: float | None = None) -> list[Hand]:
         """Track hands in the next frame.
@@ -141,8 +135,8 @@ class HandTracker:
                              f'{camera.width}x{camera.height}')
         elapsed = FRAME_TIME if stamp is None or self._stamp is None else stamp - self._stamp
         self._stamp = stamp
-        self.stage_times = dict.fromkeys(('localize', 'crop', 'network', 'hand_model'), 0.0)
-        with self._timed('localize'):
+        self._stages.begin()
+        with self._stages('localize'):
             depth, camera = self._prepare(depth, camera)
             self._follow(depth, camera)
             self._search(depth, camera)
@@ -218,9 +212,9 @@ class HandTracker:
                       presence=float(found.presence[i]))
 
     def _run(self, depth: np.ndarray, camera: Camera, cubes: list[Cube], turned: bool = False) -> list[Pose]:
-        with self._timed('crop'):
+        with self._stages('crop'):
             crops = self._estimator.cut(depth, camera, cubes)
-        with self._timed('network'):
+        with self._stages('network'):
             return self._estimator.estimate(crops, cubes, turned)
 
     def _look(self, depth: np.ndarray, camera: Camera, which: list[int], turned: bool = False) -> list[Pose]:
@@ -302,7 +296,7 @@ class HandTracker:
             doubtful = len(self._tracks) > 1 and not track.confirmed
             if score < self.parameters.min_score or doubtful or any(h.side == track.side for h in hands):
                 continue
-            with self._timed('hand_model'):
+            with self._stages('hand_model'):
                 fit = self._fitter.fit(joints, track.side, mesh=self.parameters.mesh, state=track.fit)
             hands.append(Hand(track.side, score, joints, pose.confidence, fit, track.number))
         return sorted(hands, key=lambda h: -h.score)

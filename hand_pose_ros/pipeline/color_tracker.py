@@ -1,0 +1,230 @@
+"""Finds hands in colour images, follows them from one to the next, and estimates their pose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hand_pose_ros.estimation.color_pose import ColorPose, ColorPoseEstimator
+from hand_pose_ros.estimation.engines import open_engine, warm_up
+from hand_pose_ros.estimation.models import DETECTOR, find_model
+from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.geometry.joints import other_side
+from hand_pose_ros.hand_model.fitting import FitState, HandFitter
+from hand_pose_ros.hand_model.loading import load_hand_models
+from hand_pose_ros.localization.color_crop import ColorCrop
+from hand_pose_ros.localization.crop import hand_centre
+from hand_pose_ros.localization.detector import detect
+from hand_pose_ros.parameters import TrackerParameters
+from hand_pose_ros.pipeline.hand import Hand
+from hand_pose_ros.pipeline.smoothing import OneEuroFilter
+from hand_pose_ros.pipeline.stages import Stages
+from hand_pose_ros.pipeline.tracker import FRAME_TIME
+
+#: A detection starts a track from this score on, beside another hand only from the second on.
+FOUND, FOUND_BESIDE = 0.35, 0.5
+#: A followed hand is lost below this probability that its crop shows one.
+LOST = 0.25
+#: Frames between searches for a second hand while the first is followed.
+SEARCH_EVERY = 6
+#: Two hands whose crops' middles are this close, as a share of the larger one's half side, are one.
+APART = 0.35
+#: A crop was far off when the hand's own lies further beside it than this, or is larger or smaller by more than the
+#: second: shares of the half side.
+FAR_OFF, RESIZE = 0.16, 0.16
+#: Weight of the past in a track's belief in a side, each frame; log odds that one frame can add; and those from which on
+#: a track is sure of its side and looks only there.
+SIDE_MEMORY, SIDE_STEP, SIDE_SURE = 0.95, 3.0, 12.0
+#: Log odds that the detector's word on the side is worth.
+DETECTED_SIDE = 2.0
+
+
+@dataclass
+class _Track:
+    """A hand that is being followed: where to look next, mirrored for a left hand."""
+
+    number: int
+    crop: ColorCrop
+    right_odds: float
+    presence: float = 0.0
+    frames: int = 0
+    fit: FitState = field(default_factory=FitState)
+    smooth: OneEuroFilter = field(default_factory=OneEuroFilter)
+
+    @property
+    def side(self) -> str:
+        return 'right' if self.right_odds >= 0 else 'left'
+
+
+class ColorHandTracker:
+    """Finds and follows hands through the images of one colour camera.
+
+    One camera does not tell a small hand nearby from a large one far away: distances follow from the hand's size,
+    which the parameter ``hand_size`` gives.
+
+    Args:
+        parameters: the settings; only those of the pipeline are looked at.
+
+    Attributes:
+        stage_times: seconds that each stage of the last frame took: ``localize``, ``crop``, ``network``, ``hand_model``.
+        engine_description: engine, version, device, precision and model, for people.
+
+    Raises:
+        ModelError: a model file is missing or damaged.
+        EngineError: the engine is not installed.
+
+    """
+
+    def __init__(self, parameters: TrackerParameters = TrackerParameters(modality='rgb')) -> None:
+        self.parameters = parameters
+        options = parameters.engine, parameters.threads, parameters.precision
+        self._estimator = ColorPoseEstimator(parameters.model, *options)
+        self._detector = open_engine(find_model('', DETECTOR), *options)
+        warm_up(self._estimator.engine)
+        warm_up(self._detector)
+        self._fitter = HandFitter(*load_hand_models(parameters.hand_model))
+        self.model_name = self._estimator.model.name
+        self.engine_description = f'{self._estimator.engine.description}, {self.model_name}'
+        self._stages = Stages(('localize', 'crop', 'network', 'hand_model'))
+        self._numbers = 0
+        self.reset()
+
+    @property
+    def stage_times(self) -> dict[str, float]:
+        return self._stages.seconds
+
+    def reset(self) -> None:
+        """Forget every hand that is followed (a new clip, a camera that jumped)."""
+        self._tracks: list[_Track] = []
+        self._stamp: float | None = None
+        self._frames_since_search = SEARCH_EVERY
+
+    def process(self, image: np.ndarray, camera: Camera, stamp: float | None = None) -> list[Hand]:
+        """Track hands in the next frame.
+
+        Args:
+            image: (H, W, 3) uint8 in bgr order.
+            camera: of the same size.
+            stamp: seconds, which smoothing goes by; without one, frames are taken to be 1/30 s apart.
+
+        Returns:
+            The hands seen, the surest first; at most one of each side.
+
+        Raises:
+            ValueError: the sizes of ``image`` and ``camera`` differ, or it is not a colour image.
+
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(f'a colour image has three channels of 8 bits, not {image.shape} {image.dtype}')
+        if image.shape[:2] != (camera.height, camera.width):
+            raise ValueError(f'the image is {image.shape[1]}x{image.shape[0]}, its camera '
+                             f'{camera.width}x{camera.height}')
+        elapsed = FRAME_TIME if stamp is None or self._stamp is None else stamp - self._stamp
+        self._stamp = stamp
+        self._stages.begin()
+        followed, self._tracks = self._tracks, []
+        poses = self._estimate(image, camera, followed)
+        with self._stages('localize'):
+            new = self._search(image, camera, lost=len(self._tracks) < len(followed))
+        poses += self._estimate(image, camera, new)
+        return self._report(poses, elapsed)
+
+    def _search(self, image: np.ndarray, camera: Camera, lost: bool) -> list[_Track]:
+        """Look for new hands: at once while none is followed or one was ``lost``, else now and then."""
+        self._frames_since_search += 1
+        room = self.parameters.max_hands - len(self._tracks)
+        if not room or (self._tracks and not lost and self._frames_since_search < SEARCH_EVERY):
+            return []
+        self._frames_since_search = 0
+        new: list[_Track] = []
+        for found in detect(image[..., ::-1], self._detector, FOUND):
+            crop = ColorCrop.of_square(camera, found.centre, found.half, mirror=found.side == 'left')
+            others = self._tracks + new
+            if len(new) == room or found.score < (FOUND_BESIDE if others else FOUND) or any(
+                    _same(crop, track.crop) for track in others):
+                continue
+            self._numbers += 1
+            new.append(_Track(self._numbers, crop, DETECTED_SIDE * (1 if found.side == 'right' else -1)))
+        return new
+
+    def _look(self, image: np.ndarray, camera: Camera, crops: list[ColorCrop]) -> list[ColorPose]:
+        if not crops:
+            return []
+        with self._stages('crop'):
+            images = self._estimator.cut(image, camera, crops)
+        with self._stages('network'):
+            return self._estimator.estimate(images, crops, self.parameters.hand_size)
+
+    def _estimate(self, image: np.ndarray, camera: Camera, tracks: list[_Track]) -> list[ColorPose]:
+        """Estimate the pose of tracks' hands, twice where the first crop was far off; add to ``_tracks`` those that are.
+
+        Returns:
+            The poses of the tracks that were added.
+
+        """
+        if not tracks:
+            return []
+        poses = self._look_on_both_sides(image, camera, tracks)
+        again = []
+        for i, (track, pose) in enumerate(zip(tracks, poses)):
+            crop = ColorCrop.of_hand(pose.joints, mirror=track.side == 'left')
+            if pose.presence >= LOST and _far(track.crop, crop):
+                again.append(i)
+            track.crop = crop
+        for i, second in zip(again, self._look(image, camera, [tracks[i].crop for i in again])):
+            poses[i] = second
+            tracks[i].crop = ColorCrop.of_hand(second.joints, mirror=tracks[i].side == 'left')
+        kept: list[ColorPose] = []
+        for track, pose in sorted(zip(tracks, poses), key=lambda one: (-min(one[0].frames, 10), -one[1].presence)):
+            if pose.presence >= LOST and _in_view(pose.joints, camera) and not any(
+                    _same(track.crop, other.crop) for other in self._tracks):
+                track.frames += 1
+                self._tracks.append(track)
+                kept.append(pose)
+        return kept
+
+    def _look_on_both_sides(self, image: np.ndarray, camera: Camera, tracks: list[_Track]) -> list[ColorPose]:
+        """First look at every track's hand: as its side's and, until the track is sure, as the other side's too."""
+        unsure = [track for track in tracks if abs(track.right_odds) < SIDE_SURE]
+        poses = self._look(image, camera, [t.crop for t in tracks] + [t.crop.mirrored() for t in unsure])
+        others = dict(zip((t.number for t in unsure), poses[len(tracks):]))
+        chosen = []
+        for track, pose in zip(tracks, poses):
+            side, other = track.side, others.get(track.number)
+            odds = pose.side_odds if other is None else pose.side_odds - other.side_odds
+            odds = float(np.clip(odds, -SIDE_STEP, SIDE_STEP)) * (1 if side == 'right' else -1)
+            track.right_odds = SIDE_MEMORY * track.right_odds + odds
+            if track.side != side:
+                track.crop = track.crop.mirrored()
+                pose = other if other is not None else self._look(image, camera, [track.crop])[0]
+            chosen.append(pose)
+        return chosen
+
+    def _report(self, poses: list[ColorPose], elapsed: float) -> list[Hand]:
+        hands: list[Hand] = []
+        for track, pose in sorted(zip(self._tracks, poses), key=lambda one: -one[1].presence):
+            joints = track.smooth(pose.joints, elapsed) if self.parameters.smoothing else pose.joints
+            if pose.presence < self.parameters.min_score or any(hand.side == track.side for hand in hands):
+                continue
+            with self._stages('hand_model'):
+                fit = self._fitter.fit(joints, track.side, mesh=self.parameters.mesh, state=track.fit)
+            hands.append(Hand(track.side, pose.presence, joints, pose.confidence, fit, track.number))
+        return hands
+
+
+def _far(before: ColorCrop, after: ColorCrop) -> bool:
+    return bool(before.beside(after) > FAR_OFF or abs(np.log(after.reach / before.reach)) > RESIZE)
+
+
+def _same(one: ColorCrop, other: ColorCrop) -> bool:
+    return bool(min(one.beside(other), other.beside(one)) < APART)
+
+
+def _in_view(joints: np.ndarray, camera: Camera) -> bool:
+    """Whether a hand's middle is before the camera and in its image."""
+    centre = hand_centre(joints)
+    if not np.isfinite(centre).all() or (joints[:, 2] < 0.02).any():
+        return False
+    pixel = camera.project(centre[None])[0]
+    return bool((pixel > 0).all() and (pixel < (camera.width, camera.height)).all())
