@@ -44,7 +44,6 @@ def export(network: nn.Module, path: Path) -> float:
     size, channels = network.input_size, input_channels(network)
     crop = torch.rand(2, channels, size, size) * 2 - 1
     names = list(getattr(network, 'outputs', ('joints', 'spread', 'right')))
-    names = names if isinstance(network(crop), tuple) else ['refinement']
     torch.onnx.export(network, (crop,), path, input_names=['crop'], output_names=names, opset_version=18,
                       dynamo=True, external_data=False, dynamic_shapes=({0: torch.export.Dim('batch')},),
                       verbose=False)

@@ -15,12 +15,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from hand_pose_ros.estimation.engines import EngineError, open_engine
-from hand_pose_ros.estimation.models import CENTRE, Model, ModelError, find_model, read_manifest
+from hand_pose_ros.estimation.models import (CENTRE, DETECTOR, POSE, RGB_POSE, Model, ModelError, find_model,
+                                             read_manifest)
+from hand_pose_ros.localization.detector import read_cells
 from hand_pose_ros.machine import describe_machine
-from training import pose_task, refiner_task
+from training import detector_task, pose_task, refiner_task, rgb_task
 
 Network = Callable[[np.ndarray], list[np.ndarray]]
 
@@ -41,19 +44,37 @@ def centre_validation_set() -> tuple[np.ndarray, np.ndarray]:
         return stored['crops'].astype(np.float32), stored['labels']
 
 
+#: What is measured of a network of each task.
+MEASURED = {POSE: 'joints, mm', CENTRE: 'centre, mm', RGB_POSE: 'joints from the wrist, mm', DETECTOR: 'missed or false, %'}
+
+
+def color_input(images: np.ndarray) -> np.ndarray:
+    """Images (N, S, S, 3) uint8 as networks take them: (N, 3, S, S) float32 in [-1, 1]."""
+    return rgb_task.to_input(torch.from_numpy(images)).numpy()
+
+
 def measure_error(network: Network, task: str, count: int) -> float:
-    """Mean error in mm on the first ``count`` of the validation set: of joints, or of the hand's centre."""
-    def run(crops: np.ndarray) -> np.ndarray:
-        return np.concatenate([network(crops[i:i + 8, None])[0] for i in range(0, len(crops), 8)])
+    """Mean error on the first ``count`` of a task's validation set, of what ``MEASURED`` says."""
+    def run(inputs: np.ndarray) -> np.ndarray:
+        return np.concatenate([network(inputs[i:i + 8])[0] for i in range(0, len(inputs), 8)])
 
     if task == CENTRE:
         crops, labels = centre_validation_set()
         hands = labels[:count, 4] == 1
-        found = run(crops[:count][hands])
+        found = run(crops[:count][hands][:, None])
         return float(1000 * refiner_task.REFINER_HALF
                      * np.linalg.norm(found[:, :3] - labels[:count][hands, :3], axis=1).mean())
+    if task == RGB_POSE:
+        data = rgb_task.validation_renders()
+        found = run(color_input(data.images[:count]))
+        return float((1000 * data.sizes[:count, None] * np.linalg.norm(found - data.joints[:count], axis=2)).mean())
+    if task == DETECTOR:
+        images, labels = (array[:count] for array in detector_task.validation_frames())
+        cells = run(color_input(images))
+        return detector_task.compare([read_cells(one, detector_task.LEAST) for one in cells],
+                                     labels)[detector_task.CHOOSE_BY]
     crops, joints, halves = (array[:count] for array in pose_task.validation_set())
-    return float(pose_task.joint_errors(run(crops), joints, halves).mean())
+    return float(pose_task.joint_errors(run(crops[:, None]), joints, halves).mean())
 
 
 def rounded_to_half(path: Path) -> Network:
@@ -87,9 +108,9 @@ def rounded_to_half(path: Path) -> Network:
     return lambda batch: session.run(None, {graph.input[0].name: batch})
 
 
-def measure_time(network: Network, size: int, batch: int, runs: int = 150) -> float:
-    """Median time of a call in ms."""
-    crops = np.random.default_rng(0).uniform(-1, 1, (batch, 1, size, size)).astype(np.float32)
+def measure_time(network: Network, shape: tuple[int, int, int], batch: int, runs: int = 150) -> float:
+    """Median time in ms of a call with ``batch`` images of ``shape`` (channels, rows, columns)."""
+    crops = np.random.default_rng(0).uniform(-1, 1, (batch, *shape)).astype(np.float32)
     seconds = []
     for _ in range(runs):
         start = time.perf_counter()
@@ -107,7 +128,7 @@ def error_table(models: Sequence[Model], count: int) -> str:
     """Measure each model's error in every precision."""
     rows = []
     for model in models:
-        row = [model.name, 'centre' if model.task == CENTRE else 'joints']
+        row = [model.name, MEASURED[model.task]]
         for engine, precision in COLUMNS:
             try:
                 row.append(f'{measure_error(open_engine(model, engine, precision=precision), model.task, count):.3f}')
@@ -116,7 +137,7 @@ def error_table(models: Sequence[Model], count: int) -> str:
         row.append(f'{measure_error(rounded_to_half(model.path), model.task, count):.3f}')
         rows.append(row)
     columns = [f'{engine} {precision}' for engine, precision in COLUMNS]
-    return table(['model', 'mean error, mm', *columns, ROUNDED], rows)
+    return table(['model', 'mean error', *columns, ROUNDED], rows)
 
 
 def time_table(models: Sequence[Model], threads: Sequence[int], batches: Sequence[int]) -> str:
@@ -124,13 +145,13 @@ def time_table(models: Sequence[Model], threads: Sequence[int], batches: Sequenc
     rows = []
     for model in models:
         session = onnxruntime.InferenceSession(str(model.path), providers=['CPUExecutionProvider'])
-        size = session.get_inputs()[0].shape[-1]
+        shape = tuple(session.get_inputs()[0].shape[1:])
         for engine, precision in COLUMNS:
             row = [model.name, f'{engine} {precision}']
             try:
                 for count in threads:
                     network = open_engine(model, engine, count, precision)
-                    row += [f'{measure_time(network, size, batch):.2f}' for batch in batches]
+                    row += [f'{measure_time(network, shape, batch):.2f}' for batch in batches]
             except (EngineError, ModelError):
                 continue
             rows.append(row)

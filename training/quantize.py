@@ -22,10 +22,11 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from hand_pose_ros.estimation.engines import open_engine
-from hand_pose_ros.estimation.models import CENTRE, Model, find_model, quantized_path, read_manifest
-from training import pose_task, refiner_task
+from hand_pose_ros.estimation.models import (CENTRE, DETECTOR, POSE, RGB_POSE, Model, find_model, quantized_path,
+                                             read_manifest)
+from training import detector_task, pose_task, refiner_task, rgb_task
 from training.export import update_manifest
-from training.measure_precision import measure_error
+from training.measure_precision import MEASURED, color_input, measure_error
 
 #: People and pictures of the calibration crops.
 SEED, PEOPLE, CROPS = 30_000_007, 32, 256
@@ -34,12 +35,15 @@ SEED, PEOPLE, CROPS = 30_000_007, 32, 256
 ENOUGH_SIGNAL = 32.0
 #: After these a convolution's output is still a map of features; one that feeds anything else is a head, and stays.
 INSIDE = {'Relu', 'Add', 'BatchNormalization', 'Concat', 'MaxPool', 'Resize', 'LeakyRelu'}
-#: What the quantized version may cost, mm.
-LIMIT = 0.1
+#: What the quantized version may cost, in the measure of its task: mm, or percent of hands.
+LIMITS = {POSE: 0.1, CENTRE: 0.1, RGB_POSE: 0.1, DETECTOR: 0.3}
 
 
 def calibration_crops(task: str) -> np.ndarray:
-    """Return (N, 1, S, S) synthetic crops for a task."""
+    """Return (N, C, S, S) synthetic crops for a task."""
+    if task in (RGB_POSE, DETECTOR):
+        source = rgb_task.renders if task == RGB_POSE else detector_task.frames
+        return color_input(next(source(SEED, CROPS, people=PEOPLE, people_seed=SEED))[0])
     source = refiner_task if task == CENTRE else pose_task
     return next(source.crops(SEED, CROPS, people=PEOPLE, people_seed=SEED))[0][:, None].astype(np.float32)
 
@@ -120,14 +124,14 @@ def main() -> None:
         plain, rounded = (measure_error(open_engine(quantized, 'openvino', precision=precision), task, arguments.crops)
                           for precision in ('f32', 'int8'))
         entry = {key: value for key, value in manifest[name].items() if key != 'int8'}
-        print(f'{path}: {path.stat().st_size / 1e6:.2f} MB, {kept} convolutions in floating point, '
-              f'{plain:.3f} mm in f32, {rounded:.3f} mm in int8')
-        if rounded - plain > LIMIT:
+        print(f'{path}: {path.stat().st_size / 1e6:.2f} MB, {kept} convolutions in floating point; {MEASURED[task]}: '
+              f'{plain:.3f} in f32, {rounded:.3f} in int8')
+        if rounded - plain > LIMITS[task]:
             path.unlink()
-            print(f'{path} costs more than {LIMIT} mm and is not shipped')
+            print(f'{path} costs more than {LIMITS[task]} and is not shipped')
         else:
             entry['int8'] = {'file': path.name, 'sha256': hashlib.sha256(path.read_bytes()).hexdigest(),
-                             'costs_mm': round(rounded - plain, 3), 'command': f'python -m training.quantize {name}'}
+                             'costs_percent' if task == DETECTOR else 'costs_mm': round(rounded - plain, 3), 'command': f'python -m training.quantize {name}'}
         update_manifest(name, entry)
 
 

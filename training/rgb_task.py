@@ -33,6 +33,8 @@ DATA = 'renders of Anny (CC0 assets) or a benchmark\'s training images, see the 
 RENDERS_SEED = 20_000_011
 RENDERS_PEOPLE = 64
 RENDERS_CROPS = 2048
+#: Crops without a hand that the probability of one is fitted on.
+EMPTY_CROPS = 512
 
 #: Figure by which the best weights are chosen.
 CHOOSE_BY = 'pa_mm'
@@ -142,11 +144,40 @@ def validate(network: nn.Module, data: Validation) -> dict[str, float]:
             'points_px': round(float(np.nanmean(pixels)), 3)}
 
 
+def presence_line(spreads: np.ndarray, absent: np.ndarray) -> list[float]:
+    """Fit how spreads tell hands from what is none, see ``Model.presence``.
+
+    Args:
+        spreads: (N, 21) in hand sizes, of crops of hands.
+        absent: (M, 21), of crops without.
+
+    Returns:
+        Intercept and slope, by logistic regression with either kind weighing the same.
+
+    """
+    from scipy.optimize import minimize
+    value = np.concatenate([np.log(part).mean(1) for part in (spreads, absent)]).astype(float)
+    hand = np.arange(len(value)) < len(spreads)
+    weight = np.where(hand, 0.5 / len(spreads), 0.5 / len(absent))
+
+    def cost(line: np.ndarray) -> float:
+        odds = np.where(hand, 1, -1) * (line[0] - line[1] * value)
+        return float((weight * np.logaddexp(0, -odds)).sum() + 1e-4 * line @ line)
+
+    return [round(float(number), 4) for number in minimize(cost, (0.0, 1.0)).x]
+
+
 def calibrate(network: nn.Module, recipe: dict[str, Any]) -> dict[str, list[float]]:
-    """Fit on the validation hands how a joint's spread tells its error, see :func:`pose_task.confidence_line`."""
+    """Fit how a joint's spread tells its error, see :func:`pose_task.confidence_line`, and whether there is a hand.
+
+    On the validation hands, and on renders without hands that training never draws.
+    """
     data = validation_data(recipe)
     joints, _, spread, *_ = estimate(network, data.images)
     scale = 1000 * data.sizes[:, None]
     errors = scale * np.linalg.norm(joints - data.joints, axis=2)
     known = np.isfinite(errors)
-    return {'confidence': confidence_line((scale * spread)[known], errors[known])}
+    size = data.images.shape[1]
+    empty = next(renders(RENDERS_SEED, EMPTY_CROPS, RENDERS_PEOPLE, RENDERS_SEED, size, 1, empty=1))[0]
+    return {'confidence': confidence_line((scale * spread)[known], errors[known]),
+            'presence': presence_line(spread, estimate(network, empty)[2])}

@@ -168,13 +168,16 @@ class ColorHandTracker:
         poses = self._look_on_both_sides(image, camera, tracks)
         again = []
         for i, (track, pose) in enumerate(zip(tracks, poses)):
+            if pose.presence < LOST or not _in_view(pose.joints, camera):
+                continue
             crop = ColorCrop.of_hand(pose.joints, mirror=track.side == 'left')
-            if pose.presence >= LOST and _far(track.crop, crop):
+            if _far(track.crop, crop):
                 again.append(i)
             track.crop = crop
         for i, second in zip(again, self._look(image, camera, [tracks[i].crop for i in again])):
             poses[i] = second
-            tracks[i].crop = ColorCrop.of_hand(second.joints, mirror=tracks[i].side == 'left')
+            if second.presence >= LOST and _in_view(second.joints, camera):
+                tracks[i].crop = ColorCrop.of_hand(second.joints, mirror=tracks[i].side == 'left')
         kept: list[ColorPose] = []
         for track, pose in sorted(zip(tracks, poses), key=lambda one: (-min(one[0].frames, 10), -one[1].presence)):
             if pose.presence >= LOST and _in_view(pose.joints, camera) and not any(

@@ -30,6 +30,7 @@ class _Down(nn.Module):
 class CentreRefiner(nn.Module):
     """(B, 1, 64, 64) crops in [-1, 1] to (B, 5): offset u v z in half sides, log size, log odds of presence."""
 
+    outputs = ('refinement',)
     input_size = REFINER_INPUT
 
     def __init__(self, channels: tuple[int, ...] = (24, 48, 96, 128)) -> None:

@@ -1,0 +1,242 @@
+"""Colour: detections, crops and the tracker that follows hands by them, with networks that know the answer."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hand_pose_ros.estimation import color_pose
+from hand_pose_ros.estimation.models import Model
+from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.geometry.joints import WRIST
+from hand_pose_ros.localization.color_crop import ColorCrop
+from hand_pose_ros.localization.crop import CUBE_PER_HAND, hand_centre, hand_size
+from hand_pose_ros.localization.detector import CELL, DETECTOR_INPUT, GRID, detect, letterbox, read_cells
+from hand_pose_ros.parameters import TrackerParameters
+from hand_pose_ros.pipeline import color_tracker
+from hand_pose_ros.pipeline.modality import make_tracker
+from synthetic_hand import open_hand
+
+CAMERA = Camera(640, 480, 500, 500, 319.5, 239.5)
+BLACK = np.zeros((480, 640, 3), np.uint8)
+
+
+def cells_of(hands, image_shape=(480, 640), camera=CAMERA):
+    """What a perfect detector says of hands: (joints, side, score)."""
+    out = np.full((5, GRID, GRID), -8, np.float32)
+    height, width = image_shape
+    scale = max(height, width) / DETECTOR_INPUT
+    start = (DETECTOR_INPUT - np.array([round(width / scale), round(height / scale)])) // 2
+    for joints, side, score in hands:
+        crop = ColorCrop.of_hand(joints)
+        at = ((camera.project(hand_centre(joints)[None])[0] + 0.5) / scale + start) / CELL
+        column, row = np.floor(at).astype(int)
+        out[0 if side == 'right' else 1, row, column] = np.log(score / (1 - score))
+        out[2:4, row, column] = at - (column, row)
+        out[4, row, column] = np.log(crop.reach * camera.fx / scale / (DETECTOR_INPUT / 2))
+    return out
+
+
+class World:
+    """Hands before a camera, and networks that see them; keeps which crops were looked at."""
+
+    def __init__(self, hands):
+        self.hands = hands
+        self.looked = []
+        self.detections = 0
+
+    def detector(self, images):
+        assert images.shape == (1, 3, DETECTOR_INPUT, DETECTOR_INPUT) and images.dtype == np.float32
+        self.detections += 1
+        return [cells_of([(joints, side, 0.9) for side, joints in self.hands.items()])[None]]
+
+    def pose(self, crops):
+        """Answer as a network would: the hand nearest to each crop's middle."""
+        found = []
+        for crop in crops:
+            self.looked.append(crop)
+            near = sorted(self.hands.items(), key=lambda one: np.linalg.norm(crop.project(hand_centre(one[1]))))
+            mirrored = np.linalg.det(crop.rotation) < 0
+            if not near or np.linalg.norm(crop.project(hand_centre(near[0][1]))) > 1:
+                found.append((np.zeros((21, 3)), np.zeros((21, 2)), np.full(21, 1.0), 0.0))
+                continue
+            side, joints = near[0]
+            local = crop.from_camera(joints - joints[WRIST]) / hand_size(joints)
+            right = 3.0 if (side == 'left') == mirrored else -3.0
+            found.append((local, crop.project(joints), np.full(21, 0.05), right))
+        return [np.stack(part).astype(np.float32) for part in zip(*found)]
+
+
+@pytest.fixture
+def tracked(monkeypatch):
+    """Make a tracker whose networks see a world."""
+    def make(world, **settings):
+        class Network:
+            description, input_shape = 'known', (3, 128, 128)
+
+            def __init__(self, answer):
+                self.answer = answer
+
+            def __call__(self, images):
+                return self.answer(images)
+
+        estimator = color_pose.ColorPoseEstimator
+
+        def cut(self, image, camera, crops):
+            self.crops = crops
+            return np.zeros((len(crops), 3, 128, 128), np.float32)
+
+        monkeypatch.setattr(color_tracker, 'find_model', lambda name, task: Model(task, None, task))
+        monkeypatch.setattr(color_pose, 'find_model', lambda name, task: Model(task, None, task, (4, 2), (-6, 6)))
+        monkeypatch.setattr(color_tracker, 'open_engine', lambda *args: Network(world.detector))
+        monkeypatch.setattr(color_pose, 'open_engine', lambda *args: Network(None))
+        monkeypatch.setattr(color_tracker, 'warm_up', lambda engine: None)
+        monkeypatch.setattr(estimator, 'cut', cut)
+        tracker = color_tracker.ColorHandTracker(TrackerParameters(modality='rgb', **settings))
+        tracker._estimator.engine.answer = lambda images: world.pose(tracker._estimator.crops)
+        return tracker
+    return make
+
+
+def hands_at(size=0.09, left=(-0.12, 0, 0.6), right=(0.12, 0.02, 0.7)):
+    found = {}
+    for side, place in (('left', left), ('right', right)):
+        joints = open_hand(side, place)
+        joints = joints - joints[WRIST]
+        found[side] = joints * size / hand_size(joints) + place
+    return found
+
+
+def test_hands_are_found_placed_by_their_size_and_told_apart(tracked):
+    world = World(hands_at())
+    tracker = tracked(world, hand_size=0.09)
+    hands = {hand.side: hand for hand in tracker.process(BLACK, CAMERA, 0.0)}
+    assert set(hands) == {'left', 'right'}
+    for side, joints in world.hands.items():
+        assert np.abs(hands[side].joints - joints).max() < 1e-4, 'not where it is'
+        assert hands[side].fit.vertices is not None and hands[side].score > 0.9
+
+
+def test_distance_follows_the_hands_size(tracked):
+    world = World(hands_at())
+    near, = {h.joints[WRIST, 2] for h in tracked(world, hand_size=0.06).process(BLACK, CAMERA) if h.side == 'left'}
+    assert near == pytest.approx(0.6 * 0.06 / 0.09, rel=1e-3)
+
+
+def test_a_followed_hand_needs_no_detector_and_keeps_its_number(tracked):
+    world = World(hands_at())
+    tracker = tracked(world)
+    numbers = {h.side: h.track for h in tracker.process(BLACK, CAMERA, 0.0)}
+    for step in range(1, 12):
+        world.hands = {side: joints + (0.01, 0.002, 0.01) for side, joints in world.hands.items()}
+        hands = tracker.process(BLACK, CAMERA, step / 30)
+        assert {h.side: h.track for h in hands} == numbers
+        assert all(np.abs(h.joints - world.hands[h.side]).max() < 2e-3 for h in hands)
+    assert world.detections == 1, 'two hands of two are followed: there is nothing to search for'
+    # Once sure of the sides, one look a hand is enough.
+    world.looked.clear()
+    tracker.process(BLACK, CAMERA, 1.0)
+    assert len(world.looked) == 2
+
+
+def test_a_hand_that_goes_is_lost_and_found_again(tracked):
+    world = World(hands_at())
+    tracker = tracked(world)
+    tracker.process(BLACK, CAMERA, 0.0)
+    gone = world.hands.pop('left')
+    assert [h.side for h in tracker.process(BLACK, CAMERA, 0.1)] == ['right']
+    for step in range(8):
+        tracker.process(BLACK, CAMERA, 0.2 + step / 30)
+    world.hands['left'] = gone + (0, 0.05, 0)
+    found = [{h.side for h in tracker.process(BLACK, CAMERA, 1 + step / 30)} for step in range(8)]
+    assert found[-1] == {'left', 'right'}
+
+
+def test_a_hand_that_jumps_is_found_in_the_same_frame(tracked):
+    world = World({'right': hands_at()['right']})
+    tracker = tracked(world)
+    tracker.process(BLACK, CAMERA, 0.0)
+    world.hands['right'] = world.hands['right'] - (0.35, 0, 0)
+    hand, = tracker.process(BLACK, CAMERA, 0.1)
+    assert np.abs(hand.joints - world.hands['right']).max() < 1e-3
+
+
+def test_the_network_overrules_the_detector_on_the_side(tracked):
+    world = World({'left': hands_at()['left']})
+    world.detector = lambda images: [cells_of([(world.hands['left'], 'right', 0.9)])[None]]
+    tracker = tracked(world, max_hands=1)
+    sides = [[h.side for h in tracker.process(BLACK, CAMERA, step / 30)] for step in range(3)]
+    assert sides[-1] == ['left']
+
+
+def test_images_that_do_not_fit_are_refused(tracked):
+    tracker = tracked(World({}))
+    with pytest.raises(ValueError, match='320x240, its camera 640x480'):
+        tracker.process(np.zeros((240, 320, 3), np.uint8), CAMERA)
+    with pytest.raises(ValueError, match='three channels'):
+        tracker.process(np.zeros((480, 640), np.float32), CAMERA)
+    assert tracker.process(BLACK, CAMERA) == []
+
+
+def test_the_modality_makes_the_tracker(monkeypatch):
+    for modality, name in (('rgb', 'ColorHandTracker'), ('depth', 'HandTracker')):
+        monkeypatch.setattr(f'hand_pose_ros.pipeline.modality.{name}', lambda parameters, name=name: name)
+        assert make_tracker(TrackerParameters(modality=modality)) == name
+    with pytest.raises(ValueError, match='does not carry rgb images'):
+        TrackerParameters(modality='rgb', image_transport='compressedDepth')
+    with pytest.raises(ValueError, match='does not carry depth images'):
+        replace(TrackerParameters(), image_transport='compressed')
+
+
+# ---- the detector's coordinates ----
+
+@pytest.mark.parametrize('shape', [(480, 640), (720, 1280), (640, 360), (200, 200)])
+def test_letterbox_and_back(shape):
+    image = np.zeros((*shape, 3), np.uint8)
+    image[shape[0] // 4 - 8:shape[0] // 4 + 8, shape[1] // 3 - 8:shape[1] // 3 + 8] = 255
+    square, scale, start = letterbox(image)
+    assert square.shape == (DETECTOR_INPUT, DETECTOR_INPUT, 3)
+    rows, columns = np.nonzero(square[..., 0] > 128)
+    back = (np.array([columns.mean(), rows.mean()]) - start + 0.5) * scale - 0.5
+    assert np.abs(back - (shape[1] // 3 - 0.5, shape[0] // 4 - 0.5)).max() < scale
+    camera = Camera(shape[1], shape[0], 400, 400, (shape[1] - 1) / 2, (shape[0] - 1) / 2)
+    joints = open_hand('left', (0.02, -0.03, 0.8))
+    found, = detect(image, lambda images: [cells_of([(joints, 'left', 0.8)], shape, camera)[None]])
+    assert found.side == 'left' and found.score == pytest.approx(0.8, abs=1e-3)
+    assert np.abs(found.centre - camera.project(hand_centre(joints)[None])[0]).max() < 0.05
+    assert found.half == pytest.approx(CUBE_PER_HAND * hand_size(joints) * 400
+                                       / np.linalg.norm(hand_centre(joints)), rel=0.01)
+
+
+def test_a_detector_gets_red_green_blue():
+    image = np.zeros((100, 100, 3), np.uint8)
+    image[..., 0] = 255
+    seen = []
+    detect(image, lambda images: seen.append(images) or [np.full((1, 5, GRID, GRID), -9, np.float32)])
+    assert seen[0][0, :, 128, 128] == pytest.approx([1, -1, -1])
+
+
+def test_one_hand_is_found_once():
+    out = np.full((5, GRID, GRID), -8, np.float32)
+    out[2:4], out[4] = 0.5, np.log(0.3)
+    out[0, 10, 10], out[0, 10, 11], out[1, 11, 10], out[1, 25, 25] = 3, 2.5, 1.0, 2.0
+    found = read_cells(out, 0.35)
+    assert [(one[2], round(one[3], 2)) for one in found] == [('right', 0.95), ('left', 0.88)]
+    assert found[0][0] == pytest.approx((10.5 / GRID * 2 - 1,) * 2) and found[0][1] == pytest.approx(0.3)
+
+
+# ---- crops ----
+
+def test_a_mirrored_crop_is_the_other_sides():
+    joints = open_hand('left', (0.1, -0.05, 0.5))
+    crop = ColorCrop.of_hand(joints)
+    assert crop.mirrored().project(joints) == pytest.approx(crop.project(joints) * (-1, 1))
+    assert crop.mirrored().mirrored().rotation == pytest.approx(crop.rotation)
+    assert crop.to_camera(crop.from_camera(joints)) == pytest.approx(joints)
+    assert crop.mirrored().to_camera(crop.mirrored().from_camera(joints)) == pytest.approx(joints)
+
+
+def test_beside_is_in_half_sides():
+    crop = ColorCrop.looking_at(np.array([0, 0, 1.0]), 0.1)
+    assert crop.beside(ColorCrop.looking_at(np.array([0.05, 0, 1.0]), 0.3)) == pytest.approx(0.5)
+    assert crop.beside(crop) == pytest.approx(0)
