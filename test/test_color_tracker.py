@@ -9,7 +9,7 @@ from hand_pose_ros.estimation import color_pose
 from hand_pose_ros.estimation.models import Model
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import WRIST
-from hand_pose_ros.localization.color_crop import ColorCrop
+from hand_pose_ros.localization.color_crop import ColorCrop, pointing
 from hand_pose_ros.localization.crop import CUBE_PER_HAND, hand_centre, hand_size
 from hand_pose_ros.localization.detector import CELL, DETECTOR_INPUT, GRID, detect, letterbox, read_cells
 from hand_pose_ros.parameters import TrackerParameters
@@ -23,7 +23,7 @@ BLACK = np.zeros((480, 640, 3), np.uint8)
 
 def cells_of(hands, image_shape=(480, 640), camera=CAMERA):
     """What a perfect detector says of hands: (joints, side, score)."""
-    out = np.full((5, GRID, GRID), -8, np.float32)
+    out = np.full((7, GRID, GRID), -8, np.float32)
     height, width = image_shape
     scale = max(height, width) / DETECTOR_INPUT
     start = (DETECTOR_INPUT - np.array([round(width / scale), round(height / scale)])) // 2
@@ -34,6 +34,7 @@ def cells_of(hands, image_shape=(480, 640), camera=CAMERA):
         out[0 if side == 'right' else 1, row, column] = np.log(score / (1 - score))
         out[2:4, row, column] = at - (column, row)
         out[4, row, column] = np.log(crop.reach * camera.fx / scale / (DETECTOR_INPUT / 2))
+        out[5:7, row, column] = pointing(camera.project(joints))
     return out
 
 
@@ -212,16 +213,16 @@ def test_a_detector_gets_red_green_blue():
     image = np.zeros((100, 100, 3), np.uint8)
     image[..., 0] = 255
     seen = []
-    detect(image, lambda images: seen.append(images) or [np.full((1, 5, GRID, GRID), -9, np.float32)])
+    detect(image, lambda images: seen.append(images) or [np.full((1, 7, GRID, GRID), -9, np.float32)])
     assert seen[0][0, :, 128, 128] == pytest.approx([1, -1, -1])
 
 
 def test_one_hand_is_found_once():
-    out = np.full((5, GRID, GRID), -8, np.float32)
+    out = np.full((7, GRID, GRID), -8, np.float32)
     out[2:4], out[4] = 0.5, np.log(0.3)
     out[0, 10, 10], out[0, 10, 11], out[1, 11, 10], out[1, 25, 25] = 3, 2.5, 1.0, 2.0
     found = read_cells(out, 0.35)
-    assert [(one[2], round(one[3], 2)) for one in found] == [('right', 0.95), ('left', 0.88)]
+    assert [(one[3], round(one[4], 2)) for one in found] == [('right', 0.95), ('left', 0.88)]
     assert found[0][0] == pytest.approx((10.5 / GRID * 2 - 1,) * 2) and found[0][1] == pytest.approx(0.3)
 
 
@@ -234,6 +235,20 @@ def test_a_mirrored_crop_is_the_other_sides():
     assert crop.mirrored().mirrored().rotation == pytest.approx(crop.rotation)
     assert crop.to_camera(crop.from_camera(joints)) == pytest.approx(joints)
     assert crop.mirrored().to_camera(crop.mirrored().from_camera(joints)) == pytest.approx(joints)
+
+
+@pytest.mark.parametrize('side', ['left', 'right'])
+def test_hands_point_up_in_their_crops(side):
+    for turn in (0.3, 2.0, -2.5):
+        spin = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
+        joints = open_hand(side, (0, 0, 0)) @ spin.T + (0.1, 0.05, 0.6)
+        crop = ColorCrop.of_hand(joints, mirror=side == 'left')
+        way = pointing(crop.project(joints))
+        assert way[0] == pytest.approx(0, abs=1e-9) and way[1] < -0.2
+        assert np.linalg.det(crop.rotation) == pytest.approx(-1 if side == 'left' else 1)
+        square = ColorCrop.of_square(CAMERA, CAMERA.project(hand_centre(joints)[None])[0], 60,
+                                     pointing(CAMERA.project(joints)), mirror=side == 'left')
+        assert abs(pointing(square.project(joints))[0]) < 0.05 and pointing(square.project(joints))[1] < 0
 
 
 def test_beside_is_in_half_sides():

@@ -15,8 +15,8 @@ from training.rgb_task import to_input
 
 TASK = 'detector'
 INPUT = 'image: a colour image made to fit the square, black beside it; red, green, blue in [-1, 1]'
-OUTPUT = {'cells': '(batch, 5, 32, 32) log odds of a right and a left hand\'s centre, place in the cell u, v, logarithm of '
-                   'half the square\'s side in half sides of the image'}
+OUTPUT = {'cells': '(batch, 7, 32, 32) log odds of a right and a left hand\'s centre, place in the cell u, v, logarithm of '
+                   'half the square\'s side in half sides of the image, where the hand points u, v'}
 DATA = 'renders of Anny (CC0 assets) by training/synthesis; no real images of hands'
 CHOOSE_BY = 'missed_or_false_percent'
 
@@ -61,19 +61,19 @@ def network_input(data: list[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def compare(found: list[list[tuple]], labels: np.ndarray, least: float = LEAST) -> dict[str, float]:
-    """Measure detections (a list for each image, as :func:`read_cells` gives them) by labels (B, N, 5).
+    """Measure detections (a list for each image, as :func:`read_cells` gives them) by labels (B, N, 7).
 
     Returns:
         Hands missed and false ones in percent of all, the errors of side in percent, of centre and size in percent of
-        the hand's half side, and the mean of missed and false (``missed_or_false_percent``).
+        the hand's half side, of direction in degrees, and the mean of missed and false (``missed_or_false_percent``).
 
     """
     hands = missed = false = wrong = 0
-    centre_errors, size_errors = [], []
+    centre_errors, size_errors, turns = [], [], []
     for seen, rows in zip(found, labels):
-        seen = [one for one in seen if one[3] >= least]
+        seen = [one for one in seen if one[4] >= least]
         taken: set[int] = set()
-        for u, v, half, right, weight in rows:
+        for u, v, half, x, y, right, weight in rows:
             near = [i for i, one in enumerate(seen) if i not in taken and np.hypot(*(one[0] - (u, v))) < 0.6 * half]
             if weight < 0:
                 continue
@@ -85,16 +85,18 @@ def compare(found: list[list[tuple]], labels: np.ndarray, least: float = LEAST) 
                 missed += 1
                 continue
             one = seen[near[0]]
-            wrong += (one[2] == 'right') != bool(right)
+            wrong += (one[3] == 'right') != bool(right)
             centre_errors.append(np.hypot(*(one[0] - (u, v))) / half)
             size_errors.append(abs(np.log(one[1] / half)))
+            turns.append(abs(np.arctan2(x * one[2][1] - y * one[2][0], one[2] @ (x, y))))
         false += len(seen) - len(taken)
     found_hands = max(hands - missed, 1)
     figures = {'missed_percent': missed / hands, 'false_percent': false / hands, 'side_wrong_percent': wrong / found_hands,
                'centre_percent': float(np.mean(centre_errors)) if centre_errors else 1.0,
                'size_percent': float(np.mean(size_errors)) if size_errors else 1.0,
                CHOOSE_BY: (missed + false) / 2 / hands}
-    return {name: round(100 * figure, 2) for name, figure in figures.items()}
+    turn = float(np.degrees(np.median(turns))) if turns else 180.0
+    return {**{name: round(100 * figure, 2) for name, figure in figures.items()}, 'direction_median_deg': round(turn, 2)}
 
 
 @torch.no_grad()

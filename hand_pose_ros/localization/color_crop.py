@@ -2,7 +2,8 @@
 
 A hand at the image's edge looks turned against the same hand in the middle. Networks see crops and cannot know where
 they were cut, so a crop is what a turned camera would see, and joints are in that camera's frame (x right, y down, z
-forward, as always). Nothing here needs the hand's distance: only its direction, and its size over its distance.
+forward, as always). The camera is held so that the fingers point up, which is far less to learn than hands every way up
+(as MediaPipe Hands does: Zhang et al., "MediaPipe Hands: On-device Real-time Hand Tracking", 2020). Nothing here needs the hand's distance: only its direction, and its size over its distance.
 """
 
 from __future__ import annotations
@@ -13,7 +14,13 @@ import cv2
 import numpy as np
 
 from hand_pose_ros.geometry.camera import Camera
-from hand_pose_ros.localization.crop import CUBE_PER_HAND, hand_centre, hand_size
+from hand_pose_ros.geometry.joints import WRIST
+from hand_pose_ros.localization.crop import CUBE_PER_HAND, KNUCKLES, hand_centre, hand_size
+
+
+def pointing(points: np.ndarray) -> np.ndarray:
+    """Where a hand points: from the wrist to the middle of the four fingers' knuckles, of joints' places (21, 2)."""
+    return points[list(KNUCKLES)].mean(0) - points[WRIST]
 
 
 @dataclass(frozen=True)
@@ -52,14 +59,35 @@ class ColorCrop:
 
     @classmethod
     def of_hand(cls, joints: np.ndarray, mirror: bool = False) -> ColorCrop:
-        """Look at a hand's joints (21, 3), camera optical frame, with the room that a cube in depth has too."""
-        return cls.looking_at(hand_centre(joints), CUBE_PER_HAND * hand_size(joints), mirror=mirror)
+        """Look at a hand's joints (21, 3), camera optical frame, its fingers up, with the room that a cube has too."""
+        crop = cls.looking_at(hand_centre(joints), CUBE_PER_HAND * hand_size(joints), mirror=mirror)
+        return crop.turned_up(pointing(crop.project(joints)))
 
     @classmethod
-    def of_square(cls, camera: Camera, centre: np.ndarray, half: float, mirror: bool = False) -> ColorCrop:
-        """Look at the square about pixel ``centre`` (2,) that reaches ``half`` pixels either way."""
+    def of_square(cls, camera: Camera, centre: np.ndarray, half: float, direction: tuple[float, float] | np.ndarray = (0, -1),
+                  mirror: bool = False) -> ColorCrop:
+        """Look at the square about pixel ``centre`` (2,) that reaches ``half`` pixels either way.
+
+        Args:
+            camera: the camera.
+            centre: (2,) pixels.
+            half: pixels.
+            direction: (2,) where the hand points in the image, of any length; it is up in the crop.
+            mirror: show a mirror image.
+
+        """
         corners = camera.unproject(np.asarray(centre) + [[0, 0], [half, 0], [-half, 0]], np.ones(3))
-        return cls.looking_at(corners[0], np.linalg.norm(corners[1] - corners[2]) / 2, mirror=mirror)
+        crop = cls.looking_at(corners[0], np.linalg.norm(corners[1] - corners[2]) / 2, mirror=mirror)
+        return crop.turned_up(np.asarray(direction) * ((-1, 1) if mirror else (1, 1)))
+
+    def turned_up(self, direction: np.ndarray) -> ColorCrop:
+        """Turn about the line of sight, so that ``direction`` (2,), in this crop's coordinates, points up."""
+        length = np.linalg.norm(direction)
+        if not length > 1e-6:
+            return self
+        down = -np.asarray(direction) / length
+        turn = np.array([[down[1], -down[0], 0], [down[0], down[1], 0], [0, 0, 1]])
+        return ColorCrop(turn @ self.rotation, self.reach)
 
     def mirrored(self) -> ColorCrop:
         """The mirror image of this crop."""

@@ -18,8 +18,8 @@ DETECTOR_INPUT, CELL = 256, 8
 #: Cells along a side.
 GRID = DETECTOR_INPUT // CELL
 #: Channels of the network's output: log odds of a right and of a left hand's centre; place in the cell u, v in cells;
-#: logarithm of half the square's side in half sides of the image.
-DETECTOR_OUTPUTS = 5
+#: logarithm of half the square's side in half sides of the image; where the hand points, u and v.
+DETECTOR_OUTPUTS = 7
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Detection:
     Attributes:
         centre: (2,) pixels.
         half: half the side of the hand's square, pixels.
+        direction: (2,) where it points in the image, see ``color_crop.pointing``; of any length.
         side: ``left`` or ``right``.
         score: 0 to 1.
 
@@ -36,6 +37,7 @@ class Detection:
 
     centre: np.ndarray
     half: float
+    direction: np.ndarray
     side: str
     score: float
 
@@ -61,7 +63,7 @@ def letterbox(image: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
     return out, scale, start
 
 
-def read_cells(output: np.ndarray, least: float) -> list[tuple[np.ndarray, float, str, float]]:
+def read_cells(output: np.ndarray, least: float) -> list[tuple[np.ndarray, float, np.ndarray, str, float]]:
     """Find the hands in what the network says of one image.
 
     Args:
@@ -69,8 +71,8 @@ def read_cells(output: np.ndarray, least: float) -> list[tuple[np.ndarray, float
         least: score below which nothing is a hand.
 
     Returns:
-        Centre (2,) and half side in half sides of the network's image (-1 to 1), side and score of each, best first;
-        of hands whose centres lie within half their half sides, the best.
+        Centre (2,) and half side in half sides of the network's image (-1 to 1), direction (2,), side and score of
+        each, best first; of hands whose centres lie within half their half sides, the best.
 
     """
     scores = 1 / (1 + np.exp(-np.clip(output[:2].astype(float), -30, 30)))
@@ -82,7 +84,8 @@ def read_cells(output: np.ndarray, least: float) -> list[tuple[np.ndarray, float
         centre = (np.array([column, row]) + output[2:4, row, column]) / GRID * 2 - 1
         half = float(np.exp(np.clip(output[4, row, column], -5, 1)))
         if all(np.linalg.norm(centre - other[0]) > 0.5 * max(half, other[1]) for other in found):
-            found.append((centre, half, ('right', 'left')[kind], float(scores[kind, row, column])))
+            found.append((centre, half, output[5:7, row, column].astype(float), ('right', 'left')[kind],
+                          float(scores[kind, row, column])))
     return found
 
 
@@ -99,7 +102,8 @@ def detect(image: np.ndarray, network: Callable[[np.ndarray], list[np.ndarray]],
     square, scale, start = letterbox(image)
     output, = network(square.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(127.5) - 1)
     found = []
-    for centre, half, side, score in read_cells(output[0], least):
+    for centre, half, direction, side, score in read_cells(output[0], least):
         pixels = (centre + 1) / 2 * DETECTOR_INPUT - 0.5 - start
-        found.append(Detection((pixels + 0.5) * scale - 0.5, half * DETECTOR_INPUT / 2 * scale, side, score))
+        found.append(Detection((pixels + 0.5) * scale - 0.5, half * DETECTOR_INPUT / 2 * scale, direction, side,
+                               score))
     return found

@@ -139,7 +139,8 @@ class ColorHandTracker:
         self._frames_since_search = 0
         new: list[_Track] = []
         for found in detect(image[..., ::-1], self._detector, FOUND):
-            crop = ColorCrop.of_square(camera, found.centre, found.half, mirror=found.side == 'left')
+            crop = ColorCrop.of_square(camera, found.centre, found.half, found.direction,
+                                       mirror=found.side == 'left')
             others = self._tracks + new
             if len(new) == room or found.score < (FOUND_BESIDE if others else FOUND) or any(
                     _same(crop, track.crop) for track in others):

@@ -19,7 +19,7 @@ _PRIOR = -4.0
 
 
 class HandDetector(nn.Module):
-    """Images (B, 3, 256, 256) in [-1, 1] to cells (B, 5, 32, 32).
+    """Images (B, 3, 256, 256) in [-1, 1] to cells (B, 7, 32, 32).
 
     Args:
         width: channels of the residual network's first layer.
@@ -41,10 +41,10 @@ class HandDetector(nn.Module):
         self.head = nn.Conv2d(joined, DETECTOR_OUTPUTS, 1)
         nn.init.normal_(self.head.weight, std=1e-3)
         with torch.no_grad():
-            self.head.bias.copy_(torch.tensor([_PRIOR, _PRIOR, 0.5, 0.5, -1.5]))
+            self.head.bias.copy_(torch.tensor([_PRIOR, _PRIOR, 0.5, 0.5, -1.5, 0, 0]))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Cells (B, 5, 32, 32)."""
+        """Cells (B, 7, 32, 32)."""
         first, second, third = (layer(x) for layer, x in zip(self.lateral, self.backbone(image)[1:]))
         maps = first + F.interpolate(second + F.interpolate(third, scale_factor=2.0, mode='nearest'),
                                      scale_factor=2.0, mode='nearest')
@@ -55,19 +55,19 @@ def wanted_cells(labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What cells should say.
 
     Args:
-        labels: (B, N, 5), see :func:`training.synthesis.color_scenes.frame_batches`.
+        labels: (B, N, 7), see :func:`training.synthesis.color_scenes.frame_batches`.
 
     Returns:
-        Heat (B, 2, G, G), 1 in a hand's own cell and falling about it; whether it counts (B, G, G); place and size
-        (B, 3, G, G); and whether these count (B, G, G).
+        Heat (B, 2, G, G), 1 in a hand's own cell and falling about it; whether it counts (B, G, G); place, size and
+        direction (B, 5, G, G); and whether these count (B, G, G).
 
     """
     line = torch.arange(GRID, device=labels.device)
     heat = labels.new_zeros(len(labels), 2, GRID, GRID)
     counts = labels.new_ones(len(labels), GRID, GRID)
-    box = labels.new_zeros(len(labels), 3, GRID, GRID)
+    box = labels.new_zeros(len(labels), 5, GRID, GRID)
     inside = labels.new_zeros(len(labels), GRID, GRID)
-    centre, half, right, weight = (labels[..., :2] + 1) / 2 * GRID, labels[..., 2] * GRID / 2, labels[..., 3], labels[..., 4]
+    centre, half, right, weight = (labels[..., :2] + 1) / 2 * GRID, labels[..., 2] * GRID / 2, labels[..., 5], labels[..., 6]
     for n in range(labels.shape[1]):
         du = line[None, None, :] + 0.5 - centre[:, n, 0, None, None]
         dv = line[None, :, None] + 0.5 - centre[:, n, 1, None, None]
@@ -83,7 +83,8 @@ def wanted_cells(labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         counts = torch.where(doubtful[:, None, None] & near, 0.0, counts)
         close = seen[:, None, None] & (du.abs() < 1.5) & (dv.abs() < 1.5)
         place = torch.stack([(-du + 0.5).expand_as(close), (-dv + 0.5).expand_as(close),
-                             labels[:, n, 2].clamp(min=1e-3).log()[:, None, None].expand_as(close)], 1)
+                             *(value[:, None, None].expand_as(close) for value in (
+                                 labels[:, n, 2].clamp(min=1e-3).log(), labels[:, n, 3], labels[:, n, 4]))], 1)
         box = torch.where(close[:, None], place, box)
         inside = torch.where(close, 1.0, inside)
     return heat, counts, box, inside
@@ -95,7 +96,7 @@ def loss(network: HandDetector, image: Tensor, labels: Tensor, box_weight: float
     Args:
         network: the network.
         image: (B, 3, 256, 256).
-        labels: (B, N, 5).
+        labels: (B, N, 7).
         box_weight: of place and size.
 
     """

@@ -11,7 +11,7 @@ import numpy as np
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import JOINTS, WRIST
 from hand_pose_ros.geometry.rotations import rotation_vector_to_matrix
-from hand_pose_ros.localization.color_crop import ColorCrop
+from hand_pose_ros.localization.color_crop import ColorCrop, pointing
 from hand_pose_ros.localization.crop import CUBE_PER_HAND, hand_centre, hand_size
 from training.datasets.color_crops import Example
 from training.synthesis.crops import draw_clutter
@@ -27,6 +27,8 @@ from training.synthesis.shading import Surface, render
 NEAREST, FARTHEST = 0.2, 1.5
 #: How much more than a crop is pictured, so that crops may be shifted, and pixels along its side.
 ROOM, PIXELS = 1.4, 256
+#: Share of crops that show the hand any way up; in the others it points up, more or less.
+ANY_WAY_UP = 0.08
 #: Label of a second hand.
 OTHER_HAND = 4
 #: Pixels along a side of the detector's pictures.
@@ -203,7 +205,12 @@ def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int) -> Exa
     """
     off = rng.normal(0, 0.10 if rng.uniform() < 0.8 else 0.2, 3) * view.size
     half = CUBE_PER_HAND * view.size * np.exp(np.clip(rng.normal(0, 0.12), -0.28, 0.28))
-    crop = ColorCrop.looking_at(view.centre + off * [1, 1, 0], half, rng.uniform(-np.pi, np.pi))
+    crop = ColorCrop.looking_at(view.centre + off * [1, 1, 0], half)
+    way = rng.uniform(-np.pi, np.pi)
+    if view.joints is not None and rng.uniform() > ANY_WAY_UP:
+        points = pointing(crop.project(view.joints))
+        way = np.arctan2(points[1], points[0]) + np.radians(rng.normal(0, 20))
+    crop = crop.turned_up(np.array([np.cos(way), np.sin(way)]))
     layers = crop.cut(view.layers, view.camera, size).astype(np.float32)
     image = layers[..., :3] + (1 - layers[..., 3:4] / 255) * draw_background(size, size, rng)
     image = spoil(np.clip(image, 0, 255).astype(np.uint8), rng)
@@ -259,18 +266,20 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
 
 def _hand_label(surfaces: list[Surface], labels: np.ndarray, label: int, camera: Camera, joints: np.ndarray,
                 right: bool) -> np.ndarray:
-    """The detector's label (5,): see :func:`frame_batches`."""
+    """The detector's label (7,): see :func:`frame_batches`."""
     inside = np.all((joints[:, 2:] > 0) & (np.abs(camera.project(joints) - FRAME * 0.75) < FRAME * 0.75), axis=1).mean()
     seen = 0.0 if inside == 0 else inside * (1 - _hidden(surfaces, labels, label, camera))
     crop = ColorCrop.of_hand(joints)
     centre = camera.project(hand_centre(joints)[None])[0]
     half = crop.reach * camera.fx
     weight = 1.0 if seen >= SEEN else 0.0 if seen >= HIDDEN else -1.0
-    return np.array([*((centre + 0.5) / camera.width * 2 - 1), half / camera.width * 2, float(right), weight], np.float32)
+    way = pointing(camera.project(joints))
+    return np.array([*((centre + 0.5) / camera.width * 2 - 1), half / camera.width * 2,
+                     *way / max(np.linalg.norm(way), 1e-6), float(right), weight], np.float32)
 
 
 def draw_frame(artist: Artist, angles: list[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a whole image with none, one or two hands: (FRAME, FRAME, 3) uint8 and labels (HANDS, 5), see below."""
+    """Draw a whole image with none, one or two hands: (FRAME, FRAME, 3) uint8 and labels (HANDS, 7), see below."""
     pixels = FRAME * 3 // 2
     middle = (pixels - 1) / 2
     focal = pixels / 2 / np.tan(np.radians(rng.uniform(20, 42)))
@@ -302,7 +311,7 @@ def draw_frame(artist: Artist, angles: list[np.ndarray], rng: np.random.Generato
     image, shown = (cv2.resize(x, (FRAME, FRAME), interpolation=cv2.INTER_AREA) for x in (image, shown))
     image = image + (1 - shown[..., None]) * draw_background(FRAME, FRAME, rng)
     image = spoil(np.clip(image, 0, 255).astype(np.uint8), rng)
-    labels = np.full((HANDS, 5), -1, np.float32)
+    labels = np.full((HANDS, 7), -1, np.float32)
     for row, (label, points, right) in enumerate(found):
         labels[row] = _hand_label(surfaces, picture.labels, label, camera, points, right)
     # The camera's own format: bars above and below, or at the sides.
@@ -312,11 +321,11 @@ def draw_frame(artist: Artist, angles: list[np.ndarray], rng: np.random.Generato
         cut = image.transpose(1, 0, 2) if across else image
         cut[:bar] = cut[FRAME - bar:] = 0
         beyond = np.abs(labels[:, 0 if across else 1]) > 1 - 2 * bar / FRAME
-        labels[beyond & (labels[:, 4] > 0), 4] = 0
+        labels[beyond & (labels[:, 6] > 0), 6] = 0
     if rng.uniform() < 0.5:
         image = np.ascontiguousarray(image[:, ::-1])
-        labels[:, 0] *= -1
-        labels[:, 3] = np.where(labels[:, 4] >= 0, 1 - labels[:, 3], labels[:, 3])
+        labels[:, [0, 3]] *= -1
+        labels[:, 5] = 1 - labels[:, 5]
     return image, labels
 
 
@@ -325,8 +334,8 @@ def frame_batches(people: list[Person], seed: int, batch: int, poses: Mapping[st
     """Yield endless batches for the detector.
 
     Yields:
-        Images (batch, FRAME, FRAME, 3) uint8 and labels (batch, HANDS, 5): centre u, v in -1 to 1 over the image, half
-        side of the hand's square in half sides of the image, 1 for a right hand, and 1 where it is to be found, 0 where
+        Images (batch, FRAME, FRAME, 3) uint8 and labels (batch, HANDS, 7): centre u, v in -1 to 1 over the image, half
+        side of the hand's square in half sides of the image, where the hand points u, v, 1 for a right hand, and 1 where it is to be found, 0 where
         nothing is to be learnt of it, being half hidden, and -1 where there is none.
 
     """

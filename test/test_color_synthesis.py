@@ -1,0 +1,179 @@
+"""Colour renders: what they show is where their labels say, in colours, light and views that vary; and the detector."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip('torch', reason='training is not installed: pip install -r requirements/training.txt')
+
+import torch  # noqa: E402
+
+from hand_pose_ros.localization.detector import GRID, read_cells  # noqa: E402
+from training import detector_task, rgb_task  # noqa: E402
+from training.networks.hand_detector import HandDetector, loss, wanted_cells  # noqa: E402
+from training.synthesis.color_scenes import FRAME, crop_batches, frame_batches  # noqa: E402
+from training.synthesis.people import draw_people  # noqa: E402
+from training.synthesis.raster import EMPTY, rasterise  # noqa: E402
+from training.synthesis.shading import Lighting, Material, Surface, render  # noqa: E402
+
+
+@pytest.fixture(scope='module')
+def people():
+    return draw_people(2, np.random.default_rng(3))
+
+
+@pytest.fixture(scope='module')
+def crops(people):
+    return next(crop_batches(people, 5, 24, 96, crops_per_view=1, empty=0.25))
+
+
+@pytest.fixture(scope='module')
+def frames(people):
+    return next(frame_batches(people, 8, 24))
+
+
+def test_crops_hold_what_is_promised(crops):
+    images, joints, points, masks, sizes = crops
+    assert images.shape == (24, 96, 96, 3) and images.dtype == np.uint8
+    hands = np.isfinite(sizes)
+    assert 0 < (~hands).sum() < 14
+    assert np.isnan(joints[~hands]).all() and np.isnan(points[~hands]).all() and not masks[~hands].any()
+    assert (np.abs(joints[hands, 0]) < 1e-6).all(), 'joints are not from the wrist'
+    assert np.linalg.norm(joints[hands][:, [5, 9, 13, 17]], axis=2).mean(1) == pytest.approx(1, abs=1e-5)
+    assert ((sizes[hands] > 0.04) & (sizes[hands] < 0.13)).all(), 'sizes are not in metres'
+    assert len({tuple(image[0, 0]) for image in images}) > 15 and images.std() > 30
+
+
+def test_joints_lie_on_the_hand(crops):
+    _, _, points, masks, sizes = crops
+    on = total = 0
+    for place, mask in zip(points[np.isfinite(sizes)], masks[np.isfinite(sizes)]):
+        pixels = np.round((place + 1) / 2 * 96 - 0.5).astype(int)
+        inside = ((pixels >= 0) & (pixels < 96)).all(1)
+        on += (mask[pixels[inside, 1], pixels[inside, 0]] > 0.3).sum()
+        total += inside.sum()
+    assert on / total > 0.85, 'the labels are beside the hand'
+
+
+def test_points_are_the_joints_as_the_crops_camera_sees_them(crops):
+    _, joints, points, _, sizes = crops
+    for xyz, uv in zip(joints[np.isfinite(sizes)].astype(float), points[np.isfinite(sizes)].astype(float)):
+        # Some wrist and reach must explain all points: x + X = reach u (z + Z), linear in X, Y, Z.
+        ratio = np.ptp(uv, axis=0).max() / np.ptp(xyz[:, :2], axis=0).max()
+        assert 0.3 < ratio < 2
+        assert np.corrcoef(xyz[:, 0], uv[:, 0])[0, 1] > 0.7 and np.corrcoef(xyz[:, 1], uv[:, 1])[0, 1] > 0.7
+
+
+def test_the_same_seed_gives_the_same_pictures(people, crops):
+    again = next(crop_batches(people, 5, 24, 96, crops_per_view=1, empty=0.25))
+    assert all(np.array_equal(a, b, equal_nan=a.dtype.kind == 'f') for a, b in zip(crops, again))
+
+
+def test_frames_hold_hands_where_the_labels_say(frames):
+    images, labels = frames
+    assert images.shape == (24, FRAME, FRAME, 3) and labels.shape == (24, 2, 7)
+    there = labels[..., 6] == 1
+    assert there.sum() > 8 and set(np.unique(labels[there][:, 5])) == {0.0, 1.0}, 'both sides are to be seen'
+    assert (np.abs(labels[there][:, :2]) < 1.1).all() and (labels[there][:, 2] > 0.02).all()
+    assert np.linalg.norm(labels[there][:, 3:5], axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def ball(centre, radius=0.05):
+    from training.synthesis.scene import CLUTTER, primitive
+    points, faces, ids, _ = primitive('ball', np.eye(3), np.full(3, radius), np.array(centre))
+    return Surface(points, faces, ids, CLUTTER, points, Material(colour=(0.8, 0.4, 0.2), mottle=0.0))
+
+
+def light(direction, shadow=0.9):
+    direction = np.array(direction, float) / np.linalg.norm(direction)
+    return Lighting(np.full(3, 0.1), np.full(3, 0.1), np.array([0, -1.0, 0]), direction[None], np.ones((1, 3)), shadow)
+
+
+def test_shading_covers_what_the_rasteriser_covers_and_is_lit_from_the_lamps_side():
+    surface = ball((0, 0, 0.5))
+    window = (120, 120, 400.0, 400.0, 59.5, 59.5)
+    picture = render([surface], light((1, 0, -1)), *window, centre=np.array([0, 0, 0.5]))
+    depth = np.full((120, 120), EMPTY, np.float32)
+    rasterise(surface.points, surface.faces, surface.face_ids, *map(np.float32, window[2:]), depth,
+              np.zeros((120, 120), np.uint8), 1)
+    assert np.array_equal(depth < EMPTY, picture.labels > 0) and np.allclose(depth, picture.depth)
+    shown = picture.labels > 0
+    columns = np.nonzero(shown)[1]
+    bright = picture.colour[shown].mean(1)
+    assert bright[columns > 75].mean() > 2 * bright[columns < 45].mean(), 'lit from the wrong side'
+    assert picture.colour[shown].mean(0)[0] > 1.5 * picture.colour[shown].mean(0)[1]
+
+
+def test_a_thing_before_the_lamp_casts_a_shadow():
+    floor, blocker = ball((0, 0, 0.6), 0.08), ball((0.12, 0, 0.44), 0.02)
+    towards = np.array([0.12, 0, -0.16])
+    window = (160, 160, 300.0, 300.0, 79.5, 79.5)
+    bright = [render(surfaces, light(towards), *window, centre=np.array([0, 0, 0.6])).colour
+              for surfaces in ([floor], [floor, blocker])]
+    row = slice(70, 90)
+    only_floor = (bright[0][row] > 0).all(2) & (bright[1][row] > 0).all(2)
+    ratio = (bright[1][row] / np.maximum(bright[0][row], 1e-6)).mean(2)[only_floor]
+    assert (ratio < 0.6).sum() > 10, 'no shadow'
+    assert (np.abs(ratio - 1) < 0.05).mean() > 0.3, 'everything is in shadow'
+
+
+def test_the_second_layer_shows_where_it_covers():
+    surface = ball((0, 0, 0.5))
+    surface.cover = surface.points[:, 1].copy()
+    surface.cover_material = Material(colour=(0.0, 0.0, 0.9), mottle=0.0)
+    colour = render([surface], light((0, 0, -1), 0.0), 120, 120, 400, 400, 59.5, 59.5, np.array([0, 0, 0.5])).colour
+    below, above = colour[75, 60], colour[45, 60]
+    assert below[2] > 3 * below[0] and above[0] > 2 * above[2]
+
+
+# ---- the detector ----
+
+def test_what_cells_should_say_is_what_is_read_from_them(frames):
+    labels = torch.from_numpy(frames[1])
+    heat, counts, box, inside = wanted_cells(labels)
+    odds = torch.where(heat == 1, 4.0, -6.0)
+    cells = torch.cat([odds, box], 1).numpy()
+    figures = detector_task.compare([read_cells(one, 0.35) for one in cells], frames[1])
+    # Two hands over one another may count as one.
+    assert figures['missed_percent'] <= 10 and figures['false_percent'] <= 5 and figures['side_wrong_percent'] == 0
+    assert figures['centre_percent'] < 0.1 and figures['size_percent'] < 0.1 and figures['direction_median_deg'] < 0.1
+    doubtful = (labels[..., 6] == 0).any(1)
+    assert ((counts == 0).flatten(1).any(1) <= doubtful).all()
+    assert inside.sum() >= (labels[..., 6] == 1).sum()
+
+
+def test_misses_false_ones_and_wrong_sides_are_counted():
+    label = np.array([[[0.0, 0, 0.2, 0, -1, 1, 1], [0.5, 0.5, 0.2, 1, 0, 0, 1]], [[0.5, 0, 0.2, 0, -1, 1, 0],
+                     [-1] * 7]], np.float32)
+    way = np.array([0.0, -1])
+    found = [[(np.array([0.02, 0]), 0.2, way, 'left', 0.9), (np.array([-0.8, 0]), 0.2, way, 'left', 0.8)],
+             [(np.array([0.5, 0.0]), 0.2, way, 'left', 0.7)]]
+    figures = detector_task.compare(found, label)
+    assert figures['missed_percent'] == 50 and figures['false_percent'] == 50, 'a doubtful hand is neither'
+    assert figures['side_wrong_percent'] == 100 and figures['centre_percent'] == pytest.approx(10)
+
+
+def test_the_detector_learns_a_batch(frames):
+    torch.manual_seed(0)
+    network = HandDetector(width=16, joined=16)
+    images, labels = rgb_task.to_input(torch.from_numpy(frames[0][:4])), torch.from_numpy(frames[1][:4])
+    optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
+    values = []
+    for _ in range(25):
+        value = loss(network, images, labels)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        values.append(float(value.detach()))
+    assert network(images).shape == (4, 7, GRID, GRID)
+    assert np.mean(values[-3:]) < 0.4 * values[0]
+
+
+def test_presence_is_told_by_spread():
+    rng = np.random.default_rng(0)
+    intercept, slope = rgb_task.presence_line(np.exp(rng.normal(-2.5, 0.3, (300, 21))), np.exp(rng.normal(-0.5, 0.3, (60, 21))))
+    assert slope > 0
+
+    def probability(spread):
+        return 1 / (1 + np.exp(-(intercept - slope * np.log(spread))))
+
+    assert probability(0.08) > 0.95 and probability(0.6) < 0.05
