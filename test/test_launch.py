@@ -116,7 +116,8 @@ def test_every_parameter_and_topic_is_an_argument():
     loader.exec_module(module)
     arguments = {argument.name: argument for argument in module.generate_launch_description().get_launch_arguments()}
     settings = {setting.name for kind in (TrackerParameters, PlaybackParameters) for setting in fields(kind)}
-    assert set(arguments) == settings | {'depth_image', 'depth_camera_info', 'namespace', 'params_file', 'log_level'}
+    assert set(arguments) == settings | {'depth_image', 'depth_camera_info', 'color_image', 'color_camera_info', 'namespace', 'params_file',
+                                       'log_level'}
     assert all(len(argument.description) > 10 for argument in arguments.values())
 
 

@@ -39,7 +39,8 @@ class TrackerGraph(Graph):
         super().__init__(lambda **options: tracker.TrackerNode(make_tracker or (lambda _: self.known), **options),
                          parameter_overrides=parameter_overrides(parameters or {}), **node_options)
         self.images = self.client.create_publisher(image, image_topic, camera_qos)
-        self.infos = self.client.create_publisher(CameraInfo, 'depth/camera_info', camera_qos)
+        info_topic = 'color/camera_info' if image_topic.startswith('color') else 'depth/camera_info'
+        self.infos = self.client.create_publisher(CameraInfo, info_topic, camera_qos)
 
     def connect(self, *wanted, qos=RELIABLE):
         """Listen to outputs and wait for every connection to stand."""
@@ -123,6 +124,42 @@ def test_an_image_becomes_every_output(graph, qos):
     assert (overlay.height, overlay.width, overlay.encoding, len(overlay.data)) == (48, 64, 'bgr8', 48 * 64 * 3)
     colors = np.frombuffer(bytes(overlay.data), np.uint8).reshape(-1, 3)
     assert len(np.unique(colors, axis=0)) > 10, 'skeletons over a plain wall'
+
+
+COLOR = np.full((48, 64, 3), (200, 100, 30), np.uint8)   # blue, green, red
+
+
+@pytest.mark.parametrize('encoding, image', [
+    ('bgr8', COLOR), ('rgb8', COLOR[..., ::-1]), ('bgra8', np.dstack([COLOR, COLOR[..., :1]])),
+    ('rgba8', np.dstack([COLOR[..., ::-1], COLOR[..., :1]]))], ids=lambda value: value if isinstance(value, str) else '')
+def test_colour_images_reach_the_tracker_in_bgr(graph, encoding, image):
+    graph = graph({'modality': 'rgb'}, image_topic='color/image')
+    graph.connect('hands/keypoints', 'hands/overlay')
+    graph.show()
+    sent = graph.send(np.ascontiguousarray(image), encoding=encoding)
+    assert np.array_equal(graph.known.seen[0][0], COLOR) and graph.known.seen[0][1] == CAMERA
+    assert graph.got('hands/keypoints')[0].header == sent.header
+    overlay = np.frombuffer(bytes(graph.got('hands/overlay')[0].data), np.uint8).reshape(48, 64, 3)
+    assert (overlay == COLOR[0, 0]).all(2).mean() > 0.1, 'the overlay is not over the image'
+    graph.send(DEPTH, encoding='16UC1')
+    assert "encoding '16UC1' holds no colour" in graph.status('/color/image').message
+    assert graph.got('hands/keypoints', 2)[1].width == 0
+
+
+def test_grey_and_compressed_colour_images(graph):
+    grey = graph({'modality': 'rgb'}, image_topic='color/image')
+    grey.connect()
+    grey.show()
+    grey.send(np.full((48, 64), 77, np.uint8), encoding='mono8')
+    assert np.array_equal(grey.known.seen[0][0], np.full((48, 64, 3), 77, np.uint8))
+    packed = graph({'modality': 'rgb', 'image_transport': 'compressed'}, image=CompressedImage,
+                   image_topic='color/image/compressed')
+    packed.connect()
+    packed.show()
+    packed.publish(messages.compressed_color_message(packed.header(), COLOR))
+    assert np.abs(packed.known.seen[0][0].astype(int) - COLOR).max() < 6
+    packed.publish(messages.compressed_depth_message(packed.header(), DEPTH))
+    assert 'holds depth, not colour' in packed.status('/color/image/compressed').message
 
 
 def test_nothing_is_made_for_nobody(graph, monkeypatch):
