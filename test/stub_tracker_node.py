@@ -13,7 +13,7 @@ import pytest
 from synthetic_hand import CAMERA, depth_of, make_hand, open_hand
 
 from hand_pose_ros.cli.processes import NodeProcess
-from hand_pose_ros.io.recording import write_depth_bag
+from hand_pose_ros.io.recording import write_bag
 
 MARK = 1000
 COUNT = 12
@@ -33,7 +33,7 @@ def write_clip(path: Path) -> None:
         stamp = 1700000000.0 + index / 8
         frames.append((stamp, image))
         hands.append((stamp, joints_of(index)))
-    write_depth_bag(path, frames, CAMERA, joints={'left': hands})
+    write_bag(path, frames, CAMERA, joints={'left': hands})
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from hand_pose_ros.evaluation.figures import Distribution, Figures, Jitter
 from hand_pose_ros.evaluation.replay import WorstFrames
 from hand_pose_ros.evaluation.truth import BagTruth
 from hand_pose_ros.io.frame import RecordedFrame
-from hand_pose_ros.io.recording import write_depth_bag
+from hand_pose_ros.io.recording import write_bag
 from hand_pose_ros.pipeline.hand import Hand
 from hand_pose_ros.pipeline.smoothing import OneEuroFilter
 
@@ -59,7 +59,7 @@ def fake(monkeypatch):
 @pytest.fixture(params=['mcap', 'sqlite3'])
 def bag(request, tmp_path):
     joints = {'left': [(stamp, true_hand(i)) for i, stamp in enumerate(STAMPS)]}
-    write_depth_bag(tmp_path / 'bag', images(), CAMERA, joints=joints, storage=request.param)
+    write_bag(tmp_path / 'bag', images(), CAMERA, joints=joints, storage=request.param)
     return tmp_path / 'bag'
 
 
@@ -112,7 +112,7 @@ def test_against_another_model_and_an_earlier_run(bag, tmp_path, capsys):
 
 def test_truth_from_a_file_and_a_recording_without_any(bag, tmp_path, capsys):
     bare = tmp_path / 'bare'
-    write_depth_bag(bare, images(), CAMERA)
+    write_bag(bare, images(), CAMERA)
     metrics = evaluated(capsys, bare, '--out', tmp_path / 'out', '--no-video')
     assert not metrics['ground_truth'] and metrics['run']['frames_with_hands'] == 10
     assert 'mean_joint_error_mm' not in metrics['run'] and metrics['run']['losses'] == 2
@@ -154,7 +154,7 @@ def test_bags_that_cannot_be_used_get_one_line_and_2(bag, tmp_path, capsys):
 
 
 def test_interrupted_it_reports_what_there_is(tmp_path, capsys, monkeypatch):
-    write_depth_bag(tmp_path / 'bag', images(), CAMERA, joints={'left': [(s, true_hand(i)) for i, s in enumerate(STAMPS)]})
+    write_bag(tmp_path / 'bag', images(), CAMERA, joints={'left': [(s, true_hand(i)) for i, s in enumerate(STAMPS)]})
     plain = OffTracker.process
 
     def process(self, depth, camera, stamp=None):
@@ -172,7 +172,7 @@ def test_interrupted_it_reports_what_there_is(tmp_path, capsys, monkeypatch):
 
 def test_truth_is_read_along_and_forgotten(tmp_path):
     stamps = [50 + i / 10 for i in range(100)]
-    write_depth_bag(tmp_path / 'bag', [(50.0, np.ones((4, 4), np.uint16))], CAMERA,
+    write_bag(tmp_path / 'bag', [(50.0, np.ones((4, 4), np.uint16))], CAMERA,
                     joints={'left': [(s, np.full((21, 3), s)) for s in stamps]})
     truth = BagTruth(tmp_path / 'bag')
     for stamp in stamps[::3]:

@@ -24,7 +24,7 @@ from rcl_interfaces.srv import GetParameters  # noqa: E402
 from ros_graph import DOMAIN, Graph  # noqa: E402
 
 from hand_pose_ros.geometry.camera import Camera  # noqa: E402
-from hand_pose_ros.io.recording import write_depth_bag  # noqa: E402
+from hand_pose_ros.io.recording import write_bag  # noqa: E402
 from hand_pose_ros.parameters import PlaybackParameters, TrackerParameters  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
@@ -62,7 +62,7 @@ sys.exit(main())
 @pytest.fixture
 def bag(tmp_path):
     frames = [(1000 + 0.05 * i, np.full((48, 64), 500, np.uint16)) for i in range(5)]
-    write_depth_bag(tmp_path / 'bag', frames, Camera(64, 48, 60.0, 60.0, 31.5, 23.5))
+    write_bag(tmp_path / 'bag', frames, Camera(64, 48, 60.0, 60.0, 31.5, 23.5))
     return tmp_path / 'bag'
 
 

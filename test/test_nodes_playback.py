@@ -22,7 +22,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2  # n
 
 from hand_pose_ros.cli import main as command_line  # noqa: E402
 from hand_pose_ros.geometry.camera import Camera  # noqa: E402
-from hand_pose_ros.io.recording import write_depth_bag  # noqa: E402
+from hand_pose_ros.io.recording import write_bag  # noqa: E402
 from hand_pose_ros.nodes import playback  # noqa: E402
 from hand_pose_ros.nodes.inputs import read_camera, read_depth  # noqa: E402
 from hand_pose_ros.nodes.parameters import parameter_overrides  # noqa: E402
@@ -44,7 +44,7 @@ def image(index):
 @pytest.fixture
 def bag(tmp_path):
     # Stamps that a float of seconds cannot hold.
-    write_depth_bag(tmp_path / 'bag', [(1000 + 0.05 * i, image(i)) for i in range(5)], CAMERA, frame_id='recorded')
+    write_bag(tmp_path / 'bag', [(1000 + 0.05 * i, image(i)) for i in range(5)], CAMERA, frame_id='recorded')
     return tmp_path / 'bag'
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.images import ImageError
 from hand_pose_ros.io.compressed import decode_compressed, encode_depth
-from hand_pose_ros.io.recording import RecordingError, open_recording, read_joints, stamp_name, write_depth_bag
+from hand_pose_ros.io.recording import RecordingError, open_recording, read_joints, stamp_name, write_bag
 from hand_pose_ros.resources import resource_path
 
 CAMERA = Camera(32, 24, 30.5, 31.5, 15.25, 12.75, (0.1, -0.2, 0.001, 0.002, 0.03))
@@ -39,7 +39,7 @@ def frames():
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
 @pytest.mark.parametrize('compressed', [True, False])
 def test_a_bag_comes_back_as_it_was_written(tmp_path, frames, storage, compressed):
-    write_depth_bag(tmp_path / 'bag', frames, CAMERA, frame_id='cam', storage=storage, compressed=compressed)
+    write_bag(tmp_path / 'bag', frames, CAMERA, frame_id='cam', storage=storage, compressed=compressed)
     recording = open_recording(tmp_path / 'bag')
     read = list(recording)
     assert recording.modality == 'depth' and len(recording) == len(read) == 3
@@ -54,7 +54,7 @@ def test_a_bag_comes_back_as_it_was_written(tmp_path, frames, storage, compresse
 
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
 def test_a_bare_storage_file_reads_like_its_folder(tmp_path, frames, storage):
-    write_depth_bag(tmp_path / 'bag', frames, CAMERA, storage=storage)
+    write_bag(tmp_path / 'bag', frames, CAMERA, storage=storage)
     file = next(p for p in (tmp_path / 'bag').iterdir() if p.suffix in ('.mcap', '.db3'))
     assert [f.name for f in open_recording(file)] == [f.name for f in open_recording(tmp_path / 'bag')]
     (tmp_path / 'bag' / 'metadata.yaml').unlink()
@@ -67,7 +67,7 @@ def test_float_depth_is_metres_and_16_bit_depth_takes_the_unit(tmp_path):
     metres[millimetres == 0] = np.nan
     for name, image, unit in (('mm', millimetres, 0.001), ('eighth', millimetres * 8, 0.000125),
                               ('m', metres, 0.001), ('m8', metres, 0.000125)):
-        write_depth_bag(tmp_path / name, [(1.0, image)], CAMERA, compressed=False)
+        write_bag(tmp_path / name, [(1.0, image)], CAMERA, compressed=False)
         frame = next(iter(open_recording(tmp_path / name, depth_unit=unit)))
         np.testing.assert_allclose(frame.depth(), millimetres / 1000, atol=1e-6)
 
@@ -125,7 +125,7 @@ def test_colour_comes_out_as_bgr():
 
 def test_ground_truth_joins_images_by_stamp(tmp_path, frames):
     hands = {'left': [(STAMPS[0], hand(0)), (STAMPS[2], hand(1))], 'right': [(STAMPS[0], hand(2))]}
-    write_depth_bag(tmp_path / 'bag', frames, CAMERA, joints=hands)
+    write_bag(tmp_path / 'bag', frames, CAMERA, joints=hands)
     truth = read_joints(tmp_path / 'bag')
     names = [f.name for f in open_recording(tmp_path / 'bag')]
     assert list(truth) == [names[0], names[2]]
@@ -135,7 +135,7 @@ def test_ground_truth_joins_images_by_stamp(tmp_path, frames):
 
 
 def test_messages_are_stored_in_time_order(tmp_path, frames):
-    write_depth_bag(tmp_path / 'bag', iter(frames), CAMERA, storage='sqlite3',
+    write_bag(tmp_path / 'bag', iter(frames), CAMERA, storage='sqlite3',
                     joints={'left': [(s, hand(0)) for s in STAMPS]})
     with sqlite3.connect(next((tmp_path / 'bag').glob('*.db3'))) as database:
         stamps = [row[0] for row in database.execute('SELECT timestamp FROM messages ORDER BY id')]
@@ -143,13 +143,13 @@ def test_messages_are_stored_in_time_order(tmp_path, frames):
 
 
 def test_a_given_camera_overrides_the_recorded_one(tmp_path, frames):
-    write_depth_bag(tmp_path / 'bag', frames, CAMERA)
+    write_bag(tmp_path / 'bag', frames, CAMERA)
     other = Camera(32, 24, 50, 50, 16, 12)
     assert next(iter(open_recording(tmp_path / 'bag', camera=other))).camera == other
 
 
 def test_a_camera_of_another_size_is_refused(tmp_path, frames):
-    write_depth_bag(tmp_path / 'bag', frames, CAMERA)
+    write_bag(tmp_path / 'bag', frames, CAMERA)
     with pytest.raises(RecordingError, match='32x24.*640x480'):
         list(open_recording(tmp_path / 'bag', camera=Camera(640, 480, 500, 500, 320, 240)))
 
@@ -276,7 +276,7 @@ def test_a_damaged_png_is_named_and_the_ones_before_it_are_read(tmp_path, damage
 
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
 def test_a_damaged_bag_never_ends_in_anything_but_a_recording_error(tmp_path, frames, storage):
-    write_depth_bag(tmp_path / 'bag', frames, CAMERA, storage=storage)
+    write_bag(tmp_path / 'bag', frames, CAMERA, storage=storage)
     file = next(p for p in (tmp_path / 'bag').iterdir() if p.suffix in ('.mcap', '.db3'))
     whole = file.read_bytes()
     random = np.random.default_rng(0)
@@ -299,9 +299,9 @@ def test_a_damaged_bag_never_ends_in_anything_but_a_recording_error(tmp_path, fr
 
 def test_an_existing_folder_is_not_overwritten(tmp_path, frames):
     with pytest.raises(RecordingError, match='exists already'):
-        write_depth_bag(tmp_path, frames, CAMERA)
+        write_bag(tmp_path, frames, CAMERA)
     with pytest.raises(RecordingError, match='hdf5'):
-        write_depth_bag(tmp_path / 'x', frames, CAMERA, storage='hdf5')
+        write_bag(tmp_path / 'x', frames, CAMERA, storage='hdf5')
 
 
 def test_the_bundled_clip_is_small_and_its_truth_lies_on_its_hands():

@@ -17,7 +17,7 @@ from synthetic_hand import CAMERA, depth_of, make_hand, open_hand
 from hand_pose_ros.cli.arguments import NODE_SETTINGS, add_tracker_arguments, tracker_parameters
 from hand_pose_ros.cli.main import build_parser, main
 from hand_pose_ros.geometry.camera import Camera
-from hand_pose_ros.io.recording import write_depth_bag
+from hand_pose_ros.io.recording import write_bag
 from hand_pose_ros.parameters import TrackerParameters
 
 REAL = Path(__file__).resolve().parents[2] / 'shared' / 'data' / 'real'
@@ -50,7 +50,7 @@ def fake(monkeypatch):
 @pytest.fixture
 def bag(tmp_path):
     image = (depth_of(open_hand('left')) * 1000).astype(np.uint16)
-    write_depth_bag(tmp_path / 'bag', [(10.0, image), (10.5, image * 0), (11.0, image)], CAMERA)
+    write_bag(tmp_path / 'bag', [(10.0, image), (10.5, image * 0), (11.0, image)], CAMERA)
     return tmp_path / 'bag'
 
 

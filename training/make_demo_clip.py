@@ -1,25 +1,31 @@
-"""Render the bundled clip: ``python -m training.make_demo_clip [OUT]`` writes ``demo/clip``.
+"""Render the bundled clips: ``python -m training.make_demo_clip`` writes ``demo/clip``, with ``--color`` ``demo/color``.
 
-Two people, an adult with the right hand and a child with the left, play with their hands before a short-range
-structured-light camera: open, spread, count, pinch, fist, point, turn. The ground truth is in the bag.
+Two people, an adult with the right hand and a child with the left, play with their hands: open, spread, count, pinch,
+fist, point, turn. One clip is of a short-range structured-light camera, the other, of half as many images, of a colour
+camera that sees the same. The ground truth is in the bags.
 """
 
 from __future__ import annotations
 
 import argparse
+from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.geometry.joints import SIDES
 from hand_pose_ros.geometry.rotations import rotation_vector_to_matrix
 from hand_pose_ros.hand_model.kinematics import DOF_INDEX, DOF_NAMES, LOWER, UPPER
-from hand_pose_ros.io.bag import write_depth_bag
+from hand_pose_ros.io.bag import write_bag
 from hand_pose_ros.localization.crop import hand_centre
 from training.synthesis.anatomy import make_body
+from training.synthesis.looks import dress
 from training.synthesis.people import Person, make_person
-from training.synthesis.scene import ArmPose, Poser, Scene, look
+from training.synthesis.scene import HAND, ArmPose, Poser, Scene, look
 from training.synthesis.sensors import SENSORS, Weaknesses, sense
+from training.synthesis.shading import Lighting, Material, Surface, render
 
 RATE, SECONDS = 30, 7.5
 CAMERA = Camera(640, 480, SENSORS['sr305'].focal, SENSORS['sr305'].focal, 319.5, 239.5)
@@ -27,6 +33,9 @@ CAMERA = Camera(640, 480, SENSORS['sr305'].focal, SENSORS['sr305'].focal, 319.5,
 WEAKNESSES = Weaknesses(white_noise=0.0002, noise_growth=0.0005, smooth_noise=0.0006, edge_wander_pixels=0.5, flying=0.03,
                         edge_holes=0.15, speckle_holes=0.0, slant_holes=0.3, shadow=1.0, shadow_side=1.0, quantum=0.001,
                         disparity_quantum=0.0, fatten=0.0, erode=0.0, blind_patches=0.0)
+#: Where the sleeves begin, metres from the wrist; and the seeds of the people's looks.
+SLEEVE = 0.07
+LOOKS = (2, 5)
 LONG = ('index', 'middle', 'ring', 'pinky')
 
 
@@ -83,15 +92,19 @@ def arm_at(poser: Poser, person: Person, keys: list[np.ndarray], share: float, p
     wave = 0.25 * np.sin(2 * np.pi * 2.3 * share)
     arm = ArmPose(np.eye(3), 0.3, 0.0, np.array([-0.15 + 0.2 * np.sin(5 * share), 0.1 + 0.5 * wave, 0.0]))
     neutral = poser.pose(person, between(keys, 0.0), ArmPose(np.eye(3), 0.3, 0.0, np.zeros(3)), False)[1]
-    posed, joints = poser.pose(person, angles, arm, False, sleeve=(0.07, 0.006))
+    posed, joints = poser.pose(person, angles, arm, False, sleeve=(SLEEVE, 0.006))
     posed, joints = look(posed, joints, rotation_vector_to_matrix(turn) @ facing(person, neutral), hand_centre(joints), place)
     return poser.meshes(posed, False), joints
 
 
-def render_clip(seed: int = 7):
-    """Yield (stamp in seconds, (480, 640) uint16 millimetres, side -> (21, 3) joints in metres)."""
+def cast() -> list[Person]:
+    """The adult and the child."""
     grown = dict(gender=0.6, age=0.6, muscle=0.5, weight=0.5, height=0.5, proportions=0.5)
-    people = [make_person(make_body(grown)), make_person(make_body(grown | {'age': 0.24, 'weight': 0.55}))]
+    return [make_person(make_body(grown)), make_person(make_body(grown | {'age': 0.24, 'weight': 0.55}))]
+
+
+def play(people: list[Person]):
+    """Yield (stamp in seconds, meshes of the adult's right arm, of the child's left, side -> (21, 3) joints in metres)."""
     poser = Poser(people)
     mirror = np.array([-1, 1, 1], np.float32)
     frames = round(RATE * SECONDS)
@@ -108,22 +121,68 @@ def render_clip(seed: int = 7):
             np.array([0.14 + 0.03 * np.sin(phase + 1), 0.10 + 0.02 * np.sin(2 * phase), 0.45 + 0.04 * np.sin(2 * phase)]),
             np.array([0.2 * np.sin(phase), 0.6 * np.sin(2 * phase + 2), 0.35 * np.sin(phase)]))
         left = [(np.ascontiguousarray(points * mirror), faces, ids, label) for points, faces, ids, label in left]
-        scene = Scene(right_joints, right + left)
-        ideal, _ = scene.render(CAMERA.width, CAMERA.height, CAMERA.fx, CAMERA.fy, CAMERA.cx, CAMERA.cy)
-        depth = sense(ideal, SENSORS['sr305'], CAMERA.fx, WEAKNESSES, seed + frame)
-        yield frame / RATE, np.round(depth * 1000).astype(np.uint16), {'right': right_joints, 'left': left_joints * mirror}
+        yield frame / RATE, right, left, {'right': right_joints, 'left': left_joints * mirror}
+
+
+def depth_clip(seed: int = 7):
+    """Yield (stamp, (480, 640) uint16 millimetres, side -> joints)."""
+    for number, (stamp, right, left, joints) in enumerate(play(cast())):
+        ideal, _ = Scene(joints['right'], right + left).render(CAMERA.width, CAMERA.height, CAMERA.fx, CAMERA.fy,
+                                                               CAMERA.cx, CAMERA.cy)
+        depth = sense(ideal, SENSORS['sr305'], CAMERA.fx, WEAKNESSES, seed + number)
+        yield stamp, np.round(depth * 1000).astype(np.uint16), joints
+
+
+def color_clip(seed: int = 7):
+    """Yield (stamp, (480, 640, 3) uint8 bgr, side -> joints) of every other moment, before a wall with a window."""
+    people, rng = cast(), np.random.default_rng(seed)
+    looks = [dress(person, np.random.default_rng(seed_)) for person, seed_ in zip(people, LOOKS)]
+    skin = Material(mottle=0.1, mottle_size=0.006, bump=0.12, bump_size=0.0025, shine=0.02, sharpness=10, soft=0.25)
+    sleeves = [Material(colour=colour, mottle=0.15, bump=0.2) for colour in ((0.05, 0.12, 0.3), (0.55, 0.12, 0.06))]
+    lighting = Lighting(np.full(3, 0.45), np.full(3, 0.25), np.array([0, -1.0, 0]),
+                        np.array([[-0.45, -0.6, -0.66], [0.8, -0.2, -0.56]]), np.array([[0.62, 0.6, 0.55], [0.2, 0.22, 0.26]]),
+                        0.6)
+    wall = _wall()
+    scale = 2  # averaged at the end, so that edges are smooth
+    middle = [(value + 0.5) * scale - 0.5 for value in (CAMERA.cx, CAMERA.cy)]
+    for stamp, right, left, joints in islice(play(people), 0, None, 2):
+        surfaces = [Surface(points, np.ascontiguousarray(faces[:, ::-1]) if arm else faces, ids, label, person.vertices,
+                            skin, look_.colours, None if label == HAND else look_.up_the_sleeves - np.float32(SLEEVE), sleeve)
+                    for arm, (meshes, person, look_, sleeve) in enumerate(zip((right, left), people, looks, sleeves))
+                    for points, faces, ids, label in meshes]
+        picture = render(surfaces, lighting, CAMERA.width * scale, CAMERA.height * scale, CAMERA.fx * scale,
+                         CAMERA.fy * scale, *middle, np.array([0, 0, 0.48]))
+        light = np.clip(picture.colour * 1.25, 0, 1) ** (1 / 2.2) * 255
+        shown = cv2.resize((picture.labels > 0).astype(np.float32), wall.shape[1::-1], interpolation=cv2.INTER_AREA)
+        hands = cv2.resize(light * (picture.labels > 0)[..., None], wall.shape[1::-1], interpolation=cv2.INTER_AREA)
+        image = hands + (1 - shown[..., None]) * wall + rng.normal(0, 1.5, wall.shape)
+        yield stamp, np.clip(image[..., ::-1], 0, 255).astype(np.uint8), joints
+
+
+def _wall() -> np.ndarray:
+    """A room out of focus: (480, 640, 3) red, green, blue."""
+    wall = np.empty((CAMERA.height, CAMERA.width, 3), np.float32)
+    wall[:] = np.linspace((196, 190, 178), (150, 146, 140), CAMERA.height)[:, None]
+    cv2.rectangle(wall, (40, 30), (210, 230), (222, 232, 240), -1)
+    cv2.rectangle(wall, (430, 90), (610, 110), (120, 88, 60), -1)
+    for at, colour in zip(range(440, 600, 22), ((140, 40, 36), (50, 80, 120), (180, 160, 60), (60, 110, 70)) * 2):
+        cv2.rectangle(wall, (at, 38), (at + 16, 90), colour, -1)
+    cv2.rectangle(wall, (0, 400), (640, 480), (128, 100, 76), -1)
+    return cv2.GaussianBlur(wall, (0, 0), 4)
 
 
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('out', type=Path, nargs='?', default=Path('demo/clip'), help='folder to make')
+    parser.add_argument('out', type=Path, nargs='?', help='folder to make')
+    parser.add_argument('--color', action='store_true', help='the clip of a colour camera')
     arguments = parser.parse_args()
-    frames = list(render_clip())
-    write_depth_bag(arguments.out, [(t, image) for t, image, _ in frames], CAMERA,
-                    joints={side: [(t, truth[side]) for t, _, truth in frames] for side in ('left', 'right')})
-    size = sum(f.stat().st_size for f in arguments.out.rglob('*') if f.is_file())
-    print(f'{arguments.out}: {len(frames)} frames, {size / 1e6:.2f} MB')
+    out = arguments.out or Path('demo') / ('color' if arguments.color else 'clip')
+    frames = list(color_clip() if arguments.color else depth_clip())
+    write_bag(out, [(t, image) for t, image, _ in frames], CAMERA, color=arguments.color,
+              joints={side: [(t, truth[side]) for t, _, truth in frames] for side in SIDES})
+    size = sum(f.stat().st_size for f in out.rglob('*') if f.is_file())
+    print(f'{out}: {len(frames)} frames, {size / 1e6:.2f} MB')
 
 
 if __name__ == '__main__':

@@ -15,8 +15,8 @@ import numpy as np
 
 from hand_pose_ros.geometry.camera import Camera, CameraError
 from hand_pose_ros.images import COLOR_ENCODINGS, DEPTH_ENCODINGS, ImageError, color_in_bgr, view_image
-from hand_pose_ros.io.compressed import decode_compressed, depth_encoding, encode_depth, is_depth
-from hand_pose_ros.io.frame import FRAME_ID, RecordedFrame, Recording, RecordingError, stamp_name
+from hand_pose_ros.io.compressed import JPEG_FORMAT, decode_compressed, depth_encoding, encode_depth, encode_jpeg, is_depth
+from hand_pose_ros.io.frame import COLOR_FRAME_ID, FRAME_ID, RecordedFrame, Recording, RecordingError, stamp_name
 
 _IMAGE, _COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 _CAMERA_INFO, _POSE_ARRAY = 'sensor_msgs/msg/CameraInfo', 'geometry_msgs/msg/PoseArray'
@@ -200,11 +200,10 @@ def iterate_joints(path: str | Path, prefix: str = '') -> Iterator[tuple[int, st
             yield message.header.stamp.sec * 10**9 + message.header.stamp.nanosec, sides[connection.id], points
 
 
-def write_depth_bag(path: str | Path, frames: Iterable[tuple[float, np.ndarray]], camera: Camera, *,
-                    joints: Mapping[str, Iterable[tuple[float, np.ndarray]]] | None = None,
-                    frame_id: str = FRAME_ID, image_topic: str = '/depth/image',
-                    compressed: bool = True, storage: str = 'mcap') -> None:
-    """Write depth images, their camera and the hands in them as a rosbag2 folder.
+def write_bag(path: str | Path, frames: Iterable[tuple[float, np.ndarray]], camera: Camera, *,
+              joints: Mapping[str, Iterable[tuple[float, np.ndarray]]] | None = None, color: bool = False,
+              frame_id: str = '', image_topic: str = '', compressed: bool = True, storage: str = 'mcap') -> None:
+    """Write depth or colour images, their camera and the hands in them as a rosbag2 folder.
 
     The storage is MCAP by default: it is what ``ros2 bag`` itself has recorded since Iron, its plugin comes with
     every supported distribution, a file carries its message definitions, and its chunks are compressed inside
@@ -212,17 +211,20 @@ def write_depth_bag(path: str | Path, frames: Iterable[tuple[float, np.ndarray]]
 
     Args:
         path: folder to make; must not exist.
-        frames: (stamp in seconds, (H, W) uint16 or float32 image) in order.
+        frames: (stamp in seconds, image) in order; images are (H, W) uint16 or float32 depth or, with ``color``,
+            (H, W, 3) uint8 in bgr order.
         camera: the camera, written with each image beside ``image_topic``.
         joints: side -> (stamp in seconds, (21, 3) metres) in order, written to ``/hands/<side>/joints``.
-        frame_id: camera frame.
-        image_topic: topic of the images; ``/compressedDepth`` is appended when compressed.
-        compressed: store images as ``compressedDepth`` PNG rather than raw.
+        color: the images are of colour.
+        frame_id: camera frame; empty for the usual one.
+        image_topic: topic of the images, to which image transport's suffix is added when compressed; empty for
+            ``/depth/image`` or ``/color/image``.
+        compressed: store depth as ``compressedDepth`` PNG and colour as JPEG rather than raw.
         storage: ``mcap`` or ``sqlite3``.
 
     Raises:
         RecordingError: the folder exists already, or ``storage`` is neither.
-        ImageError: an image is not a depth image.
+        ImageError: an image is not of the kind that is written.
 
     """
     from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
@@ -237,9 +239,11 @@ def write_depth_bag(path: str | Path, frames: Iterable[tuple[float, np.ndarray]]
     if storage == 'mcap':
         writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
     image_type = _COMPRESSED if compressed else _IMAGE
+    image_topic = image_topic or ('/color/image' if color else '/depth/image')
+    frame_id = frame_id or (COLOR_FRAME_ID if color else FRAME_ID)
+    suffix = ('/compressed' if color else '/compressedDepth') if compressed else ''
     with writer:
-        image_connection = writer.add_connection(image_topic + '/compressedDepth' * compressed, image_type,
-                                                 typestore=store)
+        image_connection = writer.add_connection(image_topic + suffix, image_type, typestore=store)
         info_connection = writer.add_connection(f'{image_topic.rpartition("/")[0]}/camera_info', _CAMERA_INFO,
                                                 typestore=store)
 
@@ -247,7 +251,7 @@ def write_depth_bag(path: str | Path, frames: Iterable[tuple[float, np.ndarray]]
             for stamp, image in frames:
                 header = _header(stamp, frame_id)
                 yield stamp, info_connection, _info_message(header, camera)
-                yield stamp, image_connection, _image_message(header, image, compressed)
+                yield stamp, image_connection, _image_message(header, image, color, compressed)
 
         def hand_stream(side: str, hands: Iterable[tuple[float, np.ndarray]]) -> Iterator[tuple[float, Any, Any]]:
             connection = writer.add_connection(f'/hands/{side}/joints', _POSE_ARRAY, typestore=store)
@@ -271,14 +275,17 @@ def _header(stamp: float, frame_id: str) -> Any:
     return types['std_msgs/msg/Header'](stamp=time, frame_id=frame_id)
 
 
-def _image_message(header: Any, image: np.ndarray, compressed: bool) -> Any:
+def _image_message(header: Any, image: np.ndarray, color: bool, compressed: bool) -> Any:
     types = _typestore().types
+    if color and (image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8):
+        raise ImageError(f'a colour image has three channels of 8 bits, not {image.shape} {image.dtype}')
     if compressed:
-        message_format, data = encode_depth(image)
+        message_format, data = (JPEG_FORMAT, encode_jpeg(image, 85)) if color else encode_depth(image)
         return types[_COMPRESSED](header=header, format=message_format, data=np.frombuffer(data, np.uint8))
-    height, width = image.shape
-    return types[_IMAGE](header=header, height=height, width=width, encoding=depth_encoding(image),
-                         is_bigendian=0, step=width * image.itemsize,
+    height, width = image.shape[:2]
+    encoding = 'bgr8' if color else depth_encoding(image)
+    return types[_IMAGE](header=header, height=height, width=width, encoding=encoding, is_bigendian=0,
+                         step=width * image[0, 0].nbytes,
                          data=np.ascontiguousarray(image).view(np.uint8).reshape(-1))
 
 

@@ -63,6 +63,10 @@ def depth_encoding(image: np.ndarray) -> str:
     return '16UC1' if image.dtype == np.uint16 else '32FC1'
 
 
+#: The ``format`` of a CompressedImage that holds what :func:`encode_jpeg` makes.
+JPEG_FORMAT = 'bgr8; jpeg compressed bgr8'
+
+
 def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
     """Compress a (H, W, 3) uint8 bgr image."""
     return cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()

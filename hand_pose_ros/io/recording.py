@@ -16,13 +16,13 @@ import numpy as np
 
 from hand_pose_ros.geometry.camera import Camera, CameraError
 from hand_pose_ros.images import ImageError
-from hand_pose_ros.io.bag import open_bag, read_joints, write_depth_bag
+from hand_pose_ros.io.bag import open_bag, read_joints, write_bag
 from hand_pose_ros.io.compressed import decode_color, decode_depth_png
 from hand_pose_ros.io.frame import (COLOR_FRAME_ID, DEFAULT_RATE, FRAME_ID, RecordedFrame, Recording, RecordingError,
                                     stamp_name)
 
 __all__ = ['RecordedFrame', 'Recording', 'RecordingError', 'open_recording', 'read_joints', 'stamp_name',
-           'write_depth_bag']
+           'write_bag']
 
 #: Horizontal field of view that colour images without a calibration are taken to have, degrees.
 FIELD_OF_VIEW = 60.0

@@ -24,7 +24,7 @@ from hand_pose_ros.drawing import FINGER_COLORS, SIDE_COLORS, WRIST_COLOR
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import BONES, FINGER_JOINTS, JOINTS, PARENTS, SIDES, WRIST
 from hand_pose_ros.geometry.rotations import matrices_to_quaternions
-from hand_pose_ros.io.compressed import encode_depth, encode_jpeg
+from hand_pose_ros.io.compressed import JPEG_FORMAT, encode_depth, encode_jpeg
 from hand_pose_ros.pipeline.hand import Hand
 from hand_pose_ros.topics import joint_frame
 
@@ -113,7 +113,7 @@ def compressed_depth_message(header: Header, image: np.ndarray) -> CompressedIma
 
 def compressed_color_message(header: Header, image: np.ndarray) -> CompressedImage:
     """Pack an (H, W, 3) bgr8 image as a JPEG, as ``compressed_image_transport`` does."""
-    return CompressedImage(header=header, format='bgr8; jpeg compressed bgr8', data=_byte_array(encode_jpeg(image)))
+    return CompressedImage(header=header, format=JPEG_FORMAT, data=_byte_array(encode_jpeg(image)))
 
 
 def camera_info_message(header: Header, camera: Camera) -> CameraInfo:

@@ -110,7 +110,9 @@ def dress(person: Person, rng: np.random.Generator) -> Look:
 
     palm_way = _palm_frame(joints)
     palmar = np.zeros(len(vertices))
-    palmar[hand] = _smoothstep((normals[hand] @ palm_way) * 0.8 + 0.45)
+    # The forearm's inner side is lighter too, but has not the palm's skin: it ends about the wrist, without an edge.
+    up = (vertices[hand] - joints[0]) @ (joints[9] - joints[0]) / size ** 2
+    palmar[hand] = _smoothstep((normals[hand] @ palm_way) * 0.8 + 0.45) * _smoothstep(up / 0.35 + 0.35)
     palm_tone = tone * (1 - dark) + linear((214, 160, 136)) * (0.45 + 0.35 * (1 - dark)) * dark
     palm_tone = palm_tone * np.array([1.06, 0.97, 0.95]) * rng.uniform(0.94, 1.15)
     colours += palmar[:, None] * (palm_tone - tone)
