@@ -87,6 +87,11 @@ class NodeProcess:
         """Return the command that runs the node."""
         return [sys.executable, '-m', f'hand_pose_ros.nodes.{module}']
 
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
     def exit_code(self) -> int | None:
         """Return the exit code, None while it runs."""
         return self._process.poll()

@@ -23,10 +23,11 @@ from hand_pose_ros.nodes.qos import OUT
 class LatencyProbe(Node):
     """Publishes to the tracker of its namespace, and notes when the first joints of each image come back."""
 
-    def __init__(self, namespace: str, context: Context) -> None:
+    def __init__(self, namespace: str, context: Context, modality: str = 'depth') -> None:
         super().__init__('latency_probe', namespace=namespace, context=context)
-        self._images = self.create_publisher(Image, topics.DEPTH_IMAGE, OUT)
-        self._infos = self.create_publisher(CameraInfo, topics.DEPTH_CAMERA_INFO, OUT)
+        image_topic, info_topic = topics.inputs(modality)
+        self._images = self.create_publisher(Image, image_topic, OUT)
+        self._infos = self.create_publisher(CameraInfo, info_topic, OUT)
         self._arrivals: dict[tuple[int, int], float] = {}
         for side in SIDES:
             self.create_subscription(PoseArray, topics.joints_topic(side), self._on_joints, OUT)
@@ -39,12 +40,13 @@ class LatencyProbe(Node):
         return bool(self._images.get_subscription_count() and self._infos.get_subscription_count()
                     and any(self.count_publishers(topics.joints_topic(side)) for side in SIDES))
 
-    def measure(self, images: Iterator[np.ndarray], camera: Camera, rate: float, warm_up: int,
+    def measure(self, images: Iterator[np.ndarray], encoding: str, camera: Camera, rate: float, warm_up: int,
                 patience: float, count: int) -> list[float | None]:
-        """Publish (H, W) uint16 millimetre images at ``rate`` a second, as many as it takes.
+        """Publish images at ``rate`` a second, as many as it takes.
 
         Args:
-            images: endless.
+            images: endless; (H, W) uint16 millimetres or (H, W, 3) uint8.
+            encoding: of the images, as ROS names it.
             camera: their camera.
             rate: images a second.
             warm_up: this many images are answered before the measurement starts, unless
@@ -62,8 +64,8 @@ class LatencyProbe(Node):
         while measured_from is None or len(sent) < measured_from + count:
             if measured_from is None and (len(self._arrivals) >= warm_up or due > latest):
                 measured_from = len(sent)
-            header = Header(stamp=self.get_clock().now().to_msg(), frame_id='camera_depth_optical_frame')
-            info, message = camera_info_message(header, camera), image_message(header, next(images), '16UC1')
+            header = Header(stamp=self.get_clock().now().to_msg(), frame_id='camera_optical_frame')
+            info, message = camera_info_message(header, camera), image_message(header, next(images), encoding)
             self._spin_until(due)
             self._infos.publish(info)
             sent.append((_key(header), time.perf_counter()))
