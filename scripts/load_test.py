@@ -19,15 +19,9 @@ from tempfile import TemporaryDirectory
 LOADS = ((640, 480, 90.0), (1280, 720, 30.0))
 #: Parts that a run is seen in.
 PARTS = 10
-#: What may grow from the second part to the last: the median delay in ms, and memory in MB.
+#: What may grow from the first parts, but for the very first, to the last ones: the delay in ms, and memory in MB.
 MORE_DELAY, MORE_MEMORY = 5.0, 15.0
 START_LIMIT = 30.0
-
-
-def memory_mb(pid: int) -> float:
-    """Resident memory of a process, megabytes."""
-    status = Path(f'/proc/{pid}/status').read_text()
-    return int(next(line for line in status.splitlines() if line.startswith('VmRSS')).split()[1]) / 1024
 
 
 def run(width: int, height: int, rate: float, minutes: float, count: int) -> bool:
@@ -37,7 +31,7 @@ def run(width: int, height: int, rate: float, minutes: float, count: int) -> boo
     import rclpy
     from rclpy.signals import SignalHandlerOptions
 
-    from hand_pose_ros.cli.bench import load_frames
+    from hand_pose_ros.cli.bench import load_frames, memory_mb
     from hand_pose_ros.cli.processes import NodeError, NodeProcess, prepare_to_host_nodes
     from hand_pose_ros.geometry.camera import Camera
     from hand_pose_ros.metrics import spread_ms
@@ -76,13 +70,14 @@ def run(width: int, height: int, rate: float, minutes: float, count: int) -> boo
                     raise node.failure()
                 times = spread_ms([seconds for seconds in found if seconds is not None])
                 answered = sum(seconds is not None for seconds in found) / len(found)
-                rows.append((times['median'] if times else float('inf'), memory_mb(node.pid)))
+                rows.append((times['median'] if times else float('inf'), memory_mb(node.pid, 'VmRSS')))
                 print(f'{(time.monotonic() - begun) / 60:8.2f} {answered:10.1%} {rows[-1][0]:10.1f} '
                       f'{times["p95"] if times else float("inf"):10.1f} {rows[-1][1]:10.1f}', flush=True)
     finally:
         probe.destroy_node()
         context.try_shutdown()
-    delay, memory = (rows[-1][i] - rows[1][i] for i in range(2))
+    delay, memory = (float(np.median(late) - np.median(early)) for early, late in zip(*(zip(*part) for part in (
+        rows[1:4], rows[-3:]))))
     good = delay < MORE_DELAY and memory < MORE_MEMORY
     print(f'delay {delay:+.1f} ms, memory {memory:+.1f} MB: {"flat" if good else "NOT FLAT"}\n')
     return good

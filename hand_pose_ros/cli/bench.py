@@ -88,7 +88,9 @@ def run(args: argparse.Namespace) -> int:
             result.update(_measure_topics(changed, frames, min(args.frames, 150)))
         except NodeError as error:
             result['image_to_joints_reason'] = str(error)
-    result['peak_rss_mb'] = _peak_rss_mb()
+    # The node's own memory; where there is no node, that of this process, which holds the clip too.
+    if result.get('peak_rss_mb') is None:
+        result['peak_rss_mb'] = memory_mb(os.getpid())
     if args.compare is not None:
         result['comparison'] = compare(parameters, frames, args.frames, args.compare)
     if args.peer:
@@ -328,6 +330,7 @@ def _measure_topics(parameters: Mapping[str, Any], frames: Frames, count: int) -
             times = probe.measure(frames.forth_and_back(), frames.encoding, frames.camera, RATE, WARM_UP, START_LIMIT, count)
             if tracker.exit_code() is not None:
                 raise tracker.failure()
+            memory = memory_mb(tracker.pid)
     finally:
         probe.destroy_node()
         context.try_shutdown()
@@ -335,14 +338,17 @@ def _measure_topics(parameters: Mapping[str, Any], frames: Frames, count: int) -
     if not answered:
         raise NodeError('the tracker node found no hand in any image')
     return {'image_to_joints_ms': spread_ms(answered), 'image_to_joints_rate_hz': RATE,
-            'image_to_joints_answered': f'{len(answered)} of {count}'}
+            'image_to_joints_answered': f'{len(answered)} of {count}', 'peak_rss_mb': memory}
 
 
-def _peak_rss_mb() -> float:
-    """Largest memory that this process had, in megabytes."""
-    import resource
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1 << 20 if sys.platform == 'darwin' else 1024), 1)
+def memory_mb(pid: int, kind: str = 'VmHWM') -> float | None:
+    """Memory of a process in megabytes: the most that it had resident, or with ``VmRSS`` has now; None if not known."""
+    try:
+        status = Path(f'/proc/{pid}/status').read_text()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in status.splitlines() if line.startswith(f'{kind}:')]
+    return round(int(found[0]) / 1024, 1) if found else None
 
 
 def _table(result: Mapping[str, Any]) -> str:
@@ -360,7 +366,7 @@ def _table(result: Mapping[str, Any]) -> str:
     reason = result.get('image_to_joints_reason')
     answered = '' if reason else f'   {result["image_to_joints_answered"]} answered at {RATE:.0f} Hz'
     lines.append(f'{"image to joints":<18} {reason or times(result["image_to_joints_ms"]) + answered}')
-    lines.append(f'{"peak memory":<18} {result["peak_rss_mb"]:8.1f} MB')
+    lines.append(f'{"peak memory":<18} {result["peak_rss_mb"] or float("nan"):8.1f} MB')
     if result['messages_ms']:
         lines.append('messages: ' + ', '.join(f'{name} {value:.2f}' for name, value in result['messages_ms'].items()
                                               if value is not None) + ' ms')
