@@ -8,9 +8,10 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
 from builtin_interfaces.msg import Time  # noqa: E402
-from geometry_msgs.msg import Point  # noqa: E402
+from geometry_msgs.msg import Point, PoseArray  # noqa: E402
 from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
+from tf2_msgs.msg import TFMessage  # noqa: E402
 from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 
 from hand_pose_ros.geometry.camera import Camera  # noqa: E402
@@ -155,6 +156,16 @@ def test_serialized_markers_are_those_of_the_message():
         # Colours are single precision in the message's bytes.
         expected = deserialize_message(serialize_message(expected), MarkerArray)
         assert deserialize_message(serialize(header, hands), MarkerArray) == expected
+
+
+def test_serialized_joints_and_transforms_are_those_of_the_messages():
+    joints, transforms = serialized.JointsSerializer(), serialized.TransformsSerializer()
+    left, right = make_hand('left'), make_hand('right')
+    for index, hands in enumerate([[left], [left, right], [right], [make_hand('left', 4, fitted=False)], [right, left]] * 2):
+        header = Header(stamp=Time(sec=index, nanosec=9 * index), frame_id=f'camera_{index % 3}')
+        for hand in hands:
+            assert deserialize_message(joints(header, hand), PoseArray) == messages.joints_message(header, hand)
+        assert deserialize_message(transforms(header, hands), TFMessage) == messages.transforms_message(header, hands)
 
 
 def test_bytes_that_look_like_a_mark_are_left_alone(monkeypatch):

@@ -109,26 +109,23 @@ def _message_builder() -> tuple[Callable[[Sequence['Hand']], dict[str, float]] |
         from std_msgs.msg import Header
 
         from hand_pose_ros.nodes import messages
-        from hand_pose_ros.nodes.serialized import MarkerSerializer
+        from hand_pose_ros.nodes.serialized import JointsSerializer, MarkerSerializer, TransformsSerializer
     except ImportError as error:
         return None, f'ROS is not available to this Python ({error}); "hand-pose doctor" says how to get it'
-    serialize_markers = MarkerSerializer()
+    joints, transforms, markers = JointsSerializer(), TransformsSerializer(), MarkerSerializer()
 
     def build(hands: Sequence['Hand']) -> dict[str, float]:
         header = Header(frame_id='camera')
-        made = {'joints': lambda: [messages.joints_message(header, hand) for hand in hands],
-                'joint_states': lambda: [messages.joint_states_message(header, hand) for hand in hands],
-                'keypoints': lambda: [messages.keypoints_message(header, hands)],
-                'tf': lambda: [messages.transforms_message(header, hands)]}
+        made = {'joints': lambda: [joints(header, hand) for hand in hands],
+                'joint_states': lambda: [serialize_message(messages.joint_states_message(header, hand)) for hand in hands],
+                'keypoints': lambda: serialize_message(messages.keypoints_message(header, hands)),
+                'tf': lambda: transforms(header, hands), 'markers': lambda: markers(header, hands)}
         seconds = {}
         for name, make in made.items():
             started = time.perf_counter()
-            for message in make():
-                serialize_message(message)
+            make()
             seconds[name] = time.perf_counter() - started
-        started = time.perf_counter()
-        serialize_markers(header, hands)
-        return {**seconds, 'markers': time.perf_counter() - started}
+        return seconds
 
     return build, ''
 

@@ -9,6 +9,7 @@ import numpy as np
 from hand_pose_ros.estimation.engines import Engine, open_engine
 from hand_pose_ros.estimation.models import POSE, Model, ModelError, find_model
 from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.images import DepthImage
 from hand_pose_ros.localization.crop import CUBE_PER_HAND, cube_to_camera, cut_cube
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ class PoseEstimator:
             raise ModelError(f'{self.model.path} takes {channels} channels of {height}x{self.input_size}; a pose network '
                              'takes one square channel of depth')
 
-    def cut(self, depth: np.ndarray, camera: Camera, cubes: list[Cube]) -> np.ndarray:
-        """Cut the network's input (N, 1, S, S) out of a depth image (H, W) in metres."""
+    def cut(self, depth: np.ndarray | DepthImage, camera: Camera, cubes: list[Cube]) -> np.ndarray:
+        """Cut the network's input (N, 1, S, S) out of a depth image (H, W), an array in metres."""
         return np.stack([cut_cube(depth, camera, cube.centre, cube.half, self.input_size, cube.side == 'left')
                          for cube in cubes])[:, None]
 

@@ -7,11 +7,11 @@ papers (SRN section 3.1; JGR-P2O section 4.1).
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import FINGER_JOINTS, WRIST
+from hand_pose_ros.images import DepthImage
 
 #: Half side of a hand's cube, as a multiple of its :func:`hand_size`: room for a spread hand and an error in centre.
 CUBE_PER_HAND = 1.4
@@ -29,12 +29,12 @@ def hand_centre(joints: np.ndarray) -> np.ndarray:
     return joints.mean(0)
 
 
-def cut_cube(depth: np.ndarray, camera: Camera, centre: np.ndarray, half: float, size: int,
+def cut_cube(depth: np.ndarray | DepthImage, camera: Camera, centre: np.ndarray, half: float, size: int,
              mirror: bool = False, turn: float = 0.0) -> np.ndarray:
     """Cut a cube out of a depth image.
 
     Args:
-        depth: (H, W) float32 metres, 0 for holes; seen by an undistorted ``camera``.
+        depth: (H, W) of an undistorted ``camera``; an array is float32 metres, 0 for holes.
         camera: pinhole of ``depth``.
         centre: (3,) metres, camera optical frame, in front of the camera.
         half: half side of the cube, metres.
@@ -53,8 +53,7 @@ def cut_cube(depth: np.ndarray, camera: Camera, centre: np.ndarray, half: float,
     cos, sin = np.cos(turn), np.sin(turn)
     axes = np.array([[step_u * cos, -step_u * sin], [step_v * sin, step_v * cos]])
     warp = np.column_stack([axes, (u, v) - axes.sum(1) * (size - 1) / 2])
-    crop = cv2.warpAffine(depth, warp, (size, size), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
-                          borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    crop = (DepthImage(depth) if isinstance(depth, np.ndarray) else depth).warp(warp, size)
     hole = crop == 0
     crop -= np.float32(centre[2])
     crop *= np.float32(1 / half)

@@ -12,6 +12,7 @@ from typing import Callable
 import numpy as np
 
 from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.images import DepthImage
 from hand_pose_ros.localization.crop import cut_cube
 
 #: Half side of the refinement's cube, metres: a grown hand and the beginning of its forearm.
@@ -47,12 +48,12 @@ def read_output(output: np.ndarray, centres: np.ndarray) -> Refinement:
                       presence=1 / (1 + np.exp(-np.clip(output[:, 4], -30, 30))))
 
 
-def refine(depth: np.ndarray, camera: Camera, centres: np.ndarray,
+def refine(depth: np.ndarray | DepthImage, camera: Camera, centres: np.ndarray,
            network: Callable[[np.ndarray], list[np.ndarray]]) -> Refinement:
     """Refine rough centres.
 
     Args:
-        depth: (H, W) float32 metres, 0 for holes.
+        depth: (H, W); an array is float32 metres, 0 for holes.
         camera: pinhole of ``depth``.
         centres: (N, 3) metres, N at least 1.
         network: takes (N, 1, 64, 64) crops, gives one (N, 5) array.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.images import DepthImage
 
 #: Pixels between the samples taken of an image of 640 columns.
 _STRIDE = 6
@@ -18,7 +19,7 @@ _REACH = 0.75
 _BENEATH = 0.015
 
 
-def propose_centres(depth: np.ndarray, camera: Camera, most: int = 40,
+def propose_centres(depth: np.ndarray | DepthImage, camera: Camera, most: int = 40,
                     known: list[np.ndarray] = ()) -> np.ndarray:
     """Propose rough centres of hands.
 
@@ -26,7 +27,7 @@ def propose_centres(depth: np.ndarray, camera: Camera, most: int = 40,
     occupied cell's centre of mass is a proposal, the closest first.
 
     Args:
-        depth: (H, W) float32 metres, 0 for holes.
+        depth: (H, W); an array is float32 metres, 0 for holes.
         camera: pinhole of ``depth``.
         most: how many proposals at the most.
         known: centres (3,) of hands that are followed already; nothing is proposed near them.

@@ -7,7 +7,7 @@ metres in that frame, orientations quaternions, angles radians.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,10 +58,21 @@ def one_per_side(hands: Sequence[Hand]) -> dict[str, Hand]:
     return {hand.side: hand for hand in sorted(hands, key=lambda hand: hand.score)}
 
 
+def joint_poses(hand: Hand) -> np.ndarray:
+    """Position and orientation x y z w (21, 7) of the joints; the identity where no hand model was fitted."""
+    turns = matrices_to_quaternions(hand.fit.rotations) if hand.fit else np.tile([0.0, 0, 0, 1], (len(JOINTS), 1))
+    return np.concatenate([hand.joints, turns], axis=1)
+
+
+def poses_message(header: Header, poses: np.ndarray) -> PoseArray:
+    """The message of :func:`joint_poses`."""
+    return PoseArray(header=header, poses=[Pose(position=Point(x=x, y=y, z=z), orientation=_quaternion(turn))
+                                           for x, y, z, *turn in poses.tolist()])
+
+
 def joints_message(header: Header, hand: Hand) -> PoseArray:
     """21 poses in the order of ``JOINTS``; the orientation is the identity where no hand model was fitted."""
-    return PoseArray(header=header, poses=[Pose(position=Point(x=x, y=y, z=z), orientation=_quaternion(turn))
-                                           for (x, y, z), turn in zip(hand.joints.tolist(), _orientations(hand))])
+    return poses_message(header, joint_poses(hand))
 
 
 def joint_states_message(header: Header, hand: Hand) -> JointState:
@@ -83,9 +94,32 @@ def keypoints_message(header: Header, hands: Sequence[Hand]) -> PointCloud2:
                        row_step=points.nbytes, data=_byte_array(points.tobytes()), is_dense=True)
 
 
+def joint_transforms(hand: Hand) -> np.ndarray:
+    """Translation and rotation x y z w (21, 7) of the joints, each in the frame of the one before it."""
+    rotations = hand.fit.rotations if hand.fit else np.broadcast_to(np.eye(3), (len(JOINTS), 3, 3))
+    parent_rotations = rotations[_PARENTS]
+    parent_positions = hand.joints[_PARENTS]
+    parent_rotations[WRIST], parent_positions[WRIST] = np.eye(3), 0
+    turns = matrices_to_quaternions(parent_rotations.transpose(0, 2, 1) @ rotations)
+    shifts = np.einsum('jba,jb->ja', parent_rotations, hand.joints - parent_positions)
+    return np.concatenate([shifts, turns], axis=1)
+
+
+def tf_message(header: Header, transforms: Mapping[str, np.ndarray]) -> TFMessage:
+    """The message of the :func:`joint_transforms` of hands, by side: the wrist under the camera frame, and so on."""
+    found = []
+    for side, values in transforms.items():
+        frames = [joint_frame(side, joint) for joint in JOINTS]
+        parents = [frames[parent] if parent >= 0 else header.frame_id for parent in PARENTS]
+        found += [TransformStamped(header=Header(stamp=header.stamp, frame_id=parent), child_frame_id=frame,
+                                   transform=Transform(translation=Vector3(x=x, y=y, z=z), rotation=_quaternion(turn)))
+                  for parent, frame, (x, y, z, *turn) in zip(parents, frames, values.tolist())]
+    return TFMessage(transforms=found)
+
+
 def transforms_message(header: Header, hands: Sequence[Hand]) -> TFMessage:
-    """The wrist under the camera frame, every joint under the one before it."""
-    return TFMessage(transforms=[transform for hand in hands for transform in _transforms(header, hand)])
+    """The wrist under the camera frame, every joint under the one before it; at most one hand of a side."""
+    return tf_message(header, {hand.side: joint_transforms(hand) for hand in hands})
 
 
 def markers_message(header: Header, hands: Sequence[Hand]) -> MarkerArray:
@@ -134,20 +168,6 @@ def _byte_array(data: Any) -> array:
     return values
 
 
-def _transforms(header: Header, hand: Hand) -> list[TransformStamped]:
-    rotations = hand.fit.rotations if hand.fit else np.broadcast_to(np.eye(3), (len(JOINTS), 3, 3))
-    parent_rotations = rotations[_PARENTS]
-    parent_positions = hand.joints[_PARENTS]
-    parent_rotations[WRIST], parent_positions[WRIST] = np.eye(3), 0
-    turns = matrices_to_quaternions(parent_rotations.transpose(0, 2, 1) @ rotations)
-    shifts = np.einsum('jba,jb->ja', parent_rotations, hand.joints - parent_positions)
-    frames = [joint_frame(hand.side, joint) for joint in JOINTS]
-    parents = [frames[parent] if parent >= 0 else header.frame_id for parent in PARENTS]
-    return [TransformStamped(header=Header(stamp=header.stamp, frame_id=parent), child_frame_id=frame,
-                             transform=Transform(translation=Vector3(x=x, y=y, z=z), rotation=_quaternion(turn)))
-            for parent, frame, (x, y, z), turn in zip(parents, frames, shifts.tolist(), turns.tolist())]
-
-
 def _markers(header: Header, side: str, hand: Hand | None) -> list[Marker]:
     lines, spheres, triangles = (Marker(header=header, ns=f'{side}_{name}', action=Marker.DELETE)
                                  for name in ('skeleton', 'joints', 'mesh'))
@@ -169,12 +189,6 @@ def _show(marker: Marker, kind: int, points: np.ndarray) -> None:
     marker.pose.orientation.w = marker.color.a = 1.0
     marker.lifetime = _LIFETIME
     marker.points = [Point(x=x, y=y, z=z) for x, y, z in points.reshape(-1, 3).tolist()]
-
-
-def _orientations(hand: Hand) -> list[list[float]]:
-    if hand.fit is None:
-        return [[0.0, 0.0, 0.0, 1.0]] * len(JOINTS)
-    return matrices_to_quaternions(hand.fit.rotations).tolist()
 
 
 def _quaternion(xyzw: Sequence[float]) -> Quaternion:

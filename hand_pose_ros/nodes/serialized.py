@@ -19,8 +19,9 @@ from builtin_interfaces.msg import Time
 from rclpy.serialization import serialize_message
 from std_msgs.msg import Header
 
-from hand_pose_ros.geometry.joints import SIDES
-from hand_pose_ros.nodes.messages import markers_message, one_per_side
+from hand_pose_ros.geometry.joints import JOINTS, SIDES
+from hand_pose_ros.nodes.messages import (joint_poses, joint_transforms, markers_message, one_per_side, poses_message,
+                                          tf_message)
 from hand_pose_ros.pipeline.hand import Hand
 
 _STAMP = (1_985_229_328, 987_654_321)
@@ -83,6 +84,39 @@ class MarkerSerializer:
             template = _marker_template(header.frame_id, seen)
             self._templates[key] = (faces, template)
         return template.fill(header.stamp, np.concatenate([part for hand in seen for part in _numbers(hand)] or [[]]))
+
+
+class JointsSerializer:
+    """Makes the bytes of :func:`joints_message`, fast from the second one of a camera frame on."""
+
+    def __init__(self) -> None:
+        self._templates: dict[str, Template] = {}
+
+    def __call__(self, header: Header, hand: Hand) -> bytes:
+        """Return a serialised ``geometry_msgs/PoseArray`` of a hand's joints."""
+        poses, frame_id = joint_poses(hand), header.frame_id
+        if frame_id not in self._templates:
+            self._templates[frame_id] = Template(
+                lambda stamp, numbers: poses_message(Header(stamp=stamp, frame_id=frame_id),
+                                                     numbers.reshape(poses.shape)), poses.size)
+        return self._templates[frame_id].fill(header.stamp, poses.ravel())
+
+
+class TransformsSerializer:
+    """Makes the bytes of :func:`transforms_message`, fast from the second frame of the same sides on."""
+
+    def __init__(self) -> None:
+        self._templates: dict[tuple, Template] = {}
+
+    def __call__(self, header: Header, hands: Sequence[Hand]) -> bytes:
+        """Return a serialised ``tf2_msgs/TFMessage`` of hands' joints, of which each is of another side."""
+        transforms = {hand.side: joint_transforms(hand) for hand in hands}
+        key, shape = (header.frame_id, *transforms), (len(transforms), len(JOINTS), 7)
+        if key not in self._templates:
+            self._templates[key] = Template(
+                lambda stamp, numbers: tf_message(Header(stamp=stamp, frame_id=key[0]),
+                                                  dict(zip(key[1:], numbers.reshape(shape)))), int(np.prod(shape)))
+        return self._templates[key].fill(header.stamp, np.concatenate([one.ravel() for one in transforms.values()] or [[]]))
 
 
 def _marked(build: Callable[[Time, np.ndarray], Any], count: int, mark: int) -> tuple[int, bytes]:

@@ -32,7 +32,7 @@ from hand_pose_ros.nodes.inputs import read_camera, read_color, read_depth
 from hand_pose_ros.nodes.parameters import check_changes, declare_settings, read_settings
 from hand_pose_ros.nodes.process import run_nodes
 from hand_pose_ros.nodes.qos import CAMERA_IN, OUT, TF_OUT
-from hand_pose_ros.nodes.serialized import MarkerSerializer
+from hand_pose_ros.nodes.serialized import JointsSerializer, MarkerSerializer, TransformsSerializer
 from hand_pose_ros.parameters import TrackerParameters
 from hand_pose_ros.pipeline.hand import Hand
 from hand_pose_ros.pipeline.modality import make_tracker as make_tracker_of
@@ -78,6 +78,8 @@ class TrackerNode(LifecycleNode):
         self._tracker: Any = None
         self._outputs: dict[str, LifecyclePublisher] = {}
         self._inputs: list = []
+        self._serialize_joints = JointsSerializer()
+        self._serialize_transforms = TransformsSerializer()
         self._serialize_markers = MarkerSerializer()
         self._camera: Camera | None = None
         self._camera_key: tuple | None = None
@@ -277,7 +279,7 @@ class TrackerNode(LifecycleNode):
         seen = messages.one_per_side(hands)
         for side, hand in seen.items():
             if publisher := self._wanted(topics.joints_topic(side)):
-                publisher.publish(messages.joints_message(header, hand))
+                publisher.publish(self._serialize_joints(header, hand))
         if publisher := self._wanted(topics.KEYPOINTS):
             publisher.publish(messages.keypoints_message(header, hands))
         for side, hand in seen.items():
@@ -285,7 +287,7 @@ class TrackerNode(LifecycleNode):
                 publisher.publish(messages.joint_states_message(header, hand))
         if seen and self._settings.publish_tf and (publisher := self._wanted(topics.TF)):
             if header.frame_id:
-                publisher.publish(messages.transforms_message(header, list(seen.values())))
+                publisher.publish(self._serialize_transforms(header, list(seen.values())))
             else:
                 self._complain(f'{self._image_topic}: frame_id is empty, so there is nothing to put TF frames under')
 

@@ -14,7 +14,7 @@ from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import other_side
 from hand_pose_ros.hand_model.fitting import FitState, HandFitter
 from hand_pose_ros.hand_model.loading import load_hand_models
-from hand_pose_ros.images import depth_in_metres
+from hand_pose_ros.images import DepthImage, depth_in_metres
 from hand_pose_ros.localization.crop import hand_centre, hand_size
 from hand_pose_ros.localization.refiner import Refinement, refine
 from hand_pose_ros.localization.search import propose_centres
@@ -119,7 +119,8 @@ class HandTracker:
         """Track hands in the next frame.
 
         Args:
-            depth: (H, W) float32 metres, 0, NaN or inf where there is no return.
+            depth: (H, W) metres, or unsigned integers in the parameter ``depth_unit``; 0, NaN or inf where there is no
+                return.
             camera: of the same size.
             stamp: seconds, which smoothing goes by; without one, frames are taken to be 1/30 s apart.
 
@@ -137,24 +138,26 @@ class HandTracker:
         self._stamp = stamp
         self._stages.begin()
         with self._stages('localize'):
-            depth, camera = self._prepare(depth, camera)
-            self._follow(depth, camera)
-            self._search(depth, camera)
+            view, camera = self._prepare(depth, camera)
+            self._follow(view, camera)
+            self._search(view, camera)
         if not self._tracks:
             return []
-        poses = self._estimate(depth, camera)
+        poses = self._estimate(view, camera)
         return self._report(poses, elapsed)
 
-    def _prepare(self, depth: np.ndarray, camera: Camera) -> tuple[np.ndarray, Camera]:
-        """Clean the depth and, for a camera with distortion, rectify it."""
-        depth = depth_in_metres(depth, 1.0, self.parameters.near, self.parameters.far)
-        if not camera.distortion:
-            return depth, camera
-        if self._rectification is None or self._rectification[0] != camera:
-            self._rectification = camera, camera.rectification_maps()
-        return cv2.remap(depth, *self._rectification[1], cv2.INTER_NEAREST), camera.pinhole()
+    def _prepare(self, depth: np.ndarray, camera: Camera) -> tuple[DepthImage, Camera]:
+        """View the depth within reach and, for a camera with distortion, rectify it."""
+        settings = self.parameters
+        if depth.dtype not in (np.uint16, np.float32):   # in this machine's byte order, that is: what OpenCV reads
+            depth = depth_in_metres(depth, settings.depth_unit)
+        if camera.distortion:
+            if self._rectification is None or self._rectification[0] != camera:
+                self._rectification = camera, camera.rectification_maps()
+            depth, camera = cv2.remap(depth, *self._rectification[1], cv2.INTER_NEAREST), camera.pinhole()
+        return DepthImage(depth, settings.depth_unit, settings.near, settings.far), camera
 
-    def _follow(self, depth: np.ndarray, camera: Camera) -> None:
+    def _follow(self, depth: DepthImage, camera: Camera) -> None:
         """Refine each track's centre from where its hand was; drop the tracks whose hand is gone."""
         self._just_lost = []
         if not self._tracks:
@@ -175,7 +178,7 @@ class HandTracker:
     def _in_view(self, centre: np.ndarray) -> bool:
         return bool(np.isfinite(centre).all() and 0.5 * self.parameters.near < centre[2] < 1.2 * self.parameters.far)
 
-    def _search(self, depth: np.ndarray, camera: Camera) -> None:
+    def _search(self, depth: DepthImage, camera: Camera) -> None:
         """Look for new hands: in every frame while none is followed, else now and then while one may be missing."""
         self._frames_since_search += 1
         if len(self._tracks) >= self.parameters.max_hands:
@@ -211,16 +214,16 @@ class HandTracker:
         return _Track(self._numbers, found.centres[i], float(np.clip(found.sizes[i], SMALLEST, LARGEST)),
                       presence=float(found.presence[i]))
 
-    def _run(self, depth: np.ndarray, camera: Camera, cubes: list[Cube], turned: bool = False) -> list[Pose]:
+    def _run(self, depth: DepthImage, camera: Camera, cubes: list[Cube], turned: bool = False) -> list[Pose]:
         with self._stages('crop'):
             crops = self._estimator.cut(depth, camera, cubes)
         with self._stages('network'):
             return self._estimator.estimate(crops, cubes, turned)
 
-    def _look(self, depth: np.ndarray, camera: Camera, which: list[int], turned: bool = False) -> list[Pose]:
+    def _look(self, depth: DepthImage, camera: Camera, which: list[int], turned: bool = False) -> list[Pose]:
         return self._run(depth, camera, [self._tracks[i].cube() for i in which], turned) if which else []
 
-    def _estimate(self, depth: np.ndarray, camera: Camera) -> list[Pose]:
+    def _estimate(self, depth: DepthImage, camera: Camera) -> list[Pose]:
         """Estimate the pose of every track's hand.
 
         The first look also corrects the crop's centre and size for a second one, which sees the hand upside down; the
@@ -255,7 +258,7 @@ class HandTracker:
             track.centre = centre
         return bool(far)
 
-    def _look_on_both_sides(self, depth: np.ndarray, camera: Camera) -> list[Pose]:
+    def _look_on_both_sides(self, depth: DepthImage, camera: Camera) -> list[Pose]:
         """First look at every track's hand: as its side's and, until the track is sure, as the other side's too."""
         unsure = [t for t in self._tracks if abs(t.right_odds) < SIDE_SURE]
         cubes = [t.cube() for t in self._tracks]
