@@ -35,7 +35,7 @@ class KnownTracker:
         self.resets = 0
 
     def process(self, depth, camera, stamp=None):
-        self.seen.append((depth.copy(), camera))
+        self.seen.append((depth[:].copy(), camera))
         return self.hands
 
     def reset(self):

@@ -63,7 +63,7 @@ class StubTracker:
         """Nothing to forget."""
 
     def process(self, depth, camera, stamp=None):
-        index = round(float(depth[0, 0]) * 1000) - MARK
+        index = round(float(depth[:][0, 0]) * 1000) - MARK
         if index == 5 or os.environ.get('STUB_TRACKER') == 'blind':
             return []
         return [make_hand('right' if index == 3 else 'left', joints_of(index) + (0.006, 0, 0.008), fit=True)]

@@ -9,28 +9,25 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from hand_pose_ros.geometry.camera import Camera
-from hand_pose_ros.images import (COLOR_ENCODINGS, DEPTH_ENCODINGS, ENCODINGS, ImageError, color_in_bgr,
-                                  depth_in_metres, view_image)
+from hand_pose_ros.images import (COLOR_ENCODINGS, DEPTH_ENCODINGS, ENCODINGS, DepthImage, ImageError, color_in_bgr,
+                                  view_image)
 from hand_pose_ros.io.compressed import decode_compressed
 
 
-def read_depth(message: Image | CompressedImage, depth_unit: float) -> np.ndarray:
+def read_depth(message: Image | CompressedImage, depth_unit: float) -> DepthImage:
     """Read a depth image.
 
     Args:
-        message: raw image, or one packed by ``compressed_depth_image_transport``.
+        message: raw image, or one packed by ``compressed_depth_image_transport``; it keeps the pixels.
         depth_unit: metres in one unit of an integer image.
-
-    Returns:
-        (H, W) float32 metres, 0 for every hole.
 
     Raises:
         ImageError: the message is not a usable depth image, or all of it is holes.
 
     """
     image = _decompress(message) if isinstance(message, CompressedImage) else _view(message, DEPTH_ENCODINGS, 'depth')
-    depth = depth_in_metres(image, depth_unit)
-    if not depth.any():
+    depth = DepthImage(image, depth_unit)
+    if not (image if image.dtype.kind == 'u' else depth[:]).any():
         raise ImageError('every pixel is a hole (0, NaN or infinite): the camera sends no depth')
     return depth
 

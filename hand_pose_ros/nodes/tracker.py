@@ -25,7 +25,7 @@ from hand_pose_ros import topics
 from hand_pose_ros.drawing import draw_overlay
 from hand_pose_ros.geometry.camera import Camera, CameraError
 from hand_pose_ros.geometry.joints import SIDES
-from hand_pose_ros.images import ImageError
+from hand_pose_ros.images import DepthImage, ImageError
 from hand_pose_ros.nodes import messages
 from hand_pose_ros.nodes.diagnostics import FrameStatistics, diagnostics_message
 from hand_pose_ros.nodes.inputs import read_camera, read_color, read_depth
@@ -232,8 +232,8 @@ class TrackerNode(LifecycleNode):
             self._tracker.reset()
         self._last_stamp = now
 
-    def _read(self, message: Image | CompressedImage) -> tuple[np.ndarray, Camera]:
-        """Depth in metres, or a bgr image, and its camera; raises ImageError or CameraError, naming the topic at fault."""
+    def _read(self, message: Image | CompressedImage) -> tuple[np.ndarray | DepthImage, Camera]:
+        """Depth, or a bgr image, and its camera; raises ImageError or CameraError, naming the topic at fault."""
         try:
             if self._settings.modality == 'depth':
                 image = read_depth(message, self._settings.depth_unit)
@@ -291,11 +291,12 @@ class TrackerNode(LifecycleNode):
             else:
                 self._complain(f'{self._image_topic}: frame_id is empty, so there is nothing to put TF frames under')
 
-    def _publish_pictures(self, header: Header, hands: Sequence[Hand], image: np.ndarray, camera: Camera) -> None:
+    def _publish_pictures(self, header: Header, hands: Sequence[Hand], image: np.ndarray | DepthImage,
+                          camera: Camera) -> None:
         if publisher := self._wanted(topics.MARKERS):
             publisher.publish(self._serialize_markers(header, hands))
         if publisher := self._wanted(topics.OVERLAY):
-            publisher.publish(messages.image_message(header, draw_overlay(image, hands, camera), 'bgr8'))
+            publisher.publish(messages.image_message(header, draw_overlay(image[:], hands, camera), 'bgr8'))
 
     def _publish_diagnostics(self) -> None:
         level, message = self._condition()

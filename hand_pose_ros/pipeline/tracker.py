@@ -14,7 +14,7 @@ from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import other_side
 from hand_pose_ros.hand_model.fitting import FitState, HandFitter
 from hand_pose_ros.hand_model.loading import load_hand_models
-from hand_pose_ros.images import DepthImage, depth_in_metres
+from hand_pose_ros.images import DepthImage
 from hand_pose_ros.localization.crop import hand_centre, hand_size
 from hand_pose_ros.localization.refiner import Refinement, refine
 from hand_pose_ros.localization.search import propose_centres
@@ -115,12 +115,11 @@ class HandTracker:
         self._stamp: float | None = None
         self._frames_since_search = SEARCH_EVERY
 
-    def process(self, depth: np.ndarray, camera: Camera, stamp: float | None = None) -> list[Hand]:
+    def process(self, depth: np.ndarray | DepthImage, camera: Camera, stamp: float | None = None) -> list[Hand]:
         """Track hands in the next frame.
 
         Args:
-            depth: (H, W) metres, or unsigned integers in the parameter ``depth_unit``; 0, NaN or inf where there is no
-                return.
+            depth: (H, W); an array is in metres, with 0, NaN or inf where there is no return.
             camera: of the same size.
             stamp: seconds, which smoothing goes by; without one, frames are taken to be 1/30 s apart.
 
@@ -146,16 +145,18 @@ class HandTracker:
         poses = self._estimate(view, camera)
         return self._report(poses, elapsed)
 
-    def _prepare(self, depth: np.ndarray, camera: Camera) -> tuple[DepthImage, Camera]:
+    def _prepare(self, depth: np.ndarray | DepthImage, camera: Camera) -> tuple[DepthImage, Camera]:
         """View the depth within reach and, for a camera with distortion, rectify it."""
-        settings = self.parameters
-        if depth.dtype not in (np.uint16, np.float32):   # in this machine's byte order, that is: what OpenCV reads
-            depth = depth_in_metres(depth, settings.depth_unit)
+        if not isinstance(depth, DepthImage):
+            depth = DepthImage(depth)
+        if depth.pixels.dtype not in (np.uint16, np.float32):   # In this machine's byte order, that is.
+            depth = DepthImage(depth[:])
         if camera.distortion:
             if self._rectification is None or self._rectification[0] != camera:
                 self._rectification = camera, camera.rectification_maps()
-            depth, camera = cv2.remap(depth, *self._rectification[1], cv2.INTER_NEAREST), camera.pinhole()
-        return DepthImage(depth, settings.depth_unit, settings.near, settings.far), camera
+            straight = cv2.remap(depth.pixels, *self._rectification[1], cv2.INTER_NEAREST)
+            depth, camera = replace(depth, pixels=straight), camera.pinhole()
+        return replace(depth, near=self.parameters.near, far=self.parameters.far), camera
 
     def _follow(self, depth: DepthImage, camera: Camera) -> None:
         """Refine each track's centre from where its hand was; drop the tracks whose hand is gone."""

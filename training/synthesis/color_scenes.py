@@ -267,7 +267,7 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
 def _hand_label(surfaces: list[Surface], labels: np.ndarray, label: int, camera: Camera, joints: np.ndarray,
                 right: bool) -> np.ndarray:
     """The detector's label (7,): see :func:`frame_batches`."""
-    inside = np.all((joints[:, 2:] > 0) & (np.abs(camera.project(joints) - FRAME * 0.75) < FRAME * 0.75), axis=1).mean()
+    inside = np.all((joints[:, 2:] > 0) & (np.abs(camera.project(joints) - camera.cx) < camera.width / 2), axis=1).mean()
     seen = 0.0 if inside == 0 else inside * (1 - _hidden(surfaces, labels, label, camera))
     crop = ColorCrop.of_hand(joints)
     centre = camera.project(hand_centre(joints)[None])[0]
@@ -278,9 +278,25 @@ def _hand_label(surfaces: list[Surface], labels: np.ndarray, label: int, camera:
                      *way / max(np.linalg.norm(way), 1e-6), float(right), weight], np.float32)
 
 
-def draw_frame(artist: Artist, angles: list[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a whole image with none, one or two hands: (FRAME, FRAME, 3) uint8 and labels (HANDS, 7), see below."""
-    pixels = FRAME * 3 // 2
+@dataclass(frozen=True)
+class Frame:
+    """A rendered image before its background.
+
+    Attributes:
+        image: (FRAME, FRAME, 3) float32, 0 to 255, black where nothing is.
+        shown: (FRAME, FRAME) float32, share of a pixel where something is.
+        labels: (HANDS, 7), see :func:`frame_batches`.
+
+    """
+
+    image: np.ndarray
+    shown: np.ndarray
+    labels: np.ndarray
+
+
+def draw_frame(artist: Artist, angles: list[np.ndarray], rng: np.random.Generator) -> Frame:
+    """Draw a whole image with none, one or two hands."""
+    pixels = FRAME * 5 // 4
     middle = (pixels - 1) / 2
     focal = pixels / 2 / np.tan(np.radians(rng.uniform(20, 42)))
     camera = Camera(pixels, pixels, focal, focal, middle, middle)
@@ -308,12 +324,17 @@ def draw_frame(artist: Artist, angles: list[np.ndarray], rng: np.random.Generato
     picture = render(surfaces, draw_lighting(rng), pixels, pixels, focal, focal, middle, middle, at, extent=0.6)
     shown = (picture.labels > 0).astype(np.float32)
     image = develop(picture.colour, shown, rng) * shown[..., None]
-    image, shown = (cv2.resize(x, (FRAME, FRAME), interpolation=cv2.INTER_AREA) for x in (image, shown))
-    image = image + (1 - shown[..., None]) * draw_background(FRAME, FRAME, rng)
-    image = spoil(np.clip(image, 0, 255).astype(np.uint8), rng)
     labels = np.full((HANDS, 7), -1, np.float32)
     for row, (label, points, right) in enumerate(found):
         labels[row] = _hand_label(surfaces, picture.labels, label, camera, points, right)
+    return Frame(*(cv2.resize(x, (FRAME, FRAME), interpolation=cv2.INTER_AREA) for x in (image, shown)), labels)
+
+
+def photograph_frame(frame: Frame, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Put a background behind a frame and take a picture: (FRAME, FRAME, 3) uint8 and its labels (HANDS, 7)."""
+    labels = frame.labels.copy()
+    image = frame.image + (1 - frame.shown[..., None]) * draw_background(FRAME, FRAME, rng)
+    image = spoil(np.clip(image, 0, 255).astype(np.uint8), rng)
     # The camera's own format: bars above and below, or at the sides.
     bar = int(FRAME / 2 * (1 - rng.choice([1, 3 / 4, 9 / 16], p=[0.2, 0.45, 0.35])))
     if bar:
@@ -329,23 +350,32 @@ def draw_frame(artist: Artist, angles: list[np.ndarray], rng: np.random.Generato
     return image, labels
 
 
-def frame_batches(people: list[Person], seed: int, batch: int, poses: Mapping[str, float] = KINDS
-                  ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def frame_batches(people: list[Person], seed: int, batch: int, poses: Mapping[str, float] = KINDS,
+                  pictures_per_frame: int = 2) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield endless batches for the detector.
+
+    Args:
+        people: who may be seen.
+        seed: the same one gives the same batches.
+        batch: images in a batch.
+        poses: kind of pose -> share, see ``training.synthesis.poses``.
+        pictures_per_frame: pictures of one rendered scene; more than one is cheaper and less varied.
 
     Yields:
         Images (batch, FRAME, FRAME, 3) uint8 and labels (batch, HANDS, 7): centre u, v in -1 to 1 over the image, half
-        side of the hand's square in half sides of the image, where the hand points u, v, 1 for a right hand, and 1 where it is to be found, 0 where
-        nothing is to be learnt of it, being half hidden, and -1 where there is none.
+        side of the hand's square in half sides of the image, where the hand points u, v, 1 for a right hand, and 1
+        where it is to be found, 0 where nothing is to be learnt of it, being half hidden, and -1 where there is none.
 
     """
     artist, rng = Artist(people), np.random.default_rng(seed)
     angles = _Poses(people[0], rng, poses)
     images, labels = [], []
     while True:
-        image, label = draw_frame(artist, [angles.next(), angles.next()], rng)
-        images.append(image)
-        labels.append(label)
-        if len(images) == batch:
-            yield np.stack(images), np.stack(labels)
-            images, labels = [], []
+        frame = draw_frame(artist, [angles.next(), angles.next()], rng)
+        for _ in range(pictures_per_frame):
+            image, label = photograph_frame(frame, rng)
+            images.append(image)
+            labels.append(label)
+            if len(images) == batch:
+                yield np.stack(images), np.stack(labels)
+                images, labels = [], []
