@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.images import DepthImage, depth_in_metres
 from hand_pose_ros.localization.crop import camera_to_cube, cube_to_camera, cut_cube, hand_centre, hand_size
 
 CAMERA = Camera(320, 240, 300, 300, 159.5, 119.5)
@@ -59,3 +60,18 @@ def test_size_and_centre():
     joints[[5, 9, 13, 17], 1] = 0.09
     assert hand_size(joints) == pytest.approx(0.09)
     assert hand_centre(joints) == pytest.approx([0, 4 * 0.09 / 21, 0])
+
+
+@pytest.mark.parametrize('dtype, unit', [(np.uint16, 0.00025), (np.float32, 1.0)])
+def test_pixels_become_metres_where_they_are_looked_at(dtype, unit):
+    metres = np.random.default_rng(3).uniform(0, 1, (480, 640))
+    pixels = (metres / unit).astype(dtype)
+    if dtype is np.float32:
+        pixels[::3, ::2], pixels[::5, ::7] = np.nan, np.inf
+    view = DepthImage(pixels, unit, near=0.3, far=0.7)
+    whole = depth_in_metres(pixels, unit, 0.3, 0.7)
+    assert (view[100:200:3, ::5] == whole[100:200:3, ::5]).all() and view[:].dtype == np.float32
+    assert set(np.unique(whole > 0)) == {False, True} and whole.max() < 0.7 + 1e-6 and whole[whole > 0].min() > 0.3 - 1e-6
+    for mirror in (False, True):
+        crop = cut_cube(view, CAMERA, CENTRE, 0.12, 96, mirror, turn=0.4)
+        assert (crop == cut_cube(whole, CAMERA, CENTRE, 0.12, 96, mirror, turn=0.4)).all() and (crop < 1).any()

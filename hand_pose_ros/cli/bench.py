@@ -186,7 +186,7 @@ def load_frames(clip: Path, count: int) -> Frames:
 def _measure_pipeline(parameters: 'TrackerParameters', frames: Frames, count: int,
                       make_messages: Callable[[Sequence['Hand']], dict[str, float]] | None) -> dict[str, Any]:
     """Time the pipeline in this process, from the image as a camera sends it to the hands."""
-    from hand_pose_ros.images import depth_in_metres
+    from hand_pose_ros.images import DepthImage
     from hand_pose_ros.metrics import spread_ms
     from hand_pose_ros.pipeline.modality import make_tracker
     tracker = make_tracker(parameters)
@@ -196,7 +196,7 @@ def _measure_pipeline(parameters: 'TrackerParameters', frames: Frames, count: in
     found = 0
     for index, image in enumerate(islice(frames.forth_and_back(), WARM_UP + count)):
         started = time.perf_counter()
-        hands = tracker.process(depth_in_metres(image, 0.001) if frames.modality == 'depth' else image, frames.camera)
+        hands = tracker.process(DepthImage(image, 0.001) if frames.modality == 'depth' else image, frames.camera)
         tracked = time.perf_counter()
         made = make_messages(hands) if make_messages else {}
         if index < WARM_UP:
