@@ -13,7 +13,7 @@ from hand_pose_ros import __version__
 
 #: Sub-commands, each a module of this package (`-` as `_`) with ``add_parser(subparsers)`` and
 #: ``run(arguments) -> int``.
-COMMANDS = ('track', 'evaluate', 'score', 'node', 'demo', 'bench', 'build-engine', 'doctor')
+COMMANDS = ('track', 'view', 'evaluate', 'score', 'node', 'demo', 'bench', 'build-engine', 'doctor')
 
 
 def command_module(command: str) -> ModuleType:
@@ -24,7 +24,7 @@ def command_module(command: str) -> ModuleType:
 def build_parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     """Return the parser of ``hand-pose`` with these sub-commands, whose modules it imports."""
     parser = argparse.ArgumentParser(prog='hand-pose',
-                                     description='Hand tracking in depth images, with and without ROS.')
+                                     description='Hand tracking in depth and colour images, with and without ROS.')
     parser.add_argument('--version', action='version', version=f'hand_pose_ros {__version__}')
     parser.add_argument('--traceback', action='store_true', help='show where an error came from, for a bug report')
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
