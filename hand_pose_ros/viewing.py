@@ -41,7 +41,7 @@ def load_rerun():
         import rerun
     except ImportError as error:
         raise ViewError(f'hand-pose view shows things with Rerun, which is not installed here ({error}): '
-                        'pip install rerun-sdk==0.41.0 (Python 3.11 or newer)') from error
+                        'pip install rerun-sdk') from error
     return rerun
 
 
@@ -107,9 +107,9 @@ class Scene:
         if camera is not None and camera != self._camera:
             self._camera = camera
             stream.log(CAMERA, rerun.Pinhole(image_from_camera=camera.matrix, resolution=[camera.width, camera.height],
-                                             camera_xyz=rerun.ViewCoordinates.RDF, image_plane_distance=0.15))
+                                             camera_xyz=rerun.ViewCoordinates.RDF, image_plane_distance=0.06))
         if picture is not None:
-            stream.log(f'{CAMERA}/image', rerun.DepthImage(np.ascontiguousarray(picture, np.float32), meter=1.0, colormap='Grayscale',
+            stream.log(f'{CAMERA}/image', rerun.DepthImage(np.ascontiguousarray(picture, np.float32), meter=1.0, colormap='Viridis',
                                                                  depth_range=(0.2, 1.2))
                        if picture.ndim == 2 else rerun.Image(picture, 'BGR').compress(jpeg_quality=85))
         seen = {hand.side: hand for hand in hands}

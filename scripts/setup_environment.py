@@ -247,7 +247,7 @@ def main() -> int:
     parser.add_argument('--venv', type=Path, default=ROOT / '.venv', help='where to make it (default: .venv)')
     parser.add_argument('--training', action='store_true', help='also install what training needs')
     parser.add_argument('--training-optional', action='store_true',
-                        help='also install what training needs, and go on without where that fails')
+                        help='also install what training, the viewer and their tests need, and go on without where that fails')
     options = parser.parse_args()
     try:
         set_up(options.venv.absolute(), options.training or options.training_optional, options.training_optional)
@@ -288,14 +288,15 @@ def set_up(folder: Path, training: bool, training_optional: bool) -> None:
                          lambda: build_overlay(environment))
     environment.step('package', 'This package, editable', digest([ROOT / 'setup.py', ROOT / 'package.xml'], *facts),
                      lambda: environment.pip('--no-deps', '--no-build-isolation', '-e', ROOT))
-    if training:
+    # What tests want beside: where one of these cannot be installed, its tests are skipped.
+    for name in (('training', 'view') if training_optional else ('training',) if training else ()):
         try:
-            environment.step('training', 'Requirements: training', digest(requirements('training'), *facts),
-                             lambda: install(environment, ('training',)))
+            environment.step(name, f'Requirements: {name}', digest(requirements(name), *facts),
+                             lambda: install(environment, (name,)))
         except SetupError as error:
             if not training_optional:
                 raise
-            print(f'{error}\nsetup: training requirements cannot be installed; its tests will be skipped', flush=True)
+            print(f'{error}\nsetup: {name} requirements cannot be installed; its tests will be skipped', flush=True)
     state = 'ready' if environment.changed else 'up to date'
     print(f'{folder} is {state}; `{folder}/bin/hand-pose doctor` looks it over')
 

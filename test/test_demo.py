@@ -200,7 +200,7 @@ def test_meshes_are_read_out_of_the_markers_bytes():
     from std_msgs.msg import Header
 
     from hand_pose_ros.nodes.messages import markers_message
-    from hand_pose_ros.nodes.observer import MeshReader
+    from hand_pose_ros.io.outputs import MeshReader
     read = MeshReader()
     for seed, sides in enumerate((['left', 'right'], ['right'], [], ['left'], ['left', 'right'])):
         hands = {side: make_hand(side, seed) for side in sides}

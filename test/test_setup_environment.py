@@ -131,7 +131,7 @@ def test_changed_requirements_are_installed_again(machine, setup, monkeypatch, t
     copy = tmp_path / 'checkout'
     for name in ('requirements', 'overlay/tf2_msgs'):
         (copy / name).mkdir(parents=True)
-    for name in ('build', 'ros', 'inference', 'overlay', 'training'):
+    for name in ('build', 'ros', 'inference', 'overlay', 'training', 'view'):
         (copy / 'requirements' / f'{name}.txt').write_text('numpy==1\n')
     for name in ('setup.py', 'package.xml'):
         (copy / name).touch()

@@ -18,9 +18,10 @@ from hand_pose_ros.cli.processes import (NodeError, NodeProcess, changed_tracker
 if TYPE_CHECKING:
     import numpy as np
 
+    from hand_pose_ros.io.outputs import MeshReader
     from hand_pose_ros.io.recording import Recording
     from hand_pose_ros.metrics import HandComparison
-    from hand_pose_ros.nodes.observer import MeshReader, ObservedFrame, Observer
+    from hand_pose_ros.nodes.observer import ObservedFrame, Observer
     from hand_pose_ros.pipeline.hand import Hand
 
 #: Seconds that the nodes get to produce the first hand, and then the whole clip, before the demo gives up.
@@ -227,8 +228,8 @@ def _draw(recording: 'Recording', frames: Mapping[str, 'ObservedFrame'],
           video: Path) -> tuple[dict[str, float], list[tuple[str, 'np.ndarray']]]:
     """Draw every frame with what came for it into a video; return the stamps by name, and a few of the pictures."""
     from hand_pose_ros.drawing import side_by_side
+    from hand_pose_ros.io.outputs import MeshReader
     from hand_pose_ros.io.results import VideoWriter
-    from hand_pose_ros.nodes.observer import MeshReader
     read_meshes = MeshReader()
     stamps: dict[str, float] = {}
     pictures: list[tuple[str, np.ndarray]] = []

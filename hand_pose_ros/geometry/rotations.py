@@ -34,11 +34,16 @@ def nearest_rotation(matrices: np.ndarray) -> np.ndarray:
 
 def random_rotations(rng: np.random.Generator, count: int) -> np.ndarray:
     """(count, 3, 3) rotations drawn uniformly from all orientations (Shoemake's quaternions)."""
-    q = rng.normal(size=(count, 4))
-    w, x, y, z = (q / np.linalg.norm(q, axis=1, keepdims=True)).T
+    return quaternions_to_matrices(np.roll(rng.normal(size=(count, 4)), -1, axis=1))
+
+
+def quaternions_to_matrices(quaternions: np.ndarray) -> np.ndarray:
+    """Rotation matrices (..., 3, 3) of quaternions (..., 4) as x y z w, of any length but zero."""
+    q = np.asarray(quaternions, dtype=float)
+    x, y, z, w = np.moveaxis(q / np.linalg.norm(q, axis=-1, keepdims=True), -1, 0)
     return np.stack([1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w),
                      2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w),
-                     2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)], -1).reshape(count, 3, 3)
+                     2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)], -1).reshape(*q.shape[:-1], 3, 3)
 
 
 def matrices_to_quaternions(matrices: np.ndarray) -> np.ndarray:

@@ -39,7 +39,7 @@ class _ImageTopic:
 
 
 @lru_cache(maxsize=1)
-def _typestore():
+def typestore():
     from rosbags.typesys import Stores, get_typestore
 
     # The five message types read and written here are the same in every ROS 2 distribution from Foxy on, so
@@ -48,7 +48,7 @@ def _typestore():
 
 
 @contextmanager
-def _reader(path: Path) -> Iterator[Any]:
+def bag_reader(path: Path) -> Iterator[Any]:
     """Open a bag, and turn whatever goes wrong in it into a RecordingError that names it."""
     from rosbags.rosbag2 import Reader
     try:
@@ -67,7 +67,7 @@ def _reader(path: Path) -> Iterator[Any]:
 
 
 def open_bag(path: Path, camera: Camera | None, depth_unit: float, topic: str | None) -> Recording:
-    with _reader(path) as reader:
+    with bag_reader(path) as reader:
         images = [_describe(reader, connection) for connection in reader.connections
                   if connection.msgtype in (_IMAGE, _COMPRESSED) and connection.msgcount]
         chosen = _choose(path, [image for image in images if image], topic)
@@ -81,7 +81,7 @@ def open_bag(path: Path, camera: Camera | None, depth_unit: float, topic: str | 
 def _describe(reader: Any, connection: Any) -> _ImageTopic:
     """Look at a topic's first message to tell depth from colour."""
     _, _, data = next(iter(reader.messages([connection])))
-    message = _typestore().deserialize_cdr(data, connection.msgtype)
+    message = typestore().deserialize_cdr(data, connection.msgtype)
     encoding = message.encoding if connection.msgtype == _IMAGE else message.format
     if encoding in DEPTH_ENCODINGS or (connection.msgtype == _COMPRESSED and is_depth(encoding)):
         modality = 'depth'
@@ -116,8 +116,8 @@ def _choose(path: Path, topics: Sequence[_ImageTopic], wanted: str | None) -> _I
 
 def _bag_frames(path: Path, topic: str, info_topic: str, given: Camera | None,
                 depth_unit: float) -> Iterator[RecordedFrame]:
-    with _reader(path) as reader:
-        store = _typestore()
+    with bag_reader(path) as reader:
+        store = typestore()
         connections = [c for c in reader.connections if c.topic == topic]
         infos = [c for c in reader.connections if c.topic == info_topic] if given is None else []
         camera = given
@@ -188,12 +188,12 @@ def iterate_joints(path: str | Path, prefix: str = '') -> Iterator[tuple[int, st
 
     """
     path = Path(path)
-    with _reader(path) as reader:
+    with bag_reader(path) as reader:
         sides = {c.id: side for c in reader.connections if c.msgtype == _POSE_ARRAY for side in ('left', 'right')
                  if f'/{c.topic.strip("/")}'.endswith(f'{prefix.rstrip("/")}/hands/{side}/joints')}
         wanted = [c for c in reader.connections if c.id in sides]
         for connection, _, data in reader.messages(wanted) if wanted else ():
-            message = _typestore().deserialize_cdr(data, _POSE_ARRAY)
+            message = typestore().deserialize_cdr(data, _POSE_ARRAY)
             points = np.array([(p.position.x, p.position.y, p.position.z) for p in message.poses])
             if points.shape != (21, 3):
                 raise RecordingError(f'{path}: {connection.topic} holds {len(points)} poses; a hand has 21')
@@ -234,7 +234,7 @@ def write_bag(path: str | Path, frames: Iterable[tuple[float, np.ndarray]], came
     if storage not in ('mcap', 'sqlite3'):
         raise RecordingError(f'storage {storage!r} is not one of mcap, sqlite3')
     path.parent.mkdir(parents=True, exist_ok=True)
-    store = _typestore()
+    store = typestore()
     writer = Writer(path, version=9, storage_plugin=StoragePlugin[storage.upper()])
     if storage == 'mcap':
         writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
@@ -269,14 +269,14 @@ def _nanoseconds(stamp: float) -> int:
 
 
 def _header(stamp: float, frame_id: str) -> Any:
-    types = _typestore().types
+    types = typestore().types
     nanoseconds = _nanoseconds(stamp)
     time = types['builtin_interfaces/msg/Time'](sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
     return types['std_msgs/msg/Header'](stamp=time, frame_id=frame_id)
 
 
 def _image_message(header: Any, image: np.ndarray, color: bool, compressed: bool) -> Any:
-    types = _typestore().types
+    types = typestore().types
     if color and (image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8):
         raise ImageError(f'a colour image has three channels of 8 bits, not {image.shape} {image.dtype}')
     if compressed:
@@ -290,7 +290,7 @@ def _image_message(header: Any, image: np.ndarray, color: bool, compressed: bool
 
 
 def _info_message(header: Any, camera: Camera) -> Any:
-    types = _typestore().types
+    types = typestore().types
     projection = np.concatenate([camera.matrix, np.zeros((3, 1))], axis=1)
     model = 'rational_polynomial' if len(camera.distortion) == 8 else 'plumb_bob'
     region = types['sensor_msgs/msg/RegionOfInterest'](x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
@@ -301,7 +301,7 @@ def _info_message(header: Any, camera: Camera) -> Any:
 
 
 def _pose_array(header: Any, points: np.ndarray) -> Any:
-    types = _typestore().types
+    types = typestore().types
     point, pose, turn = (types[f'geometry_msgs/msg/{name}'] for name in ('Point', 'Pose', 'Quaternion'))
     poses = [pose(position=point(x=float(x), y=float(y), z=float(z)), orientation=turn(x=0.0, y=0.0, z=0.0, w=1.0))
              for x, y, z in points]

@@ -25,11 +25,9 @@ from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import BONES, FINGER_JOINTS, JOINTS, PARENTS, SIDES, WRIST
 from hand_pose_ros.geometry.rotations import matrices_to_quaternions
 from hand_pose_ros.io.compressed import JPEG_FORMAT, encode_depth, encode_jpeg
+from hand_pose_ros.io.outputs import KEYPOINT
 from hand_pose_ros.pipeline.hand import Hand
 from hand_pose_ros.topics import joint_frame
-
-#: A point of ``hands/keypoints``; ``hand`` is the index in ``SIDES`` (0 left, 1 right), ``joint`` that in ``JOINTS``.
-KEYPOINT = np.dtype([('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('confidence', '<f4'), ('hand', 'u1'), ('joint', 'u1')])
 
 _FIELD_TYPES = {'f4': PointField.FLOAT32, 'u1': PointField.UINT8}
 _FIELDS = [PointField(name=name, offset=offset, datatype=_FIELD_TYPES[dtype.str[1:]], count=1)

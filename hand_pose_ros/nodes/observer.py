@@ -14,12 +14,12 @@ from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, JointState, PointCloud2
-from visualization_msgs.msg import Marker, MarkerArray
+from visualization_msgs.msg import MarkerArray
 
 from hand_pose_ros import topics
-from hand_pose_ros.geometry.joints import JOINTS, SIDES
+from hand_pose_ros.geometry.joints import SIDES
+from hand_pose_ros.io.outputs import markers_stamp, read_keypoints, stamp_of
 from hand_pose_ros.io.recording import stamp_name
-from hand_pose_ros.nodes.messages import KEYPOINT
 
 #: Deep enough that a busy moment of the observer loses nothing.
 _QOS = QoSProfile(depth=1000)
@@ -82,20 +82,16 @@ class Observer(Node):
         self.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, 10)
 
     def _frame(self, message: Any) -> ObservedFrame:
-        stamp = message.header.stamp
-        return self.frames.setdefault(stamp_name(stamp.sec * 10**9 + stamp.nanosec), ObservedFrame())
+        return self.frames.setdefault(stamp_name(stamp_of(message)), ObservedFrame())
 
     def _on_camera_info(self, message: CameraInfo, info: Mapping[str, Any]) -> None:
         # A middleware that does not note it says 0.
         self._frame(message).published = 1e-9 * info['source_timestamp'] or None
 
     def _on_keypoints(self, message: PointCloud2) -> None:
-        points = np.frombuffer(message.data, KEYPOINT).reshape(-1, len(JOINTS))
         frame = self._frame(message)
-        for hand in points:
-            side = SIDES[hand['hand'][0]]
-            frame.joints[side] = np.stack([hand['x'], hand['y'], hand['z']], axis=-1).astype(float)
-            frame.confidence[side] = hand['confidence'].astype(float)
+        for side, (joints, confidence) in read_keypoints(message).items():
+            frame.joints[side], frame.confidence[side] = joints, confidence
         frame.answered = time.time()
 
     def _on_joints(self, side: str, message: PoseArray) -> None:
@@ -106,94 +102,10 @@ class Observer(Node):
                                              for name, angle in zip(message.name, message.position)}
 
     def _on_markers(self, data: bytes) -> None:
-        # A MarkerArray has no header of its own: the first marker's stamp lies behind the array's length.
-        seconds, nanoseconds = np.frombuffer(data, np.uint32, 2, 8).tolist()
-        self.frames.setdefault(stamp_name(seconds * 10**9 + nanoseconds), ObservedFrame()).markers = data
+        self.frames.setdefault(stamp_name(markers_stamp(data)), ObservedFrame()).markers = data
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.name.startswith(f'{self.get_namespace().strip("/")}/'):
                 self.status = {value.key: value.value for value in status.values}
                 self.problem = status.message if status.level == DiagnosticStatus.ERROR else ''
-
-
-class MeshReader:
-    """Unpacks the meshes out of serialised MarkerArrays.
-
-    As messages they would be ten thousand points a hand, each a Python object. The bytes hold them as plain arrays, so
-    they are taken from there, field by field as ``visualization_msgs/Marker`` declares them.
-    """
-
-    def __init__(self) -> None:
-        self._shared: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-
-    def __call__(self, data: bytes) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Return side -> vertices (V, 3) in metres and faces (F, 3)."""
-        cdr = _Cdr(data)
-        meshes = {}
-        for _ in range(cdr.numbers('u4', 1)[0]):
-            namespace, kind, action, points = _read_marker(cdr)
-            if kind == Marker.TRIANGLE_LIST and action == Marker.ADD and len(points):
-                side = namespace.partition('_')[0]
-                first, index = self._vertices(side, points)
-                meshes[side] = points[first], index.reshape(-1, 3)
-        return meshes
-
-    def _vertices(self, side: str, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Find which points are one vertex, shared by triangles, so that the mesh can be shaded smoothly."""
-        first, index = self._shared.get(side, (None, None))
-        if index is None or len(index) != len(points) or not np.array_equal(points[first][index], points):
-            _, first, index = np.unique(points, axis=0, return_index=True, return_inverse=True)
-            index = index.reshape(-1)
-            self._shared[side] = first, index
-        return first, index
-
-
-class _Cdr:
-    """Reads little-endian CDR, as every ROS middleware writes it, from its start to its end."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 4   # behind the encapsulation header, from where alignment counts
-
-    def numbers(self, dtype: str, count: int) -> np.ndarray:
-        size = np.dtype(dtype).itemsize
-        if not count:
-            return np.empty(0, dtype)
-        self._at += -(self._at - 4) % size
-        values = np.frombuffer(self._data, f'<{dtype}', count, self._at)
-        self._at += count * size
-        return values
-
-    def sequence(self, dtype: str, width: int = 1) -> np.ndarray:
-        return self.numbers(dtype, int(self.numbers('u4', 1)[0]) * width)
-
-    def text(self) -> str:
-        return self.sequence('u1').tobytes().rstrip(b'\0').decode()
-
-    def header(self) -> None:
-        self.numbers('u4', 2)
-        self.text()
-
-
-def _read_marker(cdr: _Cdr) -> tuple[str, int, int, np.ndarray]:
-    """Read one ``visualization_msgs/Marker``; return its namespace, type, action and points (N, 3)."""
-    cdr.header()
-    namespace = cdr.text()
-    _, kind, action = cdr.numbers('i4', 3).tolist()
-    cdr.numbers('f8', 10)           # pose, scale
-    cdr.numbers('f4', 4)            # color
-    cdr.numbers('u4', 2)            # lifetime
-    cdr.numbers('u1', 1)            # frame_locked
-    points = cdr.sequence('f8', 3).reshape(-1, 3)
-    cdr.sequence('f4', 4)           # colors
-    cdr.text()                      # texture_resource
-    cdr.header()                    # texture: header, format, data
-    cdr.text()
-    cdr.sequence('u1')
-    cdr.sequence('f4', 2)           # uv_coordinates
-    cdr.text()                      # text
-    cdr.text()                      # mesh_resource
-    cdr.text()                      # mesh_file: filename, data
-    cdr.sequence('u1')
-    cdr.numbers('u1', 1)            # mesh_use_embedded_materials
-    return namespace, kind, action, points

@@ -1,0 +1,86 @@
+"""What the tracker publishes, read back: from messages, from their bytes and from bags."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from known_hands import make_hand
+
+from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.geometry.rotations import matrices_to_quaternions, quaternions_to_matrices, random_rotations
+from hand_pose_ros.io.bag import typestore
+from hand_pose_ros.io.outputs import Frames, Keypoints, Meshes, iterate_outputs, recorded_outputs
+from hand_pose_ros.io.recording import RecordingError, write_bag
+
+STAMP = 1_700_000_000_123_456_789
+#: Recorded so long after the image, nanoseconds.
+DELAY = 17_000_000
+
+
+def test_quaternions_and_matrices_are_the_same_rotations():
+    matrices = random_rotations(np.random.default_rng(0), 50)
+    assert quaternions_to_matrices(3 * matrices_to_quaternions(matrices)) == pytest.approx(matrices, abs=1e-12)
+
+
+def record(path: Path, frames, namespace='/robot') -> Path:
+    """Write what the tracker node publishes for frames (stamp, hands) as ``ros2 bag record`` would."""
+    pytest.importorskip('rclpy', reason='ROS 2 is not installed')
+    pytest.importorskip('tf2_msgs', reason='tf2_msgs is not available to this Python')
+    from rclpy.serialization import serialize_message
+    from rosbags.rosbag2 import StoragePlugin, Writer
+    from std_msgs.msg import Header
+
+    from hand_pose_ros.nodes import messages
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connections = {}
+
+        def write(topic, kind, message, recorded):
+            if topic not in connections:
+                connections[topic] = writer.add_connection(f'{namespace}/{topic}', kind, typestore=typestore())
+            writer.write(connections[topic], recorded, serialize_message(message))
+
+        for stamp, hands in frames:
+            header = Header(frame_id='camera')
+            header.stamp.sec, header.stamp.nanosec = divmod(stamp, 10**9)
+            at = stamp + DELAY
+            for hand in hands:
+                write(f'hands/{hand.side}/joints', 'geometry_msgs/msg/PoseArray', messages.joints_message(header, hand), at)
+            write('hands/keypoints', 'sensor_msgs/msg/PointCloud2', messages.keypoints_message(header, hands), at)
+            write('hands/markers', 'visualization_msgs/msg/MarkerArray', messages.markers_message(header, hands), at)
+    return path
+
+
+def test_recorded_outputs_are_those_that_were_published(tmp_path):
+    hands = [make_hand('left'), make_hand('right')]
+    bag = record(tmp_path / 'bag', [(STAMP, hands), (STAMP + 33_000_000, [])])
+    assert set(recorded_outputs(bag)) == {f'/robot/hands/{name}' for name in ('left/joints', 'right/joints', 'keypoints',
+                                                                            'markers')}
+    outputs = list(iterate_outputs(bag))
+    assert {recorded - stamp for stamp, recorded, _ in outputs} == {DELAY}
+    assert [type(output) for stamp, _, output in outputs if stamp != STAMP] == [Keypoints, Meshes]
+    frames = {output.side: output for _, _, output in outputs if isinstance(output, Frames)}
+    keypoints = next(output for _, _, output in outputs if isinstance(output, Keypoints))
+    meshes = next(output for _, _, output in outputs if isinstance(output, Meshes))
+    for hand in hands:
+        joints, confidence = keypoints.hands[hand.side]
+        assert joints == pytest.approx(hand.joints, abs=1e-6) and confidence == pytest.approx(hand.confidence, abs=1e-6)
+        assert frames[hand.side].positions == pytest.approx(hand.joints)
+        assert frames[hand.side].rotations == pytest.approx(hand.fit.rotations, abs=1e-9)
+        vertices, faces = meshes.hands[hand.side]
+        assert vertices[faces] == pytest.approx(hand.fit.vertices[hand.fit.faces], abs=1e-6)
+    last = outputs[-1][2]
+    assert isinstance(last, Meshes) and not last.hands
+
+
+def test_ground_truth_is_no_output(tmp_path):
+    camera = Camera(4, 4, 4.0, 4.0, 2.0, 2.0)
+    write_bag(tmp_path / 'bag', [(1.0, np.ones((4, 4), np.uint16))], camera,
+              joints={'left': [(1.0, make_hand('left').joints)]})
+    assert recorded_outputs(tmp_path / 'bag') == []
+
+
+def test_a_cloud_of_something_else_is_refused(tmp_path, monkeypatch):
+    bag = record(tmp_path / 'bag', [(STAMP, [make_hand('left')])])
+    monkeypatch.setattr('hand_pose_ros.io.outputs.JOINTS', ('wrist',) * 20)
+    with pytest.raises(RecordingError, match=r'hands/keypoints: 378 bytes in points of 18'):
+        list(iterate_outputs(bag))
