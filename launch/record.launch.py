@@ -10,13 +10,25 @@ from launch.substitutions import LaunchConfiguration
 
 from hand_pose_ros import topics
 from hand_pose_ros.geometry.joints import SIDES
+from hand_pose_ros.parameters import MODALITIES
+
+#: Argument of the launch file -> the camera topic that it renames.
+CAMERA = {topic.replace('/', '_'): topic for modality in MODALITIES for topic in topics.inputs(modality)}
+_TRANSPORTS = {topics.DEPTH_IMAGE: 'compressedDepth', topics.COLOR_IMAGE: 'compressed'}
 
 
-def recorded(namespace: str, depth_image: str, depth_camera_info: str) -> list[str]:
-    """Full names of the topics that are recorded: camera, hands, TF and diagnostics."""
+def recorded(namespace: str, camera: dict[str, str]) -> list[str]:
+    """Full names of the topics that are recorded: cameras (those that there are), hands, TF and diagnostics.
+
+    Args:
+        namespace: of the tracker.
+        camera: camera topics, by the tracker's names for them.
+
+    """
     hands = [topics.KEYPOINTS, topics.MARKERS, *(topics.joints_topic(side) for side in SIDES),
              *(topics.joint_states_topic(side) for side in SIDES)]
-    names = [depth_image, topics.transported_topic(depth_image, 'compressedDepth'), depth_camera_info, *hands]
+    packed = [topics.transported_topic(camera[topic], transport) for topic, transport in _TRANSPORTS.items()]
+    names = [*camera.values(), *packed, *hands]
     root = '/' + namespace.strip('/') if namespace.strip('/') else ''
     return [name if name.startswith('/') else f'{root}/{name}' for name in names] + [
         topics.TF, '/tf_static', topics.DIAGNOSTICS]
@@ -29,10 +41,9 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument('storage', default_value='mcap', choices=['mcap', 'sqlite3'],
                               description='Storage of the bag.'),
         DeclareLaunchArgument('namespace', default_value='', description='Namespace of the tracker.'),
-        DeclareLaunchArgument('depth_image', default_value=topics.DEPTH_IMAGE,
-                              description='Topic of the depth images; its compressed form is recorded too.'),
-        DeclareLaunchArgument('depth_camera_info', default_value=topics.DEPTH_CAMERA_INFO,
-                              description='Topic of the CameraInfo of the depth images.'),
+        *(DeclareLaunchArgument(argument, default_value=topic, description=f'Topic that the tracker reads for {topic}; of '
+                                                                           'images, their packed form is recorded too.')
+          for argument, topic in CAMERA.items()),
         OpaqueFunction(function=_recorder),
     ])
 
@@ -43,4 +54,4 @@ def _recorder(context: LaunchContext) -> list[ExecuteProcess]:
 
     return [ExecuteProcess(output='screen', cmd=[
         'ros2', 'bag', 'record', '--output', given('out'), '--storage', given('storage'), '--topics',
-        *recorded(given('namespace'), given('depth_image'), given('depth_camera_info'))])]
+        *recorded(given('namespace'), {topic: given(argument) for argument, topic in CAMERA.items()})])]

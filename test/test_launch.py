@@ -177,6 +177,7 @@ def test_everything_is_recorded(launch, tmp_path):
     arguments = json.loads((tmp_path / 'ros2.json').read_text())
     assert arguments[:6] == ['bag', 'record', '--output', str(tmp_path / 'new'), '--storage', 'sqlite3']
     assert set(arguments[7:]) == {
-        '/cam/depth', '/cam/depth/compressedDepth', '/robot/depth/camera_info', '/robot/hands/keypoints',
+        '/cam/depth', '/cam/depth/compressedDepth', '/robot/depth/camera_info', '/robot/color/image',
+        '/robot/color/image/compressed', '/robot/color/camera_info', '/robot/hands/keypoints',
         '/robot/hands/markers', '/robot/hands/left/joints', '/robot/hands/right/joints', '/robot/hands/left/joint_states',
         '/robot/hands/right/joint_states', '/tf', '/tf_static', '/diagnostics'}

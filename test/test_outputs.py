@@ -1,6 +1,7 @@
 """What the tracker publishes, read back: from messages, from their bytes and from bags."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from known_hands import make_hand
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.rotations import matrices_to_quaternions, quaternions_to_matrices, random_rotations
 from hand_pose_ros.io.bag import typestore
-from hand_pose_ros.io.outputs import Frames, Keypoints, Meshes, iterate_outputs, recorded_outputs
+from hand_pose_ros.io.outputs import Frames, Keypoints, Meshes, iterate_outputs, read_keypoints, recorded_outputs
 from hand_pose_ros.io.recording import RecordingError, write_bag
 
 STAMP = 1_700_000_000_123_456_789
@@ -79,8 +80,10 @@ def test_ground_truth_is_no_output(tmp_path):
     assert recorded_outputs(tmp_path / 'bag') == []
 
 
-def test_a_cloud_of_something_else_is_refused(tmp_path, monkeypatch):
+def test_messages_of_something_else_are_refused(tmp_path, monkeypatch):
     bag = record(tmp_path / 'bag', [(STAMP, [make_hand('left')])])
     monkeypatch.setattr('hand_pose_ros.io.outputs.JOINTS', ('wrist',) * 20)
-    with pytest.raises(RecordingError, match=r'hands/keypoints: 378 bytes in points of 18'):
+    with pytest.raises(RecordingError, match=r'/robot/hands/left/joints: 21 poses; a hand has 20'):
         list(iterate_outputs(bag))
+    with pytest.raises(ValueError, match='32 bytes in points of 16; hands have 20 points of 18 bytes: x, y, z'):
+        read_keypoints(SimpleNamespace(point_step=16, data=bytes(32)))

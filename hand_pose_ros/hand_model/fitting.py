@@ -51,12 +51,15 @@ _DOF_BONE = np.array([dof.bone - 1 for dof in DEGREES_OF_FREEDOM])
 _DOF_FINGER, _DOF_LEVEL = np.divmod(_DOF_BONE, _LEVELS)
 _DOF_KIND = np.array([('flexion', 'abduction', 'roll').index(dof.kind) for dof in DEGREES_OF_FREEDOM])
 _DOFS = len(DEGREES_OF_FREEDOM)
+_DOF_RANGE = np.arange(_DOFS)
 _VARIABLES = 6 + _DOFS
-#: Whether a bone moves the joints at which its finger's bones start and end: levels by joints.
-_MOVES = (np.arange(4)[None, :] > np.arange(_LEVELS)[:, None])[:, None, :, None].astype(float)
+#: Whether an angle moves the joints at which its finger's bones start and end: (D, 4, 1).
+_MOVES = (np.arange(4) > _DOF_LEVEL[:, None])[..., None].astype(float)
+#: Turns a vector v (3,) into the matrix (3, 3), row by row, for which a @ matrix is v x a.
+_CROSS = np.zeros((3, 9))
+_CROSS[[2, 0, 1], [1, 5, 6]], _CROSS[[2, 0, 1], [3, 7, 2]] = 1.0, -1.0
 _ROWS, _COLUMNS = 1 + 4 * _DOF_FINGER[:, None] + np.arange(4), 6 + np.arange(_DOFS)[:, None]
 _MIRROR = np.array([-1.0, 1.0, 1.0])
-_NEXT, _LAST = [1, 2, 0], [2, 0, 1]
 #: Largest deviation of a distance from its average that is believed, metres.
 _WILD = 4 * JOINT_NOISE
 
@@ -112,7 +115,8 @@ class _Pose:
     wrist: np.ndarray  # (3,)
     world: np.ndarray  # (5, 3, 3, 3) of each finger bone
     joints: np.ndarray  # (5, 4, 3)
-    axes: np.ndarray  # (5, 3, 3, 3) axes of flexion, abduction and roll as they stand now, rows
+    flexed: np.ndarray  # (15, 3, 3) of each finger bone relative to the one before, by its flexion alone
+    spread: np.ndarray  # (15, 3, 3) the same by flexion and abduction
 
 
 class HandFitter:
@@ -191,11 +195,12 @@ class _RightHand:
         axes = model.axes[1:]
         self.axes = axes.reshape(_FINGERS, _LEVELS, 3, 3)
         self.along = axes[:, 2]
-        # Rodrigues' formula in parts: I + sin K + (1 - cos) K K.
+        # Rodrigues' formula in parts: (I + K K) + sin K - cos K K.
         cross = np.zeros((*axes.shape, 3))
         cross[..., [2, 0, 1], [1, 2, 0]] = axes
         cross[..., [1, 2, 0], [2, 0, 1]] = -axes
         self.cross, self.square = cross, cross @ cross
+        self.still = np.eye(3) + self.square
         # Where abduction and flexion turn a bone from its direction at rest: to the side and up, rows.
         self.ways = np.stack([np.sign((np.cross(axes[:, 1], self.along) * axes[:, 0]).sum(1))[:, None] * axes[:, 0],
                               np.cross(axes[:, 0], self.along), self.along], 1).reshape(_FINGERS, _LEVELS, 3, 3)
@@ -203,6 +208,8 @@ class _RightHand:
         limits = np.zeros((2, _FINGERS * _LEVELS, 3))
         limits[:, _DOF_BONE, _DOF_KIND] = LOWER - model.rest_angles, UPPER - model.rest_angles
         self.low, self.high = limits.reshape(2, _FINGERS, _LEVELS, 3)
+        # Of two ways round, that which is closer to what a joint can do lies in the turn from here on.
+        self.first = (self.low + self.high) / 2 - np.pi
         self.pair_joints = model.joints[_PAIRS[:, 1]] - model.joints[_PAIRS[:, 0]]
         self.pair_basis = model.joint_basis[_PAIRS[:, 1]] - model.joint_basis[_PAIRS[:, 0]]
         # The finger bone that each of the 20 bones of ``BONES`` is: those after the palm's five.
@@ -281,25 +288,24 @@ class _RightHand:
         wrist = palm.mean(0) + rotation @ (rest[WRIST] - model_palm.mean(0))
         directions = targets[:, 1:] - targets[:, :-1]
         turned = np.zeros((_FINGERS, _LEVELS, 3))
-        before = np.broadcast_to(rotation, (_FINGERS, 3, 3))
+        before = rotation
         for level in range(_LEVELS):
             # In the frame of the bone before, seen along this bone's ways to turn.
-            ways = self.ways[:, level] @ np.swapaxes(before, 1, 2)
+            ways = self.ways[:, level] @ np.swapaxes(before, -1, -2)
             aside, up, ahead = (ways @ directions[:, level, :, None])[..., 0].T
-            turned[:, level, 0] = np.arctan2(up, ahead)
-            turned[:, level, 1] = np.arctan2(aside, np.hypot(up, ahead))
-            # Of two ways round, take the one closer to what a joint can do.
-            low, high = self.low[:, level], self.high[:, level]
-            start = (low + high) / 2 - np.pi
-            turned[:, level] = np.clip(start + np.remainder(turned[:, level] - start, 2 * np.pi), low, high)
-            before = before @ self._turn(turned[:, level], slice(level, None, _LEVELS))[2]
+            turn, first = turned[:, level], self.first[:, level]
+            turn[:, 0] = np.arctan2(up, ahead)
+            turn[:, 1] = np.arctan2(aside, np.hypot(up, ahead))
+            turn[:] = np.clip(first + np.remainder(turn - first, 2 * np.pi), self.low[:, level], self.high[:, level])
+            if level < _LEVELS - 1:
+                before = before @ self._turn(turn, slice(level, None, _LEVELS))[2]
         angles = turned.reshape(-1, 3)[_DOF_BONE, _DOF_KIND] + self.model.rest_angles
         return self._evaluate(np.clip(angles, LOWER, UPPER), rotation, wrist, roots, offsets)
 
     def _turn(self, turned: np.ndarray, bones: slice = slice(None)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rotations (B, 3, 3) by flexion; by flexion and abduction; by all three angles (B, 3) of bones."""
-        single = (np.eye(3) + np.sin(turned)[..., None, None] * self.cross[bones]
-                  + (1 - np.cos(turned))[..., None, None] * self.square[bones])
+        single = (self.still[bones] + np.sin(turned)[..., None, None] * self.cross[bones]
+                  - np.cos(turned)[..., None, None] * self.square[bones])
         both = single[:, 0] @ single[:, 1]
         return single[:, 0], both, both @ single[:, 2]
 
@@ -309,27 +315,30 @@ class _RightHand:
         turned[_DOF_BONE, _DOF_KIND] = angles - self.model.rest_angles
         flexed, spread, local = self._turn(turned)
         local = local.reshape(_FINGERS, _LEVELS, 3, 3)
-        before = np.empty_like(local)
         world = np.empty_like(local)
+        parent = rotation
+        for level in range(_LEVELS):
+            parent = world[:, level] = parent @ local[:, level]
         joints = np.empty((_FINGERS, 4, 3))
         joints[:, 0] = wrist + roots @ rotation.T
-        parent = np.broadcast_to(rotation, (_FINGERS, 3, 3))
-        for level in range(_LEVELS):
-            before[:, level] = parent
-            parent = world[:, level] = parent @ local[:, level]
-            joints[:, level + 1] = joints[:, level] + (parent @ offsets[:, level, :, None])[..., 0]
+        joints[:, 1:] = (world @ offsets[..., None])[..., 0]
+        return _Pose(angles, rotation, wrist, world, np.cumsum(joints, axis=1), flexed, spread)
+
+    def _axes(self, pose: _Pose) -> np.ndarray:
+        """Axes (D, 3) that the angles turn about as the hand is posed."""
         axes = self.axes.copy()
-        axes[:, :, 1] = (flexed @ self.model.axes[1:, 1, :, None]).reshape(_FINGERS, _LEVELS, 3)
-        axes[:, :, 2] = (spread @ self.model.axes[1:, 2, :, None]).reshape(_FINGERS, _LEVELS, 3)
-        return _Pose(angles, rotation, wrist, world, joints, axes @ np.swapaxes(before, 2, 3))
+        axes[:, :, 1] = (pose.flexed @ self.model.axes[1:, 1, :, None]).reshape(_FINGERS, _LEVELS, 3)
+        axes[:, :, 2] = (pose.spread @ self.model.axes[1:, 2, :, None]).reshape(_FINGERS, _LEVELS, 3)
+        axes[:, 0] = axes[:, 0] @ pose.rotation.T
+        axes[:, 1:] = axes[:, 1:] @ np.swapaxes(pose.world[:, :-1], 2, 3)
+        return axes[_DOF_FINGER, _DOF_LEVEL, _DOF_KIND]
 
     def _jacobian(self, pose: _Pose) -> np.ndarray:
         """Derivatives (63, 28) of the joints by a turn about the wrist, a shift, and the angles."""
-        arms = pose.joints[:, None] - pose.joints[:, :3, None]  # from each bone's start to each joint of its finger
-        arms, axes = arms[:, :, None], pose.axes[:, :, :, None]
-        moves = (axes[..., _NEXT] * arms[..., _LAST] - axes[..., _LAST] * arms[..., _NEXT]) * _MOVES
+        arms = pose.joints[_DOF_FINGER]  # from each angle's bone's start to each joint of its finger
+        arms = (arms - arms[_DOF_RANGE, _DOF_LEVEL, None]) * _MOVES
         jacobian = np.zeros((len(JOINTS), 3, _VARIABLES))
-        jacobian[_ROWS, :, _COLUMNS] = moves[_DOF_FINGER, _DOF_LEVEL, _DOF_KIND]
+        jacobian[_ROWS, :, _COLUMNS] = arms @ (self._axes(pose) @ _CROSS).reshape(-1, 3, 3)
         x, y, z = (pose.joints.reshape(-1, 3) - pose.wrist).T
         turn = jacobian[1:]
         turn[:, 0, 1], turn[:, 0, 2], turn[:, 1, 2] = z, -y, x
@@ -345,20 +354,22 @@ class _RightHand:
 
     def _refine(self, pose: _Pose, roots: np.ndarray, offsets: np.ndarray, joints: np.ndarray, noise: float) -> _Pose:
         left, prior_left, cost = self._cost(pose, joints, noise)
-        damping = 1e-4
+        damping, weight = 1e-4, noise * noise
+        prior, prior_normal = weight * self.prior.T, weight * self.prior_normal
         for _ in range(8):
             jacobian = self._jacobian(pose)
             normal = jacobian.T @ jacobian
-            normal[6:, 6:] += noise * noise * self.prior_normal
+            normal[6:, 6:] += prior_normal
             right = jacobian.T @ left
-            right[6:] += noise * noise * (self.prior.T @ prior_left)
+            right[6:] += prior @ prior_left
             diagonal = normal.diagonal().copy()
             # An angle at its limit that is pushed beyond stays out of the step.
             held = np.zeros(_VARIABLES, bool)
             held[6:] = ((pose.angles <= LOWER) & (right[6:] < 0)) | ((pose.angles >= UPPER) & (right[6:] > 0))
-            normal[held], normal[:, held], right[held] = 0, 0, 0
+            if held.any():
+                normal[held], normal[:, held], right[held], diagonal[held] = 0, 0, 0, 1
             while damping < 1e3:
-                np.fill_diagonal(normal, np.where(held, 1, diagonal * (1 + damping) + 1e-9))
+                normal.flat[::_VARIABLES + 1] = diagonal * (1 + damping) + 1e-9
                 step = np.linalg.solve(normal, right)
                 trial = self._evaluate(np.clip(pose.angles + step[6:], LOWER, UPPER),
                                        _rotation(step[:3]) @ pose.rotation, pose.wrist + step[3:6], roots, offsets)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,7 @@ class HandModel:
         """How many shape parameters there are."""
         return self.joint_basis.shape[-1]
 
-    @property
+    @cached_property
     def frames(self) -> np.ndarray:
         """(16, 3, 3) orientation of each bone's frame at rest, columns x y z."""
         # Axes of rotation turn the other way round in a mirror; directions do not.
