@@ -173,7 +173,7 @@ class HandModel:
         transforms[:, :, :3] = world
         transforms[:, :, 3] = joints[_BONE_JOINTS] - (world @ rest[_BONE_JOINTS, :, None])[:, :, 0]
         blended = (self.weights @ transforms.reshape(_BONES, 12)).reshape(-1, 3, 4)
-        return (blended[:, :, :3] @ vertices.reshape(-1, 3, 1))[:, :, 0] + blended[:, :, 3]
+        return np.einsum('vij,vj->vi', blended[:, :, :3], vertices.reshape(-1, 3)) + blended[:, :, 3]
 
 
 def load_hand_model(path: str | Path | None = None) -> HandModel:
