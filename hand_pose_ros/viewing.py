@@ -1,162 +1,247 @@
-"""Hands and what a camera sees, as a Rerun scene: picture with skeletons, everything in 3D, and curves over time.
+"""Hands and what a camera sees, as a scene in Rerun's viewer: the image, everything in space, and series over time.
 
-Rerun (https://rerun.io) shows them in a window, in a browser without a network, or from a file. It is an extra: ``pip
-install rerun-sdk``.
+Rerun (https://rerun.io) shows it in a window, in a browser without a network, or from a file. The functions are pure,
+from arrays to (entity path, archetype) pairs; :class:`Scene` logs them at the images' stamps. The tree of entities:
+
+============================  ========================================================================
+``camera``                    the pinhole; the root of the tree is its optical frame, in metres
+``camera/picture``            the image, depth shaded as everywhere else in this package
+``camera/hands/<side>/...``   skeletons in the image's pixels
+``cloud``                     the depth image as points
+``hands/<side>/...``          skeleton, joints, axes and mesh in space; ``confidence`` and ``gap``, series
+``latency``                   a series
+============================  ========================================================================
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+import rerun as rr
+import rerun.blueprint as rrb
 
-from hand_pose_ros.drawing import FINGER_COLORS, SIDE_COLORS, WRIST_COLOR
+from hand_pose_ros.drawing import FINGER_COLORS, SIDE_COLORS, WRIST_COLOR, depth_picture
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import FINGER_JOINTS, JOINTS, SIDES, TIPS, WRIST
-from hand_pose_ros.pipeline.hand import Hand, HandFit
+from hand_pose_ros.io.compressed import encode_jpeg
+from hand_pose_ros.io.outputs import Frames, Keypoints, Meshes, Output
+from hand_pose_ros.pipeline.hand import Hand
 
-if TYPE_CHECKING:
-    import rerun
+Entities = list[tuple[str, Any]]
 
 APPLICATION = 'hand_pose_ros'
 TIMELINE = 'stamp'
-#: Stamps beyond this are dates, seconds since 1970.
-DATED = 1e8
+#: Stamps from here on are dates; before, times since a recording's start. Nanoseconds.
+DATED = 10**17
+#: A later arrival than this is that of an old recording, not latency. Nanoseconds.
+LATE = 10 * 10**9
+#: A depth image becomes at most this many points.
+CLOUD_POINTS = 25_000
+#: Joints of a lower confidence are dark.
+UNSURE = 0.3
 #: Metres.
-BONE_RADIUS, JOINT_RADIUS, AXIS_LENGTH = 0.0025, 0.0042, 0.015
+BONE_RADIUS, JOINT_RADIUS, AXIS_LENGTH, AXIS_RADIUS, FRUSTUM = 0.0024, 0.004, 0.012, 0.0005, 0.06
+
 _THUMB_TIP, _INDEX_TIP = TIPS[:2]
-#: Where the scene's parts are.
-CAMERA, HANDS, PLOTS = 'camera', 'hands', 'plots'
-GAP, CONFIDENCE = f'{PLOTS}/gap', f'{PLOTS}/confidence'
-
-
-class ViewError(RuntimeError):
-    """Rerun is not there or cannot be used; one line that says what to do."""
-
-
-def load_rerun():
-    """Import Rerun; raises ViewError with the remedy where it is not installed."""
-    try:
-        import rerun
-    except ImportError as error:
-        raise ViewError(f'hand-pose view shows things with Rerun, which is not installed here ({error}): '
-                        'pip install rerun-sdk') from error
-    return rerun
+_BACKGROUND = (18, 21, 26)
+_AXIS_COLORS = np.array([(235, 75, 75), (95, 205, 95), (90, 130, 245)], np.uint8)   # x, y, z, as everywhere
 
 
 def rgb(bgr: Sequence[int]) -> tuple[int, ...]:
-    """Colours are declared in OpenCV's order."""
+    """Turn a colour of this package, in OpenCV's order, into one of Rerun's."""
     return tuple(bgr[::-1])
 
 
-#: Red, green, blue of each joint, and of each chain from the wrist to a tip.
-JOINT_COLORS = np.array([rgb(WRIST_COLOR), *(rgb(FINGER_COLORS[finger]) for finger in FINGER_JOINTS for _ in range(4))])
-CHAINS = [(WRIST, *joints) for joints in FINGER_JOINTS.values()]
-CHAIN_COLORS = np.array([rgb(FINGER_COLORS[finger]) for finger in FINGER_JOINTS])
+#: Of each joint, and of each chain from the wrist to a tip.
+JOINT_COLORS = np.array([rgb(WRIST_COLOR), *(rgb(FINGER_COLORS[finger]) for finger in FINGER_JOINTS for _ in range(4))],
+                        np.uint8)
+CHAINS = np.array([(WRIST, *joints) for joints in FINGER_JOINTS.values()])
+CHAIN_COLORS = np.array([rgb(FINGER_COLORS[finger]) for finger in FINGER_JOINTS], np.uint8)
 
 
-def blueprint():
-    """Lay out the viewer: the camera's picture and the scene in 3D side by side, curves below."""
-    import rerun.blueprint as layout
-    # Meshes would cover the picture.
-    picture = layout.Spatial2DView(origin=CAMERA, name='camera', contents=[
-        '$origin/**', *(f'/{HANDS}/{side}/{part}' for side in SIDES for part in ('skeleton', 'joints'))])
-    # From behind and above the camera, where a person would stand.
-    scene = layout.Spatial3DView(origin='/', name='3D', contents=['/**'], line_grid=False, eye_controls=layout.EyeControls3D(
-        position=(-0.22, -0.22, -0.05), look_target=(0.02, 0.05, 0.5), eye_up=(0, -1, 0)))
-    return layout.Blueprint(
-        layout.Vertical(layout.Horizontal(picture, scene),
-                        layout.Horizontal(layout.TimeSeriesView(origin=GAP, name='thumb to index, mm'),
-                                          layout.TimeSeriesView(origin=CONFIDENCE, name='confidence')),
-                        row_shares=[3, 1]),
-        layout.BlueprintPanel(state='collapsed'), layout.SelectionPanel(state='collapsed'),
-        layout.TimePanel(state='collapsed'))
+def static_entities() -> Entities:
+    """What never changes: the directions of the axes, and the series' names and colours."""
+    entities: Entities = [('/', rr.ViewCoordinates.RDF),
+                          ('latency', rr.SeriesLines(colors=(225, 190, 90), names='latency', widths=1.5))]
+    for side in SIDES:
+        entities += [(f'hands/{side}/{series}', rr.SeriesLines(colors=rgb(SIDE_COLORS[side]), names=side, widths=1.5))
+                     for series in ('confidence', 'gap')]
+    return entities
+
+
+def camera_entities(camera: Camera) -> Entities:
+    """A camera, at the origin of everything."""
+    return [('camera', rr.Pinhole(image_from_camera=camera.matrix, resolution=[camera.width, camera.height],
+                                  camera_xyz=rr.ViewCoordinates.RDF, image_plane_distance=FRUSTUM))]
+
+
+def image_entities(image: np.ndarray, camera: Camera) -> Entities:
+    """An image, and depth as points too.
+
+    Args:
+        image: (H, W) depth in metres, 0 for holes, or (H, W, 3) uint8 in bgr order.
+        camera: of the image's size.
+
+    """
+    picture = depth_picture(image, camera) if image.ndim == 2 else image
+    entities: Entities = [('camera/picture', rr.EncodedImage(contents=encode_jpeg(picture), media_type='image/jpeg'))]
+    if image.ndim == 2:
+        points, colors = cloud(image, picture, camera)
+        entities.append(('cloud', rr.Points3D(points, colors=colors, radii=rr.Radius.ui_points(1.4))))
+    return entities
+
+
+def cloud(depth: np.ndarray, picture: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+    """Return points (N, 3) of a depth image in metres and their colours (N, 3), rgb, from its bgr picture.
+
+    Of rows and columns only every so many are taken, for at most ``CLOUD_POINTS``.
+    """
+    step = int(np.ceil(np.sqrt(depth.size / CLOUD_POINTS)))
+    rows, columns = np.mgrid[0:depth.shape[0]:step, 0:depth.shape[1]:step]
+    seen = depth[rows, columns] > 0
+    rows, columns = rows[seen], columns[seen]
+    points = camera.unproject(np.stack([columns, rows], axis=-1), depth[rows, columns])
+    return points.astype(np.float32), picture[rows, columns][:, ::-1]
+
+
+def joints_entities(side: str, joints: np.ndarray, confidence: np.ndarray, camera: Camera | None) -> Entities:
+    """A hand's skeleton, in space and in the image, its confidence, and the gap between thumb and index finger.
+
+    Args:
+        side: of the hand.
+        joints: (21, 3) metres, camera optical frame.
+        confidence: (21,).
+        camera: that took the image; None where it is not known yet.
+
+    """
+    place = f'hands/{side}'
+    colors = np.where((confidence < UNSURE)[:, None], JOINT_COLORS // 3, JOINT_COLORS)
+    gap = 1000 * float(np.linalg.norm(joints[_THUMB_TIP] - joints[_INDEX_TIP]))
+    entities: Entities = [
+        (f'{place}/skeleton', rr.LineStrips3D(joints[CHAINS], colors=CHAIN_COLORS, radii=BONE_RADIUS)),
+        (f'{place}/joints', rr.Points3D(joints, colors=colors, radii=JOINT_RADIUS, labels=JOINTS, show_labels=False)),
+        (f'{place}/confidence', rr.Scalars(float(confidence.mean()))), (f'{place}/gap', rr.Scalars(gap))]
+    if camera is not None and (joints[:, 2] > 1e-3).all():
+        pixels = camera.project(joints) + 0.5   # Rerun's pixels have their centres at halves.
+        entities += [(f'camera/{place}/skeleton', rr.LineStrips2D(pixels[CHAINS], colors=CHAIN_COLORS,
+                                                                  radii=rr.Radius.ui_points(1.8))),
+                     (f'camera/{place}/joints', rr.Points2D(pixels, colors=colors, radii=rr.Radius.ui_points(3.0),
+                                                            labels=JOINTS, show_labels=False))]
+    return entities
+
+
+def frames_entities(side: str, positions: np.ndarray, rotations: np.ndarray) -> Entities:
+    """The axes of every joint, x red, y green, z blue: positions (21, 3) in metres, rotations (21, 3, 3)."""
+    vectors = AXIS_LENGTH * rotations.transpose(0, 2, 1).reshape(-1, 3)
+    return [(f'hands/{side}/axes', rr.Arrows3D(origins=np.repeat(positions, 3, axis=0), vectors=vectors,
+                                               colors=np.tile(_AXIS_COLORS, (len(positions), 1)), radii=AXIS_RADIUS))]
+
+
+def mesh_entities(side: str, vertices: np.ndarray, faces: np.ndarray) -> Entities:
+    """A hand's mesh of vertices (V, 3) in metres and faces (F, 3), which lets the skeleton shine through."""
+    corners = vertices[faces]
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = np.stack([np.bincount(faces.ravel(), np.repeat(across[:, axis], 3), len(vertices)) for axis in range(3)],
+                       axis=-1)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
+    return [(f'hands/{side}/mesh', rr.Mesh3D(vertex_positions=vertices, triangle_indices=faces, vertex_normals=normals,
+                                             albedo_factor=(*rgb(SIDE_COLORS[side]), 110)))]
+
+
+def absent_entities(side: str) -> Entities:
+    """What takes a hand out of the scene; its series get a gap."""
+    return [(f'{base}hands/{side}', rr.Clear(recursive=True)) for base in ('', 'camera/')]
+
+
+def latency_entities(seconds: float) -> Entities:
+    """What a frame took."""
+    return [('latency', rr.Scalars(1000 * seconds))]
+
+
+def hands_entities(hands: Sequence[Hand], camera: Camera | None) -> Entities:
+    """All that the tracker knows of a frame's hands, and that the others are gone."""
+    best = {hand.side: hand for hand in sorted(hands, key=lambda hand: hand.score)}
+    entities: Entities = []
+    for side in SIDES:
+        hand = best.get(side)
+        if hand is None:
+            entities += absent_entities(side)
+            continue
+        entities += joints_entities(side, hand.joints, hand.confidence, camera)
+        if hand.fit is not None:
+            entities += frames_entities(side, hand.joints, hand.fit.rotations)
+            if hand.fit.vertices is not None:
+                entities += mesh_entities(side, hand.fit.vertices, hand.fit.faces)
+    return entities
+
+
+def output_entities(output: Output, camera: Camera | None) -> Entities:
+    """What one of the tracker's messages says."""
+    if isinstance(output, Frames):
+        return frames_entities(output.side, output.positions, output.rotations)
+    if isinstance(output, Meshes):
+        return [entity for side, mesh in output.hands.items() for entity in mesh_entities(side, *mesh)]
+    return [entity for side in SIDES for entity in (
+        joints_entities(side, *output.hands[side], camera) if side in output.hands else absent_entities(side))]
+
+
+def blueprint(live: bool) -> rrb.Blueprint:
+    """The layout: the image above the series, beside the scene in space, seen from the camera's upper right.
+
+    Args:
+        live: follow what comes; else play it from the beginning, again and again.
+
+    """
+    series = rrb.Horizontal(
+        rrb.TimeSeriesView(name='Latency (ms)', contents='/latency', plot_legend=rrb.PlotLegend(visible=False)),
+        rrb.TimeSeriesView(name='Confidence', contents=[f'/hands/{side}/confidence' for side in SIDES],
+                           axis_y=rrb.ScalarAxis(range=(0.0, 1.0))),
+        rrb.TimeSeriesView(name='Thumb tip to index tip (mm)', contents=[f'/hands/{side}/gap' for side in SIDES]))
+    image = rrb.Spatial2DView(name='Camera', origin='/camera', contents='/camera/**')
+    space = rrb.Spatial3DView(
+        name='In space', origin='/', contents=['+ /**', '- /camera/**', '+ /camera'], background=_BACKGROUND,
+        line_grid=False, eye_controls=rrb.EyeControls3D(position=(0.26, -0.24, 0.02), look_target=(0.0, 0.0, 0.55),
+                                                        eye_up=(0.0, -1.0, 0.0)))
+    return rrb.Blueprint(
+        rrb.Horizontal(rrb.Vertical(image, series, row_shares=[5, 2]), space, column_shares=[1, 1]),
+        rrb.BlueprintPanel(state='collapsed'), rrb.SelectionPanel(state='collapsed'),
+        rrb.TimePanel(state='collapsed', timeline=TIMELINE, play_state='following' if live else 'playing',
+                      loop_mode='off' if live else 'all'))
 
 
 class Scene:
-    """Logs frames into a Rerun recording.
+    """Logs what is known of images, each at its stamp, into a Rerun recording."""
 
-    Args:
-        stream: the recording.
-
-    """
-
-    def __init__(self, stream: rerun.RecordingStream) -> None:
-        self._rerun = load_rerun()
+    def __init__(self, stream: rr.RecordingStream, live: bool = False) -> None:
+        """Send the layout; ``live`` as :func:`blueprint` says."""
         self._stream = stream
         self._camera: Camera | None = None
-        stream.log('/', self._rerun.ViewCoordinates.RDF, static=True)
-        for side, color in SIDE_COLORS.items():
-            for curve in (GAP, CONFIDENCE):
-                stream.log(f'{curve}/{side}', self._rerun.SeriesLines(colors=rgb(color), names=side), static=True)
-        stream.send_blueprint(blueprint())
+        for path, entity in static_entities():
+            stream.log(path, entity, static=True)
+        stream.send_blueprint(blueprint(live))
 
-    def show(self, seconds: float, picture: np.ndarray | None, camera: Camera | None, hands: Sequence[Hand]) -> None:
-        """Log one frame.
+    def image(self, nanoseconds: int, image: np.ndarray, camera: Camera) -> None:
+        """Show an image, as :func:`image_entities` takes it."""
+        known, self._camera = self._camera, camera
+        self._log(nanoseconds, ([] if camera == known else camera_entities(camera)) + image_entities(image, camera))
 
-        Args:
-            seconds: its stamp.
-            picture: (H, W) depth in metres, or (H, W, 3) uint8 in bgr order; None where there is none.
-            camera: that took it.
-            hands: in it, in the camera's frame.
+    def hands(self, nanoseconds: int, hands: Sequence[Hand], seconds: float) -> None:
+        """Show the hands that were found in an image, and the time that it took."""
+        self._log(nanoseconds, hands_entities(hands, self._camera) + latency_entities(seconds))
 
-        """
-        rerun, stream = self._rerun, self._stream
-        self._at(seconds)
-        if camera is not None and camera != self._camera:
-            self._camera = camera
-            stream.log(CAMERA, rerun.Pinhole(image_from_camera=camera.matrix, resolution=[camera.width, camera.height],
-                                             camera_xyz=rerun.ViewCoordinates.RDF, image_plane_distance=0.06))
-        if picture is not None:
-            stream.log(f'{CAMERA}/image', rerun.DepthImage(np.ascontiguousarray(picture, np.float32), meter=1.0, colormap='Viridis',
-                                                                 depth_range=(0.2, 1.2))
-                       if picture.ndim == 2 else rerun.Image(picture, 'BGR').compress(jpeg_quality=85))
-        seen = {hand.side: hand for hand in hands}
-        for side in SIDES:
-            if side in seen:
-                self._hand(seen[side])
-            else:
-                stream.log(f'{HANDS}/{side}', rerun.Clear(recursive=True))
+    def output(self, nanoseconds: int, arrived: int, output: Output) -> None:
+        """Show what a message of the tracker says; it arrived (nanoseconds) so long after its image's stamp."""
+        entities = output_entities(output, self._camera)
+        if isinstance(output, Keypoints) and output.hands and 0 < arrived - nanoseconds < LATE:
+            entities += latency_entities(1e-9 * (arrived - nanoseconds))
+        self._log(nanoseconds, entities)
 
-    def _hand(self, hand: Hand) -> None:
-        rerun, stream, place = self._rerun, self._stream, f'{HANDS}/{hand.side}'
-        stream.log(f'{place}/skeleton', rerun.LineStrips3D([hand.joints[list(chain)] for chain in CHAINS],
-                                                           colors=CHAIN_COLORS, radii=BONE_RADIUS))
-        stream.log(f'{place}/joints', rerun.Points3D(hand.joints, colors=JOINT_COLORS, radii=JOINT_RADIUS,
-                                                     labels=list(JOINTS), show_labels=False))
-        if hand.fit is not None:
-            if hand.fit.vertices is not None:
-                self._mesh(hand.side, hand.fit)
-            stream.log(f'{place}/frames', rerun.Arrows3D(
-                origins=np.repeat(hand.joints, 3, 0), vectors=AXIS_LENGTH * hand.fit.rotations.transpose(0, 2, 1).reshape(-1, 3),
-                colors=np.tile(((230, 70, 70), (80, 200, 80), (90, 120, 240)), (len(JOINTS), 1)), radii=0.0006))
-        gap = 1000 * float(np.linalg.norm(hand.joints[_THUMB_TIP] - hand.joints[_INDEX_TIP]))
-        stream.log(f'{GAP}/{hand.side}', rerun.Scalars(gap))
-        stream.log(f'{CONFIDENCE}/{hand.side}', rerun.Scalars(float(np.mean(hand.confidence))))
-
-
-    def show_mesh(self, seconds: float, side: str, fit: HandFit) -> None:
-        """Log a hand's mesh by itself, for those that come later than the rest."""
-        self._at(seconds)
-        self._mesh(side, fit)
-
-    def _at(self, seconds: float) -> None:
-        # A recording that starts at zero has no date.
-        kind = 'timestamp' if seconds > DATED else 'duration'
-        self._stream.set_time(TIMELINE, **{kind: seconds})
-
-    def _mesh(self, side: str, fit: HandFit) -> None:
-        self._stream.log(f'{HANDS}/{side}/mesh', self._rerun.Mesh3D(
-            vertex_positions=fit.vertices, triangle_indices=fit.faces, vertex_normals=_normals(fit),
-            albedo_factor=(*rgb(SIDE_COLORS[side]), 150)))
-
-
-def _normals(fit: HandFit) -> np.ndarray:
-    vertices, faces = fit.vertices, fit.faces
-    corners = vertices[faces]
-    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(normals, faces[:, corner], across)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    def _log(self, nanoseconds: int, entities: Entities) -> None:
+        if nanoseconds < DATED:
+            self._stream.set_time(TIMELINE, duration=np.timedelta64(nanoseconds, 'ns'))
+        else:
+            self._stream.set_time(TIMELINE, timestamp=np.datetime64(nanoseconds, 'ns'))
+        for path, entity in entities:
+            self._stream.log(path, entity)

@@ -177,3 +177,16 @@ def test_presence_is_told_by_spread():
         return 1 / (1 + np.exp(-(intercept - slope * np.log(spread))))
 
     assert probability(0.08) > 0.95 and probability(0.6) < 0.05
+
+
+def test_a_crops_reach_is_found_by_its_joints(crops):
+    from hand_pose_ros.localization.color_crop import ColorCrop
+    from training.measure_color import reach_of, silhouette
+    _, joints, points, _, sizes = crops
+    for xyz, uv in zip(joints[np.isfinite(sizes)].astype(float), points[np.isfinite(sizes)].astype(float)):
+        crop = ColorCrop(np.eye(3), reach_of(xyz, uv))
+        wrist = crop.place(xyz, uv)
+        assert crop.project(xyz + wrist) == pytest.approx(uv, abs=0.01)
+    square = np.array([[-0.1, -0.1, 1], [0.1, -0.1, 1], [0.1, 0.1, 1], [-0.1, 0.1, 1]], float)
+    mask = silhouette(square, np.array([[0, 1, 2], [0, 2, 3]]), ColorCrop(np.eye(3), 0.2), 64)
+    assert mask.mean() == pytest.approx(0.25, abs=0.03) and mask[32, 32] and not mask[8, 8]

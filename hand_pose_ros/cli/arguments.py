@@ -8,13 +8,16 @@ from collections.abc import Collection
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from hand_pose_ros.parameters import Settings, TrackerParameters
+from hand_pose_ros import topics
+from hand_pose_ros.parameters import MODALITIES, Settings, TrackerParameters
 
 if TYPE_CHECKING:
     from hand_pose_ros.io.frame import Recording
 
 #: Settings that mean something to a node only; a recording says itself what it is of.
 NODE_SETTINGS = ('modality', 'image_transport', 'publish_tf', 'auto_activate')
+
+_CAMERA_TOPICS = tuple(topic for modality in MODALITIES for topic in topics.inputs(modality))
 
 
 def add_settings_arguments(parser: argparse.ArgumentParser, kind: type[Settings], title: str,
@@ -51,6 +54,25 @@ def given_settings(args: argparse.Namespace, kind: type[Settings]) -> dict[str, 
 def add_tracker_arguments(parser: argparse.ArgumentParser, skip: Collection[str] = ()) -> None:
     """Add the flags of ``TrackerParameters``, but for those in ``skip``."""
     add_settings_arguments(parser, TrackerParameters, 'tracker', skip)
+
+
+def add_graph_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say where in the ROS graph a node is: namespace, camera topics and any ROS arguments."""
+    group = parser.add_argument_group('ROS')
+    for topic in _CAMERA_TOPICS:
+        group.add_argument('--' + topic.replace('/', '-').replace('_', '-'), dest=topic, metavar='TOPIC', default=topic,
+                           help=f'topic to read for {topic}. Default: %(default)s.')
+    group.add_argument('--namespace', default='', help='ROS namespace of nodes and topics.')
+    group.add_argument('--ros-args', nargs=argparse.REMAINDER, default=[],
+                       help='ROS arguments, as every node takes them; the last flag.')
+
+
+def graph_arguments(args: argparse.Namespace) -> list[str]:
+    """Return the ROS arguments, without ``--ros-args``, that the flags of :func:`add_graph_arguments` stand for."""
+    remaps = [f'{topic}:={vars(args)[topic]}' for topic in _CAMERA_TOPICS]
+    if args.namespace:
+        remaps.append(f'__ns:=/{args.namespace.strip("/")}')
+    return [*(word for remap in remaps for word in ('-r', remap)), *args.ros_args]
 
 
 def tracker_parameters(args: argparse.Namespace) -> TrackerParameters:

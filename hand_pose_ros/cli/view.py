@@ -1,104 +1,199 @@
-"""``hand-pose view``: the scene in Rerun's viewer, live from the tracker's topics or from a recording."""
+"""``hand-pose view``: hands in Rerun's viewer, live from the tracker's topics or from a recording."""
 
 from __future__ import annotations
 
 import argparse
+import heapq
 import os
 import sys
-import time
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hand_pose_ros.cli.arguments import NODE_SETTINGS, add_tracker_arguments, for_recording, tracker_parameters
+from hand_pose_ros.cli.arguments import (NODE_SETTINGS, add_graph_arguments, add_tracker_arguments, for_recording,
+                                         given_settings, graph_arguments, tracker_parameters)
+from hand_pose_ros.parameters import TrackerParameters
 
 if TYPE_CHECKING:
+    import rerun
+
+    from hand_pose_ros.io.recording import Recording
     from hand_pose_ros.viewing import Scene
+
+#: Settings that say what is subscribed to; a recording says itself what it is of.
+_LIVE = {'modality', 'image_transport'}
+
+
+class ViewError(RuntimeError):
+    """Rerun is missing or does not start; one line that says what to do."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         'view', help='show hands in 3D, live from topics or from a recording',
-        description='Show the camera\'s picture, skeletons, meshes and curves in Rerun: of the tracker that runs, or, '
-                    'with INPUT, of a recording that is tracked here.')
-    parser.add_argument('input', metavar='INPUT', nargs='?',
-                        help='a recording, as "hand-pose track" takes them; without one, the tracker\'s topics')
+        description='Show image, skeletons, joint axes, meshes and series in Rerun\'s viewer: of the tracker that runs, '
+                    'or with BAG of a recording, which is tracked here unless it holds a tracker\'s output '
+                    '(hands/keypoints). Opens a window, or serves a page where there is no display. Needs no network. '
+                    'Rerun is an extra: pip install rerun-sdk')
+    parser.add_argument('input', metavar='BAG', nargs='?',
+                        help='a rosbag2 (folder, .mcap or .db3), or any other recording that "hand-pose track" takes. '
+                             'Default: the topics of the ROS graph')
     where = parser.add_mutually_exclusive_group()
-    where.add_argument('--web', action='store_true',
-                       help='serve the viewer to browsers; so it is too where there is no display')
-    where.add_argument('--save', metavar='FILE', help='write FILE.rrd, which "rerun FILE.rrd" opens, and show nothing')
+    where.add_argument('--web', action='store_true', help='serve the viewer as a page, also where there is a display')
+    where.add_argument('--save', metavar='FILE.rrd', help='show nothing; write a file that "rerun FILE.rrd" opens')
     parser.add_argument('--port', type=int, default=9090, help='of the page. Default: %(default)s')
     parser.add_argument('--data-port', type=int, default=9876,
                         help='that the page gets its data from. Default: %(default)s')
-    parser.add_argument('--camera', metavar='YAML', help='camera calibration of the recording')
+    parser.add_argument('--host', default='localhost', metavar='NAME',
+                        help='name or address by which browsers reach this machine; only pages opened under it get '
+                             'data. Default: %(default)s')
+    parser.add_argument('--track', action='store_true', help='track the recording even if it holds a tracker\'s output')
+    parser.add_argument('--camera', metavar='YAML', help='camera calibration of the recording; default: its own')
     parser.add_argument('--topic', help='image topic of the bag; needed only where there are several')
-    parser.add_argument('--limit', type=int, metavar='N', help='stop after N frames')
-    parser.add_argument('--namespace', default='', help='ROS namespace of the tracker, for its topics')
-    add_tracker_arguments(parser, skip=set(NODE_SETTINGS) - {'modality'})
+    parser.add_argument('--limit', type=int, metavar='N', help='stop after N images')
+    add_tracker_arguments(parser, skip=set(NODE_SETTINGS) - _LIVE)
+    add_graph_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command.
+    """Run the command; 130 when interrupted while a recording is shown.
 
     Raises:
-        ValueError: the recording or a setting cannot be used.
-        ViewError: Rerun is not installed or cannot be started.
+        ValueError: the recording, the camera or a setting cannot be used; the message is one clear line.
+        ViewError: Rerun is not installed or does not start.
         NodeError: there is no ROS to get topics from.
 
     """
-    from hand_pose_ros.viewing import APPLICATION, Scene, ViewError, load_rerun
     if args.limit is not None and args.limit < 1:
         raise ValueError(f'--limit {args.limit}: give a whole number above 0')
     parameters = tracker_parameters(args)
+    given = given_settings(args, TrackerParameters).keys() | {
+        name for name in ('track', 'camera', 'topic') if getattr(args, name)}
+    if stray := sorted(given & _LIVE if args.input else given - _LIVE - {'depth_unit'}):
+        raise ValueError(f'--{stray[0].replace("_", "-")} is for {"topics" if args.input else "a recording"}, '
+                         f'{"not for a recording" if args.input else "and none was given"}')
     if args.input is None:
         from hand_pose_ros.cli.processes import prepare_to_host_nodes, require_ros
         require_ros('hand-pose view without a recording')
+        import rclpy.utilities  # noqa: F401  ROS from pip starts Python anew here, so nothing may come before.
         prepare_to_host_nodes()
-    rerun = load_rerun()
+    try:
+        import rerun
+    except ModuleNotFoundError as error:
+        raise ViewError(f'hand-pose view needs Rerun, and this Python ({sys.executable}) has no module {error.name}: '
+                        f'{sys.executable} -m pip install rerun-sdk') from error
+    from hand_pose_ros.viewing import APPLICATION, Scene
+
+    # Before anything is opened, so that what is wrong with a recording is said first.
+    show = None if args.input is None else _recording(args)
     stream = rerun.RecordingStream(APPLICATION)
-    web = args.web or not args.save and sys.platform.startswith('linux') and not (
-        os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY'))
+    page = _open(stream, args)
+    scene = Scene(stream, live=args.input is None)
+    if page:
+        print(page, flush=True)
+    if show is None:
+        from hand_pose_ros.nodes.process import run_nodes
+        from hand_pose_ros.nodes.viewer import ViewerNode
+        return run_nodes([lambda: ViewerNode(scene, parameters, args.limit)], ['--ros-args', *graph_arguments(args)])
     try:
-        if args.save:
-            stream.save(args.save)
-        elif web:
-            data = stream.serve_grpc(grpc_port=args.data_port)
-            rerun.serve_web_viewer(web_port=args.port, open_browser=False, connect_to=data)
-        else:
-            stream.spawn()
-    # Rerun raises whatever its compiled part makes of a port in use or a viewer that is missing.
-    except Exception as error:
-        raise ViewError(f'Rerun cannot be started ({error}); --port and --data-port choose other ports') from error
-    if web:
-        print(f'open http://localhost:{args.port}/?url=rerun%2Bhttp://localhost:{args.data_port}/proxy', flush=True)
-    scene = Scene(stream)
-    try:
-        if args.input is None:
-            from hand_pose_ros.nodes.viewer import run_viewer
-            return run_viewer(scene, parameters.modality, args.namespace, args.limit)
-        count = _show_recording(args, parameters, scene)
+        images = sum(1 for _ in show(scene))
         stream.flush()
-        print(f'{count} frames shown' if not args.save else f'{count} frames: {args.save}', flush=True)
-        while web:
-            time.sleep(0.5)   # The page lives as long as this process.
+        print(f'{images} images{f": {args.save}" if args.save else ""}', flush=True)
+        if page:
+            threading.Event().wait()   # The page gets its data from this process until Ctrl-C.
     except KeyboardInterrupt:
         return 130
+    finally:
+        stream.disconnect()
     return 0
 
 
-def _show_recording(args: argparse.Namespace, parameters, scene: Scene) -> int:
+def _open(stream: 'rerun.RecordingStream', args: argparse.Namespace) -> str:
+    """Connect a recording with what it is shown in; returns the address of the page, empty where there is none.
+
+    Raises:
+        ViewError: Rerun does not start.
+
+    """
+    import rerun
+    headless = sys.platform.startswith('linux') and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY'))
+    try:
+        if args.save:
+            stream.save(args.save)
+        elif args.web or headless:
+            origin = f'http://{args.host}:{args.port}'
+            stream.serve_grpc(grpc_port=args.data_port, cors_allow_origin=[origin], server_memory_limit='50%')
+            rerun.serve_web_viewer(web_port=args.port, open_browser=False)
+            return f'{origin}/?url=rerun%2Bhttp://{args.host}:{args.data_port}/proxy'
+        else:
+            stream.spawn(port=args.data_port)
+    # Rerun lets through whatever its compiled part makes of a port in use, a file or a viewer that does not start.
+    except Exception as error:
+        reason = ' '.join(str(error).split())
+        raise ViewError(f'--save {args.save}: {reason}' if args.save else
+                        f'Rerun does not start: {reason}; --port and --data-port choose other ports, --web serves a '
+                        'page instead of a window, --save writes a file') from error
+    return ''
+
+
+def _recording(args: argparse.Namespace) -> Callable[['Scene'], Iterator[None]]:
+    """Open the recording; returns what shows it in a scene and yields once an image.
+
+    Raises:
+        ValueError: it cannot be used.
+
+    """
     from hand_pose_ros.geometry.camera import Camera
-    from hand_pose_ros.io.recording import RecordingError, open_recording
+    from hand_pose_ros.io.outputs import recorded_outputs
+    from hand_pose_ros.io.recording import BAG_SUFFIXES, RecordingError, open_recording
     from hand_pose_ros.pipeline.modality import make_tracker
-    recording = open_recording(args.input, Camera.from_yaml(args.camera) if args.camera else None,
-                               parameters.depth_unit, args.topic)
-    tracker = make_tracker(for_recording(parameters, recording))
-    count = 0
-    for frame in recording:
-        if frame.camera is None:
-            raise RecordingError(f'{args.input}: holds no camera calibration; give one with --camera')
-        picture = frame.picture()
-        scene.show(frame.stamp, picture, frame.camera, tracker.process(picture, frame.camera, frame.stamp))
-        count += 1
-        if count == args.limit:
-            break
-    return count
+
+    path, parameters = Path(args.input), tracker_parameters(args)
+    is_bag = path.suffix in BAG_SUFFIXES or (path / 'metadata.yaml').exists()
+    outputs = [] if args.track or not is_bag else recorded_outputs(path)
+    try:
+        camera = Camera.from_yaml(args.camera) if args.camera else None
+        recording = open_recording(path, camera, parameters.depth_unit, args.topic)
+    except RecordingError as error:
+        if not outputs:
+            raise
+        print(f'{error}; the recorded hands are shown without', file=sys.stderr)
+        return partial(_show_outputs, path, None, args.limit)
+    if outputs:
+        print(f'{path}: the hands recorded on {", ".join(outputs)} are shown; --track tracks anew', file=sys.stderr)
+        return partial(_show_outputs, path, recording, args.limit)
+    parameters = for_recording(parameters, recording)
+    return partial(_track, recording, make_tracker(parameters), args.limit)
+
+
+def _track(recording: 'Recording', tracker, limit: int | None, scene: 'Scene') -> Iterator[None]:
+    from hand_pose_ros.evaluation.replay import replay
+    for one in replay(recording, {'': tracker}, None, limit):
+        scene.image(one.frame.nanoseconds, one.picture, one.frame.camera)
+        scene.hands(one.frame.nanoseconds, one.hands[''], one.seconds[''])
+        yield
+
+
+def _show_outputs(path: Path, recording: 'Recording | None', limit: int | None, scene: 'Scene') -> Iterator[None]:
+    """Show what a tracker's output says, with the images (where there are any) in the order of their stamps."""
+    from hand_pose_ros.evaluation.replay import replay
+    from hand_pose_ros.io.outputs import Keypoints, iterate_outputs
+
+    images = ((one.frame.nanoseconds, one) for one in (replay(recording, {}, None) if recording else ()))
+    outputs = ((stamp, (recorded, output)) for stamp, recorded, output in iterate_outputs(path))
+    shown = 0
+    for stamp, what in heapq.merge(images, outputs, key=lambda item: item[0]):
+        is_image = not isinstance(what, tuple)
+        begins = is_image if recording else isinstance(what[1], Keypoints)
+        if begins and shown == limit:
+            return
+        if is_image:
+            scene.image(stamp, what.picture, what.frame.camera)
+        else:
+            scene.output(stamp, *what)
+        if begins:
+            shown += 1
+            yield

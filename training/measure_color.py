@@ -1,0 +1,81 @@
+"""Measure a model for colour crops as the tracker uses it: ``python -m training.measure_color [MODEL]``.
+
+On the validation renders: joints after Procrustes alignment and from the wrist, places in the image, and the overlap of
+the true mask with the hand model that is fitted to the joints and placed by the hand's size.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import cv2
+import numpy as np
+
+from hand_pose_ros.estimation.engines import open_engine
+from hand_pose_ros.estimation.models import RGB_POSE, find_model
+from hand_pose_ros.hand_model.fitting import HandFitter
+from hand_pose_ros.hand_model.loading import load_hand_models
+from hand_pose_ros.localization.color_crop import ColorCrop
+from hand_pose_ros.scoring import align
+from training.measure_precision import color_input
+from training.rgb_task import validation_renders
+
+
+def reach_of(joints: np.ndarray, points: np.ndarray) -> float:
+    """Find a crop's reach (see ``ColorCrop``) by what is true of its joints (21, 3) and points (21, 2).
+
+    Where the wrist is at X, Y, Z, a joint x, y, z from it is seen at u with u reach (Z + z) = X + x: linear in reach,
+    reach Z, X and Y.
+    """
+    rows, wanted = [], []
+    for axis in range(2):
+        seen = points[:, axis]
+        place = np.zeros((len(points), 2))
+        place[:, axis] = -1
+        rows.append(np.column_stack([seen * joints[:, 2], seen, place]))
+        wanted.append(joints[:, axis])
+    return float(np.linalg.lstsq(np.concatenate(rows), np.concatenate(wanted), rcond=None)[0][0])
+
+
+def silhouette(vertices: np.ndarray, faces: np.ndarray, crop: ColorCrop, size: int) -> np.ndarray:
+    """Pixels (size, size), bool, of a crop that a mesh with vertices (V, 3) in the crop's frame covers."""
+    pixels = (vertices[:, :2] / (crop.reach * vertices[:, 2:]) + 1) / 2 * size - 0.5
+    mask = np.zeros((size, size), np.uint8)
+    for triangle in np.clip(np.rint(pixels * 16), -1e6, 1e6).astype(np.int32)[faces]:
+        cv2.fillConvexPoly(mask, triangle, 1, shift=4)
+    return mask > 0
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('model', nargs='?', default='', help='a name of models/manifest.yaml, or an .onnx file')
+    parser.add_argument('--crops', type=int, default=512, help='that the mesh is fitted in')
+    arguments = parser.parse_args()
+    data = validation_renders()
+    network = open_engine(find_model(arguments.model, RGB_POSE))
+    inputs = color_input(data.images)
+    joints, points, spread, _ = (np.concatenate(part) for part in zip(*(
+        network(inputs[i:i + 8])[:4] for i in range(0, len(inputs), 8))))
+    scale = 1000 * data.sizes[:, None, None]
+    found, truth = (joints - joints[:, :1]) * scale, data.joints * scale
+    aligned = np.linalg.norm(align(found, truth, 'procrustes') - truth, axis=2)
+    size = data.images.shape[1]
+    print(f'{network.description}; {len(found)} renders')
+    print(f'joints: {aligned.mean():.2f} mm after Procrustes alignment (median {np.median(aligned):.2f}), '
+          f'{np.linalg.norm(found - truth, axis=2).mean():.2f} mm from the wrist')
+    print(f'points: {np.linalg.norm(points - data.points, axis=2).mean() * size / 2:.2f} pixels of {size}')
+    fitter = HandFitter(*load_hand_models())
+    overlaps = []
+    for i in range(min(arguments.crops, len(found))):
+        crop = ColorCrop(np.eye(3), reach_of(data.joints[i].astype(float), data.points[i].astype(float)))
+        hand = found[i].astype(float) / 1000
+        hand = hand + crop.place(hand, points[i].astype(float), 1 / np.square(np.maximum(spread[i], 0.02)))
+        fit = fitter.fit(hand, 'right')
+        drawn, mask = silhouette(fit.vertices, fit.faces, crop, size), data.masks[i] > 0.5
+        overlaps.append((drawn & mask).sum() / max((drawn | mask).sum(), 1))
+    print(f'mask of the fitted mesh: {100 * np.mean(overlaps):.1f} % intersection over union, of {len(overlaps)}')
+
+
+if __name__ == '__main__':
+    main()
