@@ -35,7 +35,7 @@ def test_every_figure_is_there_with_ros(clip, monkeypatch, capsys):
     assert [stages[name] for name in bench.PIPELINE_STAGES] == [1.0, 2.0, 3.0, 4.0], 'seconds became milliseconds'
     assert stages['messages'] > 0
     assert 0 < result['pipeline_ms']['median'] <= result['pipeline_ms']['p95']
-    assert 'image_to_joints_reason' not in result
+    assert 'image_to_joints_reason' not in result and 0 < result['start_to_first_hand_s'] < 200
     assert 0 < result['image_to_joints_ms']['median'] <= result['image_to_joints_ms']['p95']
     assert result['engine'].startswith('stub engine') and result['model'] == 'stub' and result['threads'] == 2
     assert result['peak_rss_mb'] > 20

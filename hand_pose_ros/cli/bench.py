@@ -315,6 +315,7 @@ def _measure_topics(parameters: Mapping[str, Any], frames: Frames, count: int) -
     namespace = f'/hand_pose_bench_{os.getpid()}'
     probe = LatencyProbe(namespace, context, frames.modality)
     try:
+        started = time.perf_counter()
         with TemporaryDirectory() as folder, \
                 NodeProcess('tracker', namespace, {**parameters, 'depth_unit': 0.001},
                             Path(folder) / 'tracker.log') as tracker:
@@ -335,7 +336,8 @@ def _measure_topics(parameters: Mapping[str, Any], frames: Frames, count: int) -
     if not answered:
         raise NodeError('the tracker node found no hand in any image')
     return {'image_to_joints_ms': spread_ms(answered), 'image_to_joints_rate_hz': RATE,
-            'image_to_joints_answered': f'{len(answered)} of {count}', 'peak_rss_mb': memory}
+            'image_to_joints_answered': f'{len(answered)} of {count}',
+            'start_to_first_hand_s': round(probe.first_arrival - started, 2), 'peak_rss_mb': memory}
 
 
 def memory_mb(pid: int, kind: str = 'VmHWM') -> float | None:
@@ -363,6 +365,8 @@ def _table(result: Mapping[str, Any]) -> str:
     reason = result.get('image_to_joints_reason')
     answered = '' if reason else f'   {result["image_to_joints_answered"]} answered at {RATE:.0f} Hz'
     lines.append(f'{"image to joints":<18} {reason or times(result["image_to_joints_ms"]) + answered}')
+    if 'start_to_first_hand_s' in result:
+        lines.append(f'{"start to hand":<18} {result["start_to_first_hand_s"]:8.2f} s from the node\'s start to its first hand')
     lines.append(f'{"peak memory":<18} {result["peak_rss_mb"] or float("nan"):8.1f} MB')
     if result['messages_ms']:
         lines.append('messages: ' + ', '.join(f'{name} {value:.2f}' for name, value in result['messages_ms'].items()

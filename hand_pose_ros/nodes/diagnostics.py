@@ -13,6 +13,8 @@ from std_msgs.msg import Header
 
 #: Rate, latency and stages are those of the frames of the last so many seconds.
 WINDOW = 5.0
+#: Key of the number of frames dropped since the node started.
+DROPPED = 'frames dropped'
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,8 @@ class FrameStatistics:
         """Return the figures as text, ready for a ``DiagnosticStatus``."""
         frames = self._recent()
         values = {'rate (Hz)': '0.0', 'frames processed': str(self.processed), 'frames refused': str(self.refused),
-                  'frames dropped': 'unknown: this middleware does not number messages' if self.dropped is None
-                                    else str(self.dropped)}
+                  DROPPED: 'unknown: this middleware does not number messages' if self.dropped is None
+                           else str(self.dropped)}
         if len(frames) > 1:
             values['rate (Hz)'] = f'{(len(frames) - 1) / (frames[-1].arrived - frames[0].arrived):.1f}'
         if frames:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -16,12 +17,19 @@ from std_msgs.msg import Header
 from hand_pose_ros import topics
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import SIDES
+from hand_pose_ros.nodes.diagnostics import DROPPED
 from hand_pose_ros.nodes.messages import camera_info_message, image_message
 from hand_pose_ros.nodes.qos import OUT
 
 
 class LatencyProbe(Node):
-    """Publishes to the tracker of its namespace, and notes when the first joints of each image come back."""
+    """Publishes to the tracker of its namespace, and notes when the first joints of each image come back.
+
+    Attributes:
+        rate: images a second that were sent in the last measurement.
+        dropped: images that the tracker says it dropped since it started; None where it has not said.
+
+    """
 
     def __init__(self, namespace: str, context: Context, modality: str = 'depth') -> None:
         super().__init__('latency_probe', namespace=namespace, context=context)
@@ -31,8 +39,16 @@ class LatencyProbe(Node):
         self._arrivals: dict[tuple[int, int], float] = {}
         for side in SIDES:
             self.create_subscription(PoseArray, topics.joints_topic(side), self._on_joints, OUT)
+        self.dropped: int | None = None
+        self.rate = 0.0
+        self.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, 10)
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self)
+
+    @property
+    def first_arrival(self) -> float | None:
+        """When the first joints came, on the clock of ``time.perf_counter``; None before."""
+        return min(self._arrivals.values(), default=None)
 
     def ready(self) -> bool:
         """Tell whether the tracker listens, and this node to it."""
@@ -71,6 +87,7 @@ class LatencyProbe(Node):
             sent.append((_key(header), time.perf_counter()))
             self._images.publish(message)
             due = max(due + 1 / rate, time.perf_counter())
+        self.rate = (len(sent) - 1) / max(sent[-1][1] - sent[0][1], 1e-9)
         self._spin_until(time.perf_counter() + 0.5)
         return [self._arrivals[key] - start if key in self._arrivals else None for key, start in sent[measured_from:]]
 
@@ -80,6 +97,13 @@ class LatencyProbe(Node):
 
     def _on_joints(self, message: PoseArray) -> None:
         self._arrivals.setdefault(_key(message.header), time.perf_counter())
+
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name.startswith(f'{self.get_namespace().strip("/")}/'):
+                said = {value.key: value.value for value in status.values}.get(DROPPED, '')
+                self.dropped = int(said) if said.isdigit() else self.dropped
 
 
 def _key(header: Header) -> tuple[int, int]:
