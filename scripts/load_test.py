@@ -85,13 +85,22 @@ def run(width: int, height: int, rate: float, minutes: float, count: int) -> boo
     return good
 
 
+def load(text: str) -> tuple[int, int, float]:
+    """Read ``640x480@90``: width, height, images a second."""
+    size, rate = text.split('@')
+    width, height = map(int, size.split('x'))
+    return width, height, float(rate)
+
+
 def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--minutes', type=float, default=10.0, help='of each load. Default: 10')
     parser.add_argument('--frames', type=int, default=225, help='images of the clip that are repeated. Default: all')
+    parser.add_argument('--load', type=load, nargs='+', metavar='WIDTHxHEIGHT@HZ', default=LOADS,
+                        help='images to send. Default: 640x480@90 1280x720@30')
     arguments = parser.parse_args()
-    return 0 if all([run(*load, arguments.minutes, arguments.frames) for load in LOADS]) else 1
+    return 0 if all([run(*one, arguments.minutes, arguments.frames) for one in arguments.load]) else 1
 
 
 if __name__ == '__main__':
