@@ -46,6 +46,10 @@ BONE_RADIUS, JOINT_RADIUS, AXIS_LENGTH, AXIS_RADIUS, FRUSTUM = 0.0024, 0.004, 0.
 
 _THUMB_TIP, _INDEX_TIP = TIPS[:2]
 _BACKGROUND = (18, 21, 26)
+#: Where people look from: from behind the camera, its right and above, metres from what they look at.
+_EYE = np.array([0.2, -0.22, -0.4])
+#: Where hands are before one was seen.
+_USUAL = np.array([0.0, 0.0, 0.5])
 _AXIS_COLORS = np.array([(235, 75, 75), (95, 205, 95), (90, 130, 245)], np.uint8)   # x, y, z, as everywhere
 
 
@@ -187,23 +191,24 @@ def output_entities(output: Output, camera: Camera | None) -> Entities:
         joints_entities(side, *output.hands[side], camera) if side in output.hands else absent_entities(side))]
 
 
-def blueprint(live: bool) -> rrb.Blueprint:
-    """The layout: the image above the series, beside the scene in space, seen from the camera's upper right.
+def blueprint(live: bool, target: np.ndarray = _USUAL) -> rrb.Blueprint:
+    """The layout: the image above the series, beside the scene in space.
 
     Args:
         live: follow what comes; else play it from the beginning, again and again.
+        target: (3,) what the scene is looked at around, metres.
 
     """
     series = rrb.Horizontal(
         rrb.TimeSeriesView(name='Latency (ms)', contents='/latency', plot_legend=rrb.PlotLegend(visible=False)),
         rrb.TimeSeriesView(name='Confidence', contents=[f'/hands/{side}/confidence' for side in SIDES],
                            axis_y=rrb.ScalarAxis(range=(0.0, 1.0))),
-        rrb.TimeSeriesView(name='Thumb tip to index tip (mm)', contents=[f'/hands/{side}/gap' for side in SIDES]))
+        rrb.TimeSeriesView(name='Thumb to index (mm)', contents=[f'/hands/{side}/gap' for side in SIDES]))
     image = rrb.Spatial2DView(name='Camera', origin='/camera', contents='/camera/**')
     space = rrb.Spatial3DView(
         name='In space', origin='/', contents=['+ /**', '- /camera/**', '+ /camera'], background=_BACKGROUND,
-        line_grid=False, eye_controls=rrb.EyeControls3D(position=(0.26, -0.24, 0.02), look_target=(0.0, 0.0, 0.55),
-                                                        eye_up=(0.0, -1.0, 0.0)))
+        line_grid=False,
+        eye_controls=rrb.EyeControls3D(position=target + _EYE, look_target=target, eye_up=(0.0, -1.0, 0.0)))
     return rrb.Blueprint(
         rrb.Horizontal(rrb.Vertical(image, series, row_shares=[5, 2]), space, column_shares=[1, 1]),
         rrb.BlueprintPanel(state='collapsed'), rrb.SelectionPanel(state='collapsed'),
@@ -216,8 +221,11 @@ class Scene:
 
     def __init__(self, stream: rr.RecordingStream, live: bool = False) -> None:
         """Send the layout; ``live`` as :func:`blueprint` says."""
-        self._stream = stream
+        self._stream, self._live = stream, live
         self._camera: Camera | None = None
+        self._aimed = False
+        stream.set_log_time_enabled(False)   # The stamps' timeline is the one that means something.
+        stream.set_log_tick_enabled(False)
         for path, entity in static_entities():
             stream.log(path, entity, static=True)
         stream.send_blueprint(blueprint(live))
@@ -229,14 +237,23 @@ class Scene:
 
     def hands(self, nanoseconds: int, hands: Sequence[Hand], seconds: float) -> None:
         """Show the hands that were found in an image, and the time that it took."""
+        self._aim([hand.joints for hand in hands])
         self._log(nanoseconds, hands_entities(hands, self._camera) + latency_entities(seconds))
 
     def output(self, nanoseconds: int, arrived: int, output: Output) -> None:
         """Show what a message of the tracker says; it arrived (nanoseconds) so long after its image's stamp."""
         entities = output_entities(output, self._camera)
-        if isinstance(output, Keypoints) and output.hands and 0 < arrived - nanoseconds < LATE:
-            entities += latency_entities(1e-9 * (arrived - nanoseconds))
+        if isinstance(output, Keypoints):
+            self._aim([joints for joints, _ in output.hands.values()])
+            if output.hands and 0 < arrived - nanoseconds < LATE:
+                entities += latency_entities(1e-9 * (arrived - nanoseconds))
         self._log(nanoseconds, entities)
+
+    def _aim(self, hands: Sequence[np.ndarray]) -> None:
+        """Look at the first hands that are seen; from then on people turn the scene themselves."""
+        if hands and not self._aimed:
+            self._aimed = True
+            self._stream.send_blueprint(blueprint(self._live, np.mean(hands, axis=(0, 1))))
 
     def _log(self, nanoseconds: int, entities: Entities) -> None:
         if nanoseconds < DATED:

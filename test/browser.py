@@ -20,15 +20,9 @@ def find_chromium() -> str | None:
 
 
 class Browser:
-    """One page of a headless browser; as a context manager it is closed at the end.
-
-    Attributes:
-        requests: addresses that the page asked for.
-
-    """
+    """One page of a headless browser without a network; as a context manager it is closed at the end."""
 
     def __init__(self, executable: str, width: int, height: int) -> None:
-        self.requests: list[str] = []
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         to_browser, self._commands = os.pipe()
         self._answers, from_browser = os.pipe()
@@ -38,7 +32,8 @@ class Browser:
              '--remote-debugging-pipe', f'--user-data-dir={self._profile.name}', f'--window-size={width},{height}',
              # WebGL without a GPU.
              '--use-gl=angle', '--use-angle=swiftshader', '--enable-unsafe-swiftshader', '--ignore-gpu-blocklist',
-             '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+             # No machine but this one.
+             '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
              '--disable-dev-shm-usage', '--hide-scrollbars', 'about:blank'],
             pass_fds=(to_browser, from_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(to_browser)
@@ -46,7 +41,6 @@ class Browser:
         self._buffer, self._number, self._session = b'', 0, None
         page = next(target for target in self.call('Target.getTargets')['targetInfos'] if target['type'] == 'page')
         self._session = self.call('Target.attachToTarget', targetId=page['targetId'], flatten=True)['sessionId']
-        self.call('Network.enable')
         self.call('Page.enable')
 
     def __enter__(self) -> 'Browser':
@@ -72,9 +66,7 @@ class Browser:
         os.write(self._commands, json.dumps(command).encode() + b'\0')
         while True:
             message = self._read()
-            if message.get('method') == 'Network.requestWillBeSent':
-                self.requests.append(message['params']['request']['url'])
-            elif message.get('id') == self._number:
+            if message.get('id') == self._number:   # The rest tells of events.
                 assert 'error' not in message, f'{method}: {message["error"]}'
                 return message['result']
 

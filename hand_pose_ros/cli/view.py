@@ -37,7 +37,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         description='Show image, skeletons, joint axes, meshes and series in Rerun\'s viewer: of the tracker that runs, '
                     'or with BAG of a recording, which is tracked here unless it holds a tracker\'s output '
                     '(hands/keypoints). Opens a window, or serves a page where there is no display. Needs no network. '
-                    'Rerun is an extra: pip install rerun-sdk')
+                    'Rerun is an extra (pip install rerun-sdk); where there is a network it counts its users, until '
+                    '"rerun analytics disable".')
     parser.add_argument('input', metavar='BAG', nargs='?',
                         help='a rosbag2 (folder, .mcap or .db3), or any other recording that "hand-pose track" takes. '
                              'Default: the topics of the ROS graph')
