@@ -17,11 +17,12 @@ from hand_pose_ros.pipeline.hand import Hand, HandFit
 #: bgr colour of each finger, thumb first.
 FINGER_COLORS = dict(zip(FINGERS, ((92, 92, 255), (40, 176, 255), (128, 214, 70), (255, 186, 50), (255, 122, 190))))
 WRIST_COLOR = (235, 235, 235)
+#: Of what a depth image does not know.
+HOLE_COLOR = (30, 22, 20)
 SIDE_COLORS = {'left': (214, 160, 60), 'right': (70, 130, 235)}
 
 _JOINT_COLORS = [WRIST_COLOR] + [FINGER_COLORS[finger] for finger, joints in FINGER_JOINTS.items() for _ in joints]
 _OUTLINE = (24, 18, 16)
-_HOLE = (30, 22, 20)
 _MESH = np.array([172, 194, 230], np.float32)
 # Towards a key light at the upper left behind the camera, and a fill light at the right.
 _LIGHTS = np.array([[-0.38, -0.48, -0.79], [0.85, 0.30, -0.43]], np.float32)
@@ -47,12 +48,12 @@ def depth_picture(depth: np.ndarray, camera: Camera | None = None) -> np.ndarray
     sample = depth[::4, ::4]
     sample = sample[sample > 0]
     if not sample.size:
-        return np.full((*depth.shape, 3), _HOLE, np.uint8)
+        return np.full((*depth.shape, 3), HOLE_COLOR, np.uint8)
     near = float(np.percentile(sample, 1))
     position = cv2.convertScaleAbs(np.maximum(depth - near, 0), alpha=255 / _RANGE)
     shade = _hillshade(depth, camera.fx if camera else 0.87 * depth.shape[1])
     picture = cv2.multiply(_RAMP[position], cv2.merge([shade] * 3), dtype=cv2.CV_8U)
-    picture[depth <= 0] = _HOLE
+    picture[depth <= 0] = HOLE_COLOR
     return picture
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import rerun as rr
 import rerun.blueprint as rrb
 
-from hand_pose_ros.drawing import FINGER_COLORS, SIDE_COLORS, WRIST_COLOR, depth_picture
+from hand_pose_ros.drawing import FINGER_COLORS, HOLE_COLOR, SIDE_COLORS, WRIST_COLOR, depth_picture
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import FINGER_JOINTS, JOINTS, SIDES, TIPS, WRIST
 from hand_pose_ros.io.compressed import encode_jpeg
@@ -45,7 +45,6 @@ UNSURE = 0.3
 BONE_RADIUS, JOINT_RADIUS, AXIS_LENGTH, AXIS_RADIUS, FRUSTUM = 0.0024, 0.004, 0.012, 0.0005, 0.06
 
 _THUMB_TIP, _INDEX_TIP = TIPS[:2]
-_BACKGROUND = (18, 21, 26)
 #: Where people look from: from behind the camera, its right and above, metres from what they look at.
 _EYE = np.array([0.2, -0.22, -0.4])
 #: Where hands are before one was seen.
@@ -206,7 +205,7 @@ def blueprint(live: bool, target: np.ndarray = _USUAL) -> rrb.Blueprint:
         rrb.TimeSeriesView(name='Thumb to index (mm)', contents=[f'/hands/{side}/gap' for side in SIDES]))
     image = rrb.Spatial2DView(name='Camera', origin='/camera', contents='/camera/**')
     space = rrb.Spatial3DView(
-        name='In space', origin='/', contents=['+ /**', '- /camera/**', '+ /camera'], background=_BACKGROUND,
+        name='In space', origin='/', contents=['+ /**', '- /camera/**', '+ /camera'], background=rgb(HOLE_COLOR),
         line_grid=False,
         eye_controls=rrb.EyeControls3D(position=target + _EYE, look_target=target, eye_up=(0.0, -1.0, 0.0)))
     return rrb.Blueprint(

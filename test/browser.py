@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+#: The browser reads from descriptor 3 and writes to 4.
+_PLACE = 'import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execvp(sys.argv[3], sys.argv[3:])'
 
 
 def find_chromium() -> str | None:
@@ -26,19 +31,20 @@ class Browser:
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         to_browser, self._commands = os.pipe()
         self._answers, from_browser = os.pipe()
-        # The browser reads from descriptor 3 and writes to 4; a shell puts them there.
+        ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (to_browser, from_browser)]
         self._process = subprocess.Popen(
-            ['sh', '-c', f'exec "$@" 3<&{to_browser} 4>&{from_browser}', 'sh', executable, '--headless', '--no-sandbox',
+            [sys.executable, '-c', _PLACE, *map(str, ends), executable, '--headless', '--no-sandbox',
              '--remote-debugging-pipe', f'--user-data-dir={self._profile.name}', f'--window-size={width},{height}',
              # WebGL without a GPU.
              '--use-gl=angle', '--use-angle=swiftshader', '--enable-unsafe-swiftshader', '--ignore-gpu-blocklist',
              # No machine but this one.
-             '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
-             '--disable-dev-shm-usage', '--hide-scrollbars', 'about:blank'],
-            pass_fds=(to_browser, from_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        os.close(to_browser)
-        os.close(from_browser)
-        self._buffer, self._number, self._session = b'', 0, None
+             '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost', '--no-first-run',
+             '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
+             '--hide-scrollbars', 'about:blank'],
+            pass_fds=ends, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for end in (to_browser, from_browser, *ends):
+            os.close(end)
+        self._buffer, self._number, self._session, self._loaded = b'', 0, None, False
         page = next(target for target in self.call('Target.getTargets')['targetInfos'] if target['type'] == 'page')
         self._session = self.call('Target.attachToTarget', targetId=page['targetId'], flatten=True)['sessionId']
         self.call('Page.enable')
@@ -66,7 +72,7 @@ class Browser:
         os.write(self._commands, json.dumps(command).encode() + b'\0')
         while True:
             message = self._read()
-            if message.get('id') == self._number:   # The rest tells of events.
+            if message.get('id') == self._number:
                 assert 'error' not in message, f'{method}: {message["error"]}'
                 return message['result']
 
@@ -75,12 +81,17 @@ class Browser:
             data = os.read(self._answers, 1 << 20)
             assert data, 'the browser ended'
             self._buffer += data
-        message, _, self._buffer = self._buffer.partition(b'\0')
-        return json.loads(message)
+        text, _, self._buffer = self._buffer.partition(b'\0')
+        message = json.loads(text)
+        self._loaded |= message.get('method') == 'Page.loadEventFired'
+        return message
 
     def open(self, address: str) -> None:
-        """Go to an address."""
+        """Go to an address and wait until the page is loaded."""
+        self._loaded = False
         self.call('Page.navigate', url=address)
+        while not self._loaded:
+            self._read()
 
     def picture(self, save: Path | None = None) -> np.ndarray:
         """Return what the page looks like, (H, W, 3) uint8 in bgr order."""

@@ -181,14 +181,15 @@ def _track(recording: 'Recording', tracker, limit: int | None, scene: 'Scene') -
 def _show_outputs(path: Path, recording: 'Recording | None', limit: int | None, scene: 'Scene') -> Iterator[None]:
     """Show what a tracker's output says, with the images (where there are any) in the order of their stamps."""
     from hand_pose_ros.evaluation.replay import replay
-    from hand_pose_ros.io.outputs import Keypoints, iterate_outputs
+    from hand_pose_ros.io.outputs import iterate_outputs
 
     images = ((one.frame.nanoseconds, one) for one in (replay(recording, {}, None) if recording else ()))
     outputs = ((stamp, (recorded, output)) for stamp, recorded, output in iterate_outputs(path))
-    shown = 0
+    shown, last = 0, -1
     for stamp, what in heapq.merge(images, outputs, key=lambda item: item[0]):
         is_image = not isinstance(what, tuple)
-        begins = is_image if recording else isinstance(what[1], Keypoints)
+        begins = is_image if recording else stamp > last
+        last = stamp
         if begins and shown == limit:
             return
         if is_image:

@@ -72,7 +72,7 @@ class ViewerNode(Node):
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         try:
-            image = (read_depth(message, self._settings.depth_unit) if self._settings.modality == 'depth' else
+            image = (read_depth(message, self._settings.depth_unit)[:] if self._settings.modality == 'depth' else
                      read_color(message))
         except ImageError as error:
             self.get_logger().warning(f'{self._image_topic}: {error}', throttle_duration_sec=_PATIENCE)
