@@ -1,9 +1,9 @@
 """Load the tracker node as no camera does, and see that it stands: ``python scripts/load_test.py [--minutes 10]``.
 
 A node in a process of its own gets the bundled clip with its two hands, first as 640x480 at 90 Hz, then as 1280x720 at
-30 Hz, while someone listens to its joints. What must hold: late images are dropped and counted, not queued, so that the delay
-of the joints does not grow, and memory stays flat. Prints the figures of every part of the run (the images dropped are
-those since its start), and ends with code 1 where something of that does not hold.
+30 Hz, while someone listens to its joints. What must hold: late images are dropped and counted, not queued, so that the
+delay of the joints does not grow, and memory stays flat. Prints the figures of every part of the run (the images
+dropped are those since its start), and ends with code 1 where something of that does not hold.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def run(width: int, height: int, rate: float, minutes: float, count: int) -> boo
     probe = LatencyProbe(f'/load_{os.getpid()}', context)
     rows = []
     print(f'{width}x{height} at {rate:.0f} Hz, {minutes:g} minutes\n'
-          f'{"minute":>8} {"sent Hz":>8} {"answered":>9} {"dropped":>8} {"median ms":>10} {"95 % ms":>8} {"memory MB":>10}')
+          f'{"minute":>8} {"sent Hz":>8} {"answered":>9} {"dropped":>8} {"median ms":>10} {"95 % ms":>8} '
+          f'{"memory MB":>10}')
     try:
         with TemporaryDirectory() as folder, NodeProcess('tracker', f'/load_{os.getpid()}', {},
                                                          Path(folder) / 'tracker.log') as node:

@@ -257,7 +257,7 @@ def compare(parameters: 'TrackerParameters', frames: Frames, count: int, names: 
             measured = _measure_pipeline(replace(parameters, engine=engine, precision=precision, model=model), frames,
                                          count, None)
         except (EngineError, ModelError) as error:
-            rows.append({**row, 'reason': str(error)})
+            rows.append({**row, 'reason': getattr(error, 'short', str(error))})
             continue
         rows.append({**row, 'network_ms': measured['stages_ms']['network'], 'pipeline_ms': measured['pipeline_ms'],
                      'hands_per_frame': measured['hands_per_frame']})
@@ -366,7 +366,7 @@ def _table(result: Mapping[str, Any]) -> str:
     answered = '' if reason else f'   {result["image_to_joints_answered"]} answered at {RATE:.0f} Hz'
     lines.append(f'{"image to joints":<18} {reason or times(result["image_to_joints_ms"]) + answered}')
     if 'start_to_first_hand_s' in result:
-        lines.append(f'{"start to hand":<18} {result["start_to_first_hand_s"]:8.2f} s from the node\'s start to its first hand')
+        lines.append(f'{"start to hand":<18} {result["start_to_first_hand_s"]:8.2f} s for the node\'s first one')
     lines.append(f'{"peak memory":<18} {result["peak_rss_mb"] or float("nan"):8.1f} MB')
     if result['messages_ms']:
         lines.append('messages: ' + ', '.join(f'{name} {value:.2f}' for name, value in result['messages_ms'].items()
