@@ -22,10 +22,11 @@ from hand_pose_ros.pipeline.smoothing import OneEuroFilter
 from hand_pose_ros.pipeline.stages import Stages
 from hand_pose_ros.pipeline.tracker import FRAME_TIME
 
-#: A detection starts a track from this score on, beside another hand only from the second on.
-FOUND, FOUND_BESIDE = 0.35, 0.5
-#: A followed hand is lost below this probability that its crop shows one.
-LOST = 0.25
+#: A detection is looked at from this score on, and at most so many of them: the pose network, which sees more of a hand
+#: than the detector does, has the last word on whether it is one.
+DETECTED, CANDIDATES = 0.12, 4
+#: A hand is found from this probability on that its crop shows one, and a followed one is lost below the second.
+FOUND, LOST = 0.5, 0.25
 #: Frames between searches for a second hand while the first is followed.
 SEARCH_EVERY = 6
 #: Two hands whose crops' middles are this close, as a share of the larger one's half side, are one.
@@ -131,19 +132,16 @@ class ColorHandTracker:
         return self._report(poses, elapsed)
 
     def _search(self, image: np.ndarray, camera: Camera, lost: bool) -> list[_Track]:
-        """Look for new hands: at once while none is followed or one was ``lost``, else now and then."""
+        """Look where there may be new hands: at once while none is followed or one was ``lost``, else now and then."""
         self._frames_since_search += 1
-        room = self.parameters.max_hands - len(self._tracks)
-        if not room or (self._tracks and not lost and self._frames_since_search < SEARCH_EVERY):
+        if len(self._tracks) >= self.parameters.max_hands or (self._tracks and not lost and self._frames_since_search < SEARCH_EVERY):
             return []
         self._frames_since_search = 0
         new: list[_Track] = []
-        for found in detect(image[..., ::-1], self._detector, FOUND):
+        for found in detect(image[..., ::-1], self._detector, DETECTED)[:CANDIDATES]:
             crop = ColorCrop.of_square(camera, found.centre, found.half, found.direction,
                                        mirror=found.side == 'left')
-            others = self._tracks + new
-            if len(new) == room or found.score < (FOUND_BESIDE if others else FOUND) or any(
-                    _same(crop, track.crop) for track in others):
+            if any(_same(crop, track.crop) for track in self._tracks + new):
                 continue
             self._numbers += 1
             new.append(_Track(self._numbers, crop, DETECTED_SIDE * (1 if found.side == 'right' else -1)))
@@ -181,8 +179,9 @@ class ColorHandTracker:
                 tracks[i].crop = ColorCrop.of_hand(second.joints, mirror=tracks[i].side == 'left')
         kept: list[ColorPose] = []
         for track, pose in sorted(zip(tracks, poses), key=lambda one: (-min(one[0].frames, 10), -one[1].presence)):
-            if pose.presence >= LOST and _in_view(pose.joints, camera) and not any(
-                    _same(track.crop, other.crop) for other in self._tracks):
+            if (pose.presence >= (LOST if track.frames else FOUND) and _in_view(pose.joints, camera)
+                    and len(self._tracks) < self.parameters.max_hands
+                    and not any(_same(track.crop, other.crop) for other in self._tracks)):
                 track.frames += 1
                 self._tracks.append(track)
                 kept.append(pose)
