@@ -123,7 +123,7 @@ class DepthImage:
         return depth_in_metres(self.pixels[where], self.unit, self.near, self.far)
 
     def warp(self, inverse: np.ndarray, size: int) -> np.ndarray:
-        """Return (size, size) float32 metres, 0 for holes: each pixel the nearest to where ``inverse`` (2, 3) puts it."""
+        """Return (size, size) float32 metres, 0 for holes: each pixel the nearest to where ``inverse`` (2, 3) says."""
         warped = cv2.warpAffine(self.pixels, inverse, (size, size), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
                                 borderMode=cv2.BORDER_CONSTANT, borderValue=0)
         return depth_in_metres(warped, self.unit, self.near, self.far)
