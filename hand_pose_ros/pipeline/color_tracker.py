@@ -134,7 +134,8 @@ class ColorHandTracker:
     def _search(self, image: np.ndarray, camera: Camera, lost: bool) -> list[_Track]:
         """Look where there may be new hands: at once while none is followed or one was ``lost``, else now and then."""
         self._frames_since_search += 1
-        if len(self._tracks) >= self.parameters.max_hands or (self._tracks and not lost and self._frames_since_search < SEARCH_EVERY):
+        soon = bool(self._tracks) and not lost and self._frames_since_search < SEARCH_EVERY
+        if soon or len(self._tracks) >= self.parameters.max_hands:
             return []
         self._frames_since_search = 0
         new: list[_Track] = []
