@@ -30,7 +30,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         description='Track the hands of a recorded camera. Writes DIR/hands.jsonl, one line a frame, and a '
                     'picture or a video of the skeletons over the images. Depth images are tracked as such; '
                     'colour images and videos by colour, see --hand-size.')
-    parser.add_argument('input', metavar='INPUT', help='a folder of 16-bit PNGs (depth), or of PNGs or JPEGs (colour), a rosbag2 (folder, .mcap or '
+    parser.add_argument('input', metavar='INPUT',
+                        help='a folder of 16-bit PNGs (depth), or of PNGs or JPEGs (colour), a rosbag2 (folder, .mcap or '
                              '.db3) or a video')
     parser.add_argument('--out', metavar='DIR', required=True, help='folder for the results; made when missing')
     parser.add_argument('--camera', metavar='YAML', help='camera calibration; default: the one in the bag or folder')

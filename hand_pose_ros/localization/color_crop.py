@@ -3,7 +3,8 @@
 A hand at the image's edge looks turned against the same hand in the middle. Networks see crops and cannot know where
 they were cut, so a crop is what a turned camera would see, and joints are in that camera's frame (x right, y down, z
 forward, as always). The camera is held so that the fingers point up, which is far less to learn than hands every way up
-(as MediaPipe Hands does: Zhang et al., "MediaPipe Hands: On-device Real-time Hand Tracking", 2020). Nothing here needs the hand's distance: only its direction, and its size over its distance.
+(as MediaPipe Hands does: Zhang et al., "MediaPipe Hands: On-device Real-time Hand Tracking", 2020). Nothing here needs
+the hand's distance: only its direction, and its size over its distance.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ class ColorCrop:
         return crop.turned_up(pointing(crop.project(joints)))
 
     @classmethod
-    def of_square(cls, camera: Camera, centre: np.ndarray, half: float, direction: tuple[float, float] | np.ndarray = (0, -1),
-                  mirror: bool = False) -> ColorCrop:
+    def of_square(cls, camera: Camera, centre: np.ndarray, half: float,
+                  direction: tuple[float, float] | np.ndarray = (0, -1), mirror: bool = False) -> ColorCrop:
         """Look at the square about pixel ``centre`` (2,) that reaches ``half`` pixels either way.
 
         Args:

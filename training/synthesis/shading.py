@@ -285,9 +285,10 @@ def _shade(owner, face, weight, faces, points, normals, texture, colours, cover,
                 if falls <= 0:
                     continue
                 if n == 0 and shadow > 0:
-                    sx = (px - frame[3, 0]) * frame[0, 0] + (py - frame[3, 1]) * frame[0, 1] + (pz - frame[3, 2]) * frame[0, 2]
-                    sy = (px - frame[3, 0]) * frame[1, 0] + (py - frame[3, 1]) * frame[1, 1] + (pz - frame[3, 2]) * frame[1, 2]
-                    sz = (px - frame[3, 0]) * frame[2, 0] + (py - frame[3, 1]) * frame[2, 1] + (pz - frame[3, 2]) * frame[2, 2]
+                    rx, ry, rz = px - frame[3, 0], py - frame[3, 1], pz - frame[3, 2]
+                    sx = rx * frame[0, 0] + ry * frame[0, 1] + rz * frame[0, 2]
+                    sy = rx * frame[1, 0] + ry * frame[1, 1] + rz * frame[1, 2]
+                    sz = rx * frame[2, 0] + ry * frame[2, 1] + rz * frame[2, 2]
                     i, j = int(sx * scale + SHADOW_PIXELS / 2), int(sy * scale + SHADOW_PIXELS / 2)
                     if 1 <= i < SHADOW_PIXELS - 2 and 1 <= j < SHADOW_PIXELS - 2:
                         dark = np.float32(0)
