@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -193,6 +194,27 @@ def test_memory_does_not_grow_with_an_hour():
     result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     grown, frames = map(int, result.stdout.split())
     assert frames >= 14000 and grown < 4096, f'{grown} KiB'
+
+
+def test_memory_does_not_grow_with_a_bag(tmp_path):
+    """The whole command on a short bag and on one of many times its length, each in a process of its own."""
+    script = ('import resource, sys\nfrom hand_pose_ros.cli.main import main\nimport hand_pose_ros.pipeline.modality as m\n'
+              'from test_evaluate import OffTracker\nm.HandTracker = OffTracker\n'
+              'assert main(["evaluate", sys.argv[1], "--no-video", "--out", sys.argv[1] + "_out"]) == 0\n'
+              'print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)')
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(map(str, (Path(__file__).parent, Path(__file__).parents[1])))}
+    peaks = []
+    for count in (200, int(os.environ.get('EVALUATE_FRAMES', 1200))):
+        stamps = [100 + i / 30 for i in range(count)]
+        image = np.full((CAMERA.height, CAMERA.width), 1, np.uint16)
+        write_bag(tmp_path / f'bag{count}', ((stamp, image) for stamp in stamps), CAMERA,
+                  joints={'left': ((stamp, true_hand(0)) for stamp in stamps)})
+        result = subprocess.run([sys.executable, '-c', script, str(tmp_path / f'bag{count}')], env=environment,
+                                capture_output=True, text=True, check=True)
+        assert f'{count} of {count} hands found' in result.stdout
+        peaks.append(int(result.stdout.split()[-1]))
+    print(f'peak memory: {peaks[0] // 1024} MiB, {peaks[1] // 1024} MiB with {count} images')
+    assert peaks[1] - peaks[0] < 24 * 1024, f'{peaks} KiB; one image in metres is 300 KiB'
 
 
 def test_distribution_and_jitter():

@@ -259,10 +259,10 @@ def test_a_browser_shows_the_hands(tmp_path):
         address = viewer.stdout.readline().strip()
         assert address == f'http://localhost:{page}/?url=rerun%2Bhttp://localhost:{data}/proxy'
         assert viewer.stdout.readline() == '3 images\n'
-        with Browser(chromium, 900, 640) as browser:
+        with Browser(chromium, 1200, 800) as browser:
             browser.open(f'{address}&renderer=webgl')
             end = time.monotonic() + 300
-            while min((counts := pixels_seen(browser.picture(tmp_path / 'page.png'))).values()) < 15:
+            while min((counts := pixels_seen(browser.picture(tmp_path / 'page.png'))).values()) < 50:
                 assert time.monotonic() < end, f'pixels seen: {counts} in {tmp_path / "page.png"}'
                 time.sleep(1)
     finally:
@@ -272,8 +272,8 @@ def test_a_browser_shows_the_hands(tmp_path):
 
 def pixels_seen(picture: np.ndarray) -> dict[tuple[str, str], int]:
     """Count the pixels in each finger's colour, in the views of the image and of space, and in that of holes."""
-    middle = picture.shape[1] // 2
-    image, space = picture[60:-260, :middle], picture[60:-60, middle:]
+    height, width = picture.shape[:2]
+    image, space = picture[60:int(0.69 * height), :width // 2], picture[60:-60, width // 2:]
     wanted = [(view, name, color) for view in ('image', 'space') for name, color in FINGER_COLORS.items()]
     return {(view, name): int((np.abs((image if view == 'image' else space).astype(int) - color) < 24).all(-1).sum())
             for view, name, color in [*wanted, ('image', 'holes', HOLE_COLOR)]}
