@@ -24,7 +24,7 @@ VALIDATION_SEED = 20_000_017
 VALIDATION_PEOPLE = 64
 VALIDATION_IMAGES = 1024
 #: Score from which on a hand counts as found in validation.
-LEAST = 0.35
+LEAST = 0.5
 
 
 def frames(seed: int, batch: int, people: int = 256, people_seed: int = 11, poses: dict[str, float] | None = None

@@ -75,17 +75,18 @@ def read_cells(output: np.ndarray, least: float) -> list[tuple[np.ndarray, float
         each, best first; of hands whose centres lie within half their half sides, the best.
 
     """
-    scores = 1 / (1 + np.exp(-np.clip(output[:2].astype(float), -30, 30)))
-    peaks = scores >= np.stack([cv2.dilate(one, np.ones((3, 3), np.uint8)) for one in scores])
-    kinds, rows, columns = np.nonzero(peaks & (scores >= least))
+    sides = 1 / (1 + np.exp(-np.clip(output[:2].astype(float), -30, 30)))
+    # A hand is there whichever side it is of: what speaks for either speaks for it.
+    scores = 1 - (1 - sides[0]) * (1 - sides[1])
+    rows, columns = np.nonzero((scores >= cv2.dilate(scores, np.ones((3, 3), np.uint8))) & (scores >= least))
     found = []
-    for i in np.argsort(-scores[kinds, rows, columns]):
-        kind, row, column = kinds[i], rows[i], columns[i]
+    for i in np.argsort(-scores[rows, columns]):
+        row, column = rows[i], columns[i]
         centre = (np.array([column, row]) + output[2:4, row, column]) / GRID * 2 - 1
         half = float(np.exp(np.clip(output[4, row, column], -5, 1)))
         if all(np.linalg.norm(centre - other[0]) > 0.5 * max(half, other[1]) for other in found):
-            found.append((centre, half, output[5:7, row, column].astype(float), ('right', 'left')[kind],
-                          float(scores[kind, row, column])))
+            side = 'right' if sides[0, row, column] >= sides[1, row, column] else 'left'
+            found.append((centre, half, output[5:7, row, column].astype(float), side, float(scores[row, column])))
     return found
 
 

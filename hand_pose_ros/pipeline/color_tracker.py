@@ -24,7 +24,7 @@ from hand_pose_ros.pipeline.tracker import FRAME_TIME
 
 #: A detection is looked at from this score on, and at most so many of them: the pose network, which sees more of a hand
 #: than the detector does, has the last word on whether it is one.
-DETECTED, CANDIDATES = 0.12, 4
+DETECTED, CANDIDATES = 0.2, 4
 #: A hand is found from this probability on that its crop shows one, and a followed one is lost below the second.
 FOUND, LOST = 0.5, 0.25
 #: Frames between searches for a second hand while the first is followed.
