@@ -20,8 +20,8 @@ from hand_pose_ros.resources import resource_path
 ROOT = Path(__file__).resolve().parents[1]
 #: Frames of the bundled clip that are shown, and the first row of them: above it there is nothing.
 SHOWN, TOP = (36, 92, 120), 200
-#: Frames of the clip before the one that the viewer is seen at, the page's size, its top bar, and seconds that it gets.
-VIEWED, PAGE, BAR, PATIENCE = 93, (1440, 1000), 36, 300
+#: Frames of the clip that the viewer gets, the page's size, its top bar, seconds until it shows hands, and the last frame.
+VIEWED, PAGE, BAR, PATIENCE, SETTLING = 24, (1440, 1000), 36, 300, 45
 
 
 def draw_demo() -> np.ndarray:
@@ -56,11 +56,12 @@ def draw_view() -> np.ndarray:
         browser.call('Emulation.setEmulatedMedia', features=[{'name': 'prefers-color-scheme', 'value': 'dark'}])
         browser.open(f'http://localhost:{page}/?url=rerun%2Bhttp://localhost:{data}/proxy&renderer=webgl')
         end = time.monotonic() + PATIENCE
-        while min(pixels_seen(browser.picture()).values()) < 5:
+        # In space the meshes tint the fingers.
+        while min(count for (view, _), count in pixels_seen(browser.picture()).items() if view == 'image') < 50:
             if time.monotonic() > end:
                 raise SystemExit(f'the page did not show the hands within {PATIENCE} s')
             time.sleep(2)
-        time.sleep(10)   # Until the last frame is drawn.
+        time.sleep(SETTLING)
         return browser.picture()[BAR:]
 
 
