@@ -1,7 +1,7 @@
-"""Make the pictures of the documents from real output: ``python scripts/make_pictures.py [demo.png] [view.png]``.
+"""Make the pictures of the documents from real output: ``python scripts/make_pictures.py [NAME ...]``.
 
-Without a name it makes all: docs/demo.png, the bundled clip tracked, and docs/view.png, what ``hand-pose view`` shows of
-it in a browser, for which it needs Rerun and Chromium.
+Without a name it makes all: docs/demo.png and docs/color.png, the bundled clips tracked, and docs/view.png, what ``hand-pose view`` shows
+of it in a browser, for which it needs Rerun and Chromium.
 """
 
 import sys
@@ -11,16 +11,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hand_pose_ros.drawing import side_by_side
+from hand_pose_ros.drawing import draw_overlay, side_by_side
 from hand_pose_ros.images import depth_in_metres
 from hand_pose_ros.io.recording import open_recording
+from hand_pose_ros.parameters import TrackerParameters
+from hand_pose_ros.pipeline.modality import make_tracker
 from hand_pose_ros.pipeline.tracker import HandTracker
 from hand_pose_ros.resources import resource_path
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Frames of the bundled clip that are shown, and the first row of them: above it there is nothing.
 SHOWN, TOP = (36, 92, 120), 200
-#: Frames of the clip that the viewer gets, the page's size, its top bar, seconds until it shows hands, and the last frame.
+#: The same of the colour clip.
+SHOWN_COLOR = (18, 46)
+#: Frames of the clip that the viewer gets, the page's size, its top bar, seconds until it shows
+#: hands, and from then until the last frame is drawn.
 VIEWED, PAGE, BAR, PATIENCE, SETTLING = 24, (1440, 1000), 36, 300, 45
 
 
@@ -32,6 +37,17 @@ def draw_demo() -> np.ndarray:
         hands = tracker.process(depth, frame.camera)
         if number in SHOWN:
             rows.append(side_by_side(depth, hands, frame.camera)[TOP:])
+    return np.vstack(rows)
+
+
+def draw_color() -> np.ndarray:
+    """Track the bundled colour clip and draw the chosen frames, with the meshes beside."""
+    tracker, rows = make_tracker(TrackerParameters(modality='rgb')), []
+    for number, frame in enumerate(open_recording(resource_path('demo', 'color'))):
+        hands = tracker.process(frame.image, frame.camera)
+        if number in SHOWN_COLOR:
+            rows.append(np.hstack([draw_overlay(frame.image, hands, frame.camera),
+                                   draw_overlay(frame.image, hands, frame.camera, mesh=True)])[TOP:])
     return np.vstack(rows)
 
 
@@ -67,7 +83,7 @@ def draw_view() -> np.ndarray:
 
 def main() -> None:
     """Make the pictures that were asked for."""
-    pictures = {'demo.png': draw_demo, 'view.png': draw_view}
+    pictures = {'demo.png': draw_demo, 'color.png': draw_color, 'view.png': draw_view}
     for name in sys.argv[1:] or pictures:
         picture = pictures[name]()
         (ROOT / 'docs').mkdir(exist_ok=True)

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 
 #: The browser reads from descriptor 3 and writes to 4.
-_PLACE = 'import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execvp(sys.argv[3], sys.argv[3:])'
+_PLACE = ('import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); '
+          'os.execvp(sys.argv[3], sys.argv[3:])')
 
 
 def find_chromium() -> str | None:
@@ -39,7 +40,8 @@ class Browser:
              '--use-gl=angle', '--use-angle=swiftshader', '--enable-unsafe-swiftshader', '--ignore-gpu-blocklist',
              # No machine but this one.
              '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost', '--no-first-run',
-             '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
+             '--disable-background-networking', '--disable-component-update', '--disable-sync',
+             '--disable-dev-shm-usage',
              '--hide-scrollbars', 'about:blank'],
             pass_fds=ends, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for end in (to_browser, from_browser, *ends):

@@ -198,11 +198,13 @@ def test_memory_does_not_grow_with_an_hour():
 
 def test_memory_does_not_grow_with_a_bag(tmp_path):
     """The whole command on a short bag and on one of many times its length, each in a process of its own."""
-    script = ('import resource, sys\nfrom hand_pose_ros.cli.main import main\nimport hand_pose_ros.pipeline.modality as m\n'
+    script = ('import resource, sys\nfrom hand_pose_ros.cli.main import main\n'
+              'import hand_pose_ros.pipeline.modality as m\n'
               'from test_evaluate import OffTracker\nm.HandTracker = OffTracker\n'
               'assert main(["evaluate", sys.argv[1], "--no-video", "--out", sys.argv[1] + "_out"]) == 0\n'
               'print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)')
-    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(map(str, (Path(__file__).parent, Path(__file__).parents[1])))}
+    here = Path(__file__).resolve().parent
+    environment = {**os.environ, 'PYTHONPATH': f'{here}{os.pathsep}{here.parent}'}
     peaks = []
     for count in (200, int(os.environ.get('EVALUATE_FRAMES', 1200))):
         stamps = [100 + i / 30 for i in range(count)]

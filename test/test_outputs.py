@@ -45,7 +45,8 @@ def record(path: Path, frames, namespace='/robot') -> Path:
             header.stamp.sec, header.stamp.nanosec = divmod(stamp, 10**9)
             at = stamp + DELAY
             for hand in hands:
-                write(f'hands/{hand.side}/joints', 'geometry_msgs/msg/PoseArray', messages.joints_message(header, hand), at)
+                write(f'hands/{hand.side}/joints', 'geometry_msgs/msg/PoseArray',
+                      messages.joints_message(header, hand), at)
             write('hands/keypoints', 'sensor_msgs/msg/PointCloud2', messages.keypoints_message(header, hands), at)
             write('hands/markers', 'visualization_msgs/msg/MarkerArray', messages.markers_message(header, hands), at)
     return path
@@ -54,8 +55,8 @@ def record(path: Path, frames, namespace='/robot') -> Path:
 def test_recorded_outputs_are_those_that_were_published(tmp_path):
     hands = [make_hand('left'), make_hand('right')]
     bag = record(tmp_path / 'bag', [(STAMP, hands), (STAMP + 33_000_000, [])])
-    assert set(recorded_outputs(bag)) == {f'/robot/hands/{name}' for name in ('left/joints', 'right/joints', 'keypoints',
-                                                                            'markers')}
+    assert set(recorded_outputs(bag)) == {f'/robot/hands/{name}' for name in (
+        'left/joints', 'right/joints', 'keypoints', 'markers')}
     outputs = list(iterate_outputs(bag))
     assert {recorded - stamp for stamp, recorded, _ in outputs} == {DELAY}
     assert [type(output) for stamp, _, output in outputs if stamp != STAMP] == [Keypoints, Meshes]

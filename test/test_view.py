@@ -210,14 +210,15 @@ def test_topics_become_the_scene():
     from hand_pose_ros.nodes.viewer import ViewerNode
     from hand_pose_ros.parameters import TrackerParameters
     stream = Stream()
-    graph = Graph(lambda **options: ViewerNode(viewing.Scene(stream, live=True), TrackerParameters(depth_unit=0.0005), 1,
-                                               **options))
+    settings = TrackerParameters(depth_unit=0.0005)
+    graph = Graph(lambda **options: ViewerNode(viewing.Scene(stream, live=True), settings, 1, **options))
     try:
         publishers = {kind: graph.client.create_publisher(kind, topic, RELIABLE) for topic, kind in {
             'depth/camera_info': CameraInfo, 'depth/image': Image, 'hands/keypoints': PointCloud2,
             'hands/left/joints': PoseArray, 'hands/right/joints': PoseArray, 'hands/markers': MarkerArray}.items()}
         graph.wait(lambda: all(one.get_subscription_count() for one in publishers.values()), 'for the viewer')
-        graph.wait(lambda: sum(one.get_publisher_count() > 0 for one in graph.node.subscriptions) >= 6, 'for its publishers')
+        graph.wait(lambda: sum(one.get_publisher_count() > 0 for one in graph.node.subscriptions) >= 6,
+                   'for its publishers')
         header, hand = graph.header(1_700_000_000.25), HANDS[1]
         for path, message in {
                 '': messages.camera_info_message(header, CAMERA),
@@ -252,8 +253,9 @@ def test_a_browser_shows_the_hands(tmp_path):
         pytest.skip('there is no Chromium')
     page, data = free_port(), free_port()
     environment = {**os.environ, 'PYTHONPATH': str(Path(__file__).parents[1])}
-    viewer = subprocess.Popen([sys.executable, '-m', 'hand_pose_ros.cli.main', 'view', str(resource_path('demo', 'clip')),
-                               '--limit', '3', '--no-mesh', '--web', '--port', str(page), '--data-port', str(data)],
+    viewer = subprocess.Popen([sys.executable, '-m', 'hand_pose_ros.cli.main', 'view',
+                               str(resource_path('demo', 'clip')), '--limit', '3', '--no-mesh',
+                               '--web', '--port', str(page), '--data-port', str(data)],
                               stdout=subprocess.PIPE, text=True, env=environment)
     try:
         address = viewer.stdout.readline().strip()

@@ -34,8 +34,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         'view', help='show hands in 3D, live from topics or from a recording',
-        description='Show image, skeletons, joint axes, meshes and series in Rerun\'s viewer: of the tracker that runs, '
-                    'or with BAG of a recording, which is tracked here unless it holds a tracker\'s output '
+        description='Show image, skeletons, joint axes, meshes and series in Rerun\'s viewer: of the tracker that '
+                    'runs, or with BAG of a recording, which is tracked here unless it holds a tracker\'s output '
                     '(hands/keypoints). Opens a window, or serves a page where there is no display. Needs no network. '
                     'Rerun is an extra (pip install rerun-sdk); where there is a network it counts its users, until '
                     '"rerun analytics disable".')

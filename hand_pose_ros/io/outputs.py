@@ -68,8 +68,8 @@ def read_keypoints(message: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
     """
     if message.point_step != KEYPOINT.itemsize or len(message.data) % (KEYPOINT.itemsize * len(JOINTS)):
-        raise ValueError(f'{len(message.data)} bytes in points of {message.point_step}; hands have {len(JOINTS)} points '
-                         f'of {KEYPOINT.itemsize} bytes: {", ".join(KEYPOINT.names)}')
+        raise ValueError(f'{len(message.data)} bytes in points of {message.point_step}; hands have {len(JOINTS)} '
+                         f'points of {KEYPOINT.itemsize} bytes: {", ".join(KEYPOINT.names)}')
     hands = np.frombuffer(message.data, KEYPOINT).reshape(-1, len(JOINTS))
     return {SIDES[hand['hand'][0]]: (np.stack([hand['x'], hand['y'], hand['z']], axis=-1).astype(float),
                                      hand['confidence'].astype(float)) for hand in hands}

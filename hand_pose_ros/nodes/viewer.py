@@ -34,7 +34,8 @@ class ViewerNode(Node):
 
     """
 
-    def __init__(self, scene: Scene, settings: TrackerParameters, limit: int | None = None, **node_options: Any) -> None:
+    def __init__(self, scene: Scene, settings: TrackerParameters, limit: int | None = None,
+                 **node_options: Any) -> None:
         """Subscribe.
 
         Args:
@@ -56,9 +57,8 @@ class ViewerNode(Node):
         self.create_subscription(kind, self._image_topic, self._on_image, CAMERA_IN)
         self.create_subscription(PointCloud2, topics.KEYPOINTS, self._on_keypoints, OUT)
         for side in SIDES:
-            self.create_subscription(PoseArray, topics.joints_topic(side),
-                                     lambda message, side=side: self._show(stamp_of(message), read_frames(side, message)),
-                                     OUT)
+            self.create_subscription(PoseArray, topics.joints_topic(side), lambda message, side=side: self._show(
+                stamp_of(message), read_frames(side, message)), OUT)
         # As bytes: a mesh has ten thousand points, and as many objects would be made of them.
         self.create_subscription(MarkerArray, topics.MARKERS, self._on_markers, OUT, raw=True)
         self.get_logger().info(f'waiting for {self._image_topic} and {self.resolve_topic_name(topics.KEYPOINTS)}')
