@@ -255,3 +255,24 @@ def test_beside_is_in_half_sides():
     crop = ColorCrop.looking_at(np.array([0, 0, 1.0]), 0.1)
     assert crop.beside(ColorCrop.looking_at(np.array([0.05, 0, 1.0]), 0.3)) == pytest.approx(0.5)
     assert crop.beside(crop) == pytest.approx(0)
+
+
+# ---- the shipped models on the bundled clip ----
+
+def test_the_bundled_colour_clip_is_tracked():
+    from hand_pose_ros.io.recording import open_recording, read_joints
+    from hand_pose_ros.resources import resource_path
+    from hand_pose_ros.scoring import align
+    clip = resource_path('demo', 'color')
+    truth, tracker = read_joints(clip), make_tracker(TrackerParameters(modality='rgb', mesh=False))
+    hands, errors, beside = 0, [], []
+    for frame in open_recording(clip):
+        found = {hand.side: hand.joints for hand in tracker.process(frame.image, frame.camera, frame.stamp)}
+        for side, joints in truth[frame.name].items():
+            hands += 1
+            if side in found:
+                errors.append(np.linalg.norm(align(found[side][None], joints[None], 'procrustes')[0] - joints, axis=1).mean())
+                pixels = [frame.camera.project(points) for points in (found[side], joints)]
+                beside.append(np.linalg.norm(pixels[0] - pixels[1], axis=1).mean())
+    assert len(errors) > 0.9 * hands, 'hands are lost, or taken for ones of the other side'
+    assert np.mean(errors) < 0.012 and np.mean(beside) < 12

@@ -15,7 +15,7 @@ from hand_pose_ros.hand_model.fitting import FitState, HandFitter
 from hand_pose_ros.hand_model.loading import load_hand_models
 from hand_pose_ros.localization.color_crop import ColorCrop
 from hand_pose_ros.localization.crop import hand_centre
-from hand_pose_ros.localization.detector import detect
+from hand_pose_ros.localization.detector import Detection, detect
 from hand_pose_ros.parameters import TrackerParameters
 from hand_pose_ros.pipeline.hand import Hand
 from hand_pose_ros.pipeline.smoothing import OneEuroFilter
@@ -34,6 +34,8 @@ APART = 0.35
 #: A crop was far off when the hand's own lies further beside it than this, or is larger or smaller by more than the
 #: second: shares of the half side.
 FAR_OFF, RESIZE = 0.16, 0.16
+#: Looks at a hand in one frame, at most, each by a better crop.
+LOOKS = 3
 #: Weight of the past in a track's belief in a side, each frame; log odds that one frame can add; and those from which on
 #: a track is sure of its side and looks only there.
 SIDE_MEMORY, SIDE_STEP, SIDE_SURE = 0.95, 3.0, 12.0
@@ -138,14 +140,18 @@ class ColorHandTracker:
         if soon or len(self._tracks) >= self.parameters.max_hands:
             return []
         self._frames_since_search = 0
+        places = detect(image[..., ::-1], self._detector, DETECTED)[:CANDIDATES]
+        if not self._tracks:
+            places += _filling(camera)
         new: list[_Track] = []
-        for found in detect(image[..., ::-1], self._detector, DETECTED)[:CANDIDATES]:
+        for found in places:
             crop = ColorCrop.of_square(camera, found.centre, found.half, found.direction,
                                        mirror=found.side == 'left')
             if any(_same(crop, track.crop) for track in self._tracks + new):
                 continue
             self._numbers += 1
-            new.append(_Track(self._numbers, crop, DETECTED_SIDE * (1 if found.side == 'right' else -1)))
+            odds = DETECTED_SIDE * (1 if found.side == 'right' else -1)
+            new.append(_Track(self._numbers, crop, odds if found.score else 0.0))
         return new
 
     def _look(self, image: np.ndarray, camera: Camera, crops: list[ColorCrop]) -> list[ColorPose]:
@@ -157,7 +163,7 @@ class ColorHandTracker:
             return self._estimator.estimate(images, crops, self.parameters.hand_size)
 
     def _estimate(self, image: np.ndarray, camera: Camera, tracks: list[_Track]) -> list[ColorPose]:
-        """Estimate the pose of tracks' hands, twice where the first crop was far off; add to ``_tracks`` those that are.
+        """Estimate the pose of tracks' hands, again where the crop was far off; add to ``_tracks`` those that are.
 
         Returns:
             The poses of the tracks that were added.
@@ -166,18 +172,19 @@ class ColorHandTracker:
         if not tracks:
             return []
         poses = self._look_on_both_sides(image, camera, tracks)
-        again = []
-        for i, (track, pose) in enumerate(zip(tracks, poses)):
-            if pose.presence < LOST or not _in_view(pose.joints, camera):
-                continue
-            crop = ColorCrop.of_hand(pose.joints, mirror=track.side == 'left')
-            if _far(track.crop, crop):
-                again.append(i)
-            track.crop = crop
-        for i, second in zip(again, self._look(image, camera, [tracks[i].crop for i in again])):
-            poses[i] = second
-            if second.presence >= LOST and _in_view(second.joints, camera):
-                tracks[i].crop = ColorCrop.of_hand(second.joints, mirror=tracks[i].side == 'left')
+        again = range(len(tracks))
+        for looks_left in reversed(range(LOOKS)):
+            far = []
+            for i in again:
+                if poses[i].presence < LOST or not _in_view(poses[i].joints, camera):
+                    continue
+                crop = ColorCrop.of_hand(poses[i].joints, mirror=tracks[i].side == 'left')
+                if _far(tracks[i].crop, crop):
+                    far.append(i)
+                tracks[i].crop = crop
+            again = far if looks_left else []
+            for i, pose in zip(again, self._look(image, camera, [tracks[i].crop for i in again])):
+                poses[i] = pose
         kept: list[ColorPose] = []
         for track, pose in sorted(zip(tracks, poses), key=lambda one: (-min(one[0].frames, 10), -one[1].presence)):
             if (pose.presence >= (LOST if track.frames else FOUND) and _in_view(pose.joints, camera)
@@ -215,6 +222,12 @@ class ColorHandTracker:
                 fit = self._fitter.fit(joints, track.side, mesh=self.parameters.mesh, state=track.fit)
             hands.append(Hand(track.side, pose.presence, joints, pose.confidence, fit, track.number))
         return hands
+
+
+def _filling(camera: Camera) -> list[Detection]:
+    """A hand that fills the image, of either side: the detector sees such hands least well."""
+    middle = np.array([camera.width - 1, camera.height - 1]) / 2
+    return [Detection(middle, 0.55 * min(camera.width, camera.height), np.array([0.0, -1.0]), 'right', 0.0)]
 
 
 def _far(before: ColorCrop, after: ColorCrop) -> bool:
