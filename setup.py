@@ -34,7 +34,7 @@ setup(
     extras_require={
         'test': ['pytest', 'hypothesis'],
         'plots': ['matplotlib'],
-        'view': ['rerun-sdk'],
+        'view': ['rerun-sdk>=0.39,<0.42'],
         # NVIDIA's GPUs, see docs/engines.md. The second replaces onnxruntime, which must be uninstalled before.
         'tensorrt': ['tensorrt==11.4.0.106', 'cuda-python==13.4.4', 'onnx==1.23.2'],
         'cuda': ['onnxruntime-gpu[cuda,cudnn]==1.31.1', 'onnx==1.23.2'],

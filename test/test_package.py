@@ -22,7 +22,7 @@ INSTALLED = ('launch', 'config', 'models', 'demo')
 ROSDEP = {'matplotlib': 'python3-matplotlib', 'numpy': 'python3-numpy', 'cv2': 'python3-opencv', 'yaml': 'python3-yaml',
           'transforms3d': 'python3-transforms3d'}
 #: The last ones come with extras: for NVIDIA's GPUs, imported only to build for them, and for `hand-pose view`.
-FROM_PIP = {'openvino', 'onnxruntime', 'rosbags', 'onnx', 'rerun'}
+FROM_PIP = {'openvino', 'onnxruntime', 'rosbags', 'onnx', 'rerun', 'mediapipe'}
 #: Parts of the package; none imports one of a higher level.
 LEVELS = {'geometry': 0, 'hand_model': 1, 'estimation': 1, 'localization': 1, 'pipeline': 2, 'evaluation': 3, 'nodes': 3,
           'cli': 4}
