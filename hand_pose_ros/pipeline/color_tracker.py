@@ -10,7 +10,6 @@ from hand_pose_ros.estimation.color_pose import ColorPose, ColorPoseEstimator
 from hand_pose_ros.estimation.engines import open_engine, warm_up
 from hand_pose_ros.estimation.models import DETECTOR, find_model
 from hand_pose_ros.geometry.camera import Camera
-from hand_pose_ros.geometry.joints import other_side
 from hand_pose_ros.hand_model.fitting import FitState, HandFitter
 from hand_pose_ros.hand_model.loading import load_hand_models
 from hand_pose_ros.localization.color_crop import ColorCrop
@@ -39,8 +38,8 @@ LOOKS = 3
 #: Weight of the past in a track's belief in a side, each frame; log odds that one frame can add; and those from which on
 #: a track is sure of its side and looks only there.
 SIDE_MEMORY, SIDE_STEP, SIDE_SURE = 0.95, 3.0, 12.0
-#: Log odds that the detector's word on the side is worth.
-DETECTED_SIDE = 2.0
+#: Log odds that the detector's word on the side is worth: which side is looked at first, and little more.
+DETECTED_SIDE = 0.3
 
 
 @dataclass
@@ -50,7 +49,6 @@ class _Track:
     number: int
     crop: ColorCrop
     right_odds: float
-    presence: float = 0.0
     frames: int = 0
     fit: FitState = field(default_factory=FitState)
     smooth: OneEuroFilter = field(default_factory=OneEuroFilter)
