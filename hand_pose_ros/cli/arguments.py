@@ -85,6 +85,12 @@ def tracker_parameters(args: argparse.Namespace) -> TrackerParameters:
     return TrackerParameters(**given_settings(args, TrackerParameters))
 
 
+def check_limit(args: argparse.Namespace) -> None:
+    """Raise ValueError where ``--limit`` leaves nothing to do."""
+    if args.limit is not None and args.limit < 1:
+        raise ValueError(f'--limit {args.limit}: give a whole number above 0')
+
+
 def for_recording(parameters: TrackerParameters, recording: Recording) -> TrackerParameters:
     """Set the modality that a recording asks for, and tell people what was assumed about it."""
     if recording.note:

@@ -11,13 +11,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hand_pose_ros.cli.arguments import NODE_SETTINGS, add_tracker_arguments, for_recording, tracker_parameters
+from hand_pose_ros.cli.arguments import NODE_SETTINGS, add_tracker_arguments, check_limit, for_recording, tracker_parameters
 
 if TYPE_CHECKING:
     import numpy as np
 
     from hand_pose_ros.evaluation.figures import Figures
-    from hand_pose_ros.pipeline.modality import make_tracker
+    from hand_pose_ros.pipeline.modality import Tracker
 
 #: The run itself, the same smoothed, and what it is compared with, as reports call them.
 RUN, SMOOTHED, AGAINST = 'run', 'run, smoothed', 'against'
@@ -76,8 +76,7 @@ def run(args: argparse.Namespace) -> int:
     from hand_pose_ros.pipeline.modality import make_tracker
 
     parameters = tracker_parameters(args)
-    if args.limit is not None and args.limit < 1:
-        raise ValueError(f'--limit {args.limit}: give a whole number above 0')
+    check_limit(args)
     camera = Camera.from_yaml(args.camera) if args.camera else None
     recording = open_recording(args.input, camera=camera, depth_unit=parameters.depth_unit, topic=args.topic)
     parameters = for_recording(parameters, recording)
@@ -138,7 +137,7 @@ def _read_metrics(path: Path) -> dict[str, Any]:
     return metrics
 
 
-def _metrics(args: argparse.Namespace, trackers: Mapping[str, 'HandTracker'], figures: Mapping[str, 'Figures'],
+def _metrics(args: argparse.Namespace, trackers: Mapping[str, 'Tracker'], figures: Mapping[str, 'Figures'],
              smoothed: 'Figures | None', with_truth: bool, interrupted: bool) -> dict[str, Any]:
     """Put together what metrics.json holds: nothing that differs from run to run."""
     result = {'recording': Path(args.input).name, 'complete': not interrupted, 'ground_truth': with_truth,

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hand_pose_ros.cli.arguments import (NODE_SETTINGS, add_graph_arguments, add_tracker_arguments, for_recording,
-                                         given_settings, graph_arguments, tracker_parameters)
+from hand_pose_ros.cli.arguments import (NODE_SETTINGS, add_graph_arguments, add_tracker_arguments, check_limit,
+                                         for_recording, given_settings, graph_arguments, tracker_parameters)
 from hand_pose_ros.parameters import TrackerParameters
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ def run(args: argparse.Namespace) -> int:
         NodeError: there is no ROS to get topics from.
 
     """
-    if args.limit is not None and args.limit < 1:
-        raise ValueError(f'--limit {args.limit}: give a whole number above 0')
+    check_limit(args)
     parameters = tracker_parameters(args)
     given = given_settings(args, TrackerParameters).keys() | {
         name for name in ('track', 'camera', 'topic') if getattr(args, name)}

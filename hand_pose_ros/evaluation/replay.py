@@ -14,10 +14,10 @@ from hand_pose_ros.drawing import draw_overlay
 from hand_pose_ros.evaluation.figures import Figures
 from hand_pose_ros.evaluation.truth import Hands, Truth
 from hand_pose_ros.io.frame import RecordedFrame, Recording, RecordingError
-from hand_pose_ros.pipeline.color_tracker import ColorHandTracker
 from hand_pose_ros.pipeline.hand import Hand
+from hand_pose_ros.pipeline.modality import Tracker
 from hand_pose_ros.pipeline.smoothing import OneEuroFilter
-from hand_pose_ros.pipeline.tracker import FRAME_TIME, HandTracker
+from hand_pose_ros.pipeline.track import FRAME_TIME
 
 #: Frames shown as the worst, and how far apart in seconds they are.
 WORST, APART = 10, 0.5
@@ -43,7 +43,7 @@ class Replayed:
     truth: Hands
 
 
-def replay(recording: Recording, trackers: Mapping[str, HandTracker | ColorHandTracker], truth: Truth | None,
+def replay(recording: Recording, trackers: Mapping[str, Tracker], truth: Truth | None,
            limit: int | None = None) -> Iterator[Replayed]:
     """Run every tracker over a recording's frames, in order.
 

@@ -7,7 +7,7 @@ Every kind yields the same :class:`RecordedFrame`. Depth stays as the camera sto
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -95,16 +95,21 @@ def _is_color(file: Path) -> bool:
     return header[12:16] == b'IHDR' and header[24:25] == b'\x08'
 
 
-def _photographs(files: Sequence[Path], camera: Camera | None) -> Iterator[RecordedFrame]:
+def _images(files: Sequence[Path], decode: Callable[[bytes], np.ndarray]) -> Iterator[tuple[Path, int, np.ndarray]]:
+    """Yield each file with its stamp and its image; raises RecordingError at one that cannot be read."""
     for index, file in enumerate(files):
         try:
-            image = decode_color(file.read_bytes())
+            image = decode(file.read_bytes())
         except OSError as error:
             raise RecordingError(f'{file}: {error.strerror or error}') from error
         except ImageError as error:
             raise RecordingError(f'{file}: {error}') from error
-        yield RecordedFrame(file.name, round(index * 1e9 / DEFAULT_RATE), image, 'bgr8', COLOR_FRAME_ID,
-                            camera or _assumed(image))
+        yield file, round(index * 1e9 / DEFAULT_RATE), image
+
+
+def _photographs(files: Sequence[Path], camera: Camera | None) -> Iterator[RecordedFrame]:
+    for file, stamp, image in _images(files, decode_color):
+        yield RecordedFrame(file.name, stamp, image, 'bgr8', COLOR_FRAME_ID, camera or _assumed(image))
 
 
 def _assumed(image: np.ndarray) -> Camera:
@@ -113,15 +118,8 @@ def _assumed(image: np.ndarray) -> Camera:
 
 
 def _folder_frames(files: Sequence[Path], camera: Camera | None, depth_unit: float) -> Iterator[RecordedFrame]:
-    for index, file in enumerate(files):
-        try:
-            image = decode_depth_png(file.read_bytes())
-        except OSError as error:
-            raise RecordingError(f'{file}: {error.strerror or error}') from error
-        except ImageError as error:
-            raise RecordingError(f'{file}: {error}') from error
-        yield RecordedFrame(file.name, round(index * 1e9 / DEFAULT_RATE), image, '16UC1', FRAME_ID, camera,
-                            depth_unit)
+    for file, stamp, image in _images(files, decode_depth_png):
+        yield RecordedFrame(file.name, stamp, image, '16UC1', FRAME_ID, camera, depth_unit)
 
 
 def _open_video(path: Path, camera: Camera | None) -> Recording:

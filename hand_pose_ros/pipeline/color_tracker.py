@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,16 +10,15 @@ from hand_pose_ros.estimation.color_pose import ColorPose, ColorPoseEstimator
 from hand_pose_ros.estimation.engines import open_engine, warm_up
 from hand_pose_ros.estimation.models import DETECTOR, find_model
 from hand_pose_ros.geometry.camera import Camera
-from hand_pose_ros.hand_model.fitting import FitState, HandFitter
+from hand_pose_ros.hand_model.fitting import HandFitter
 from hand_pose_ros.hand_model.loading import load_hand_models
 from hand_pose_ros.localization.color_crop import ColorCrop
 from hand_pose_ros.localization.crop import hand_centre
 from hand_pose_ros.localization.detector import Detection, detect
 from hand_pose_ros.parameters import TrackerParameters
 from hand_pose_ros.pipeline.hand import Hand
-from hand_pose_ros.pipeline.smoothing import OneEuroFilter
 from hand_pose_ros.pipeline.stages import Stages
-from hand_pose_ros.pipeline.tracker import FRAME_TIME
+from hand_pose_ros.pipeline.track import FRAME_TIME, Track
 
 #: A detection is looked at from this score on, and at most so many of them: the pose network, which sees more of a hand
 #: than the detector does, has the last word on whether it is one.
@@ -35,27 +34,15 @@ APART = 0.35
 FAR_OFF, RESIZE = 0.16, 0.16
 #: Looks at a hand in one frame, at most, each by a better crop.
 LOOKS = 3
-#: Weight of the past in a track's belief in a side, each frame; log odds that one frame can add; and those from which on
-#: a track is sure of its side and looks only there.
-SIDE_MEMORY, SIDE_STEP, SIDE_SURE = 0.95, 3.0, 12.0
 #: Log odds that the detector's word on the side is worth: which side is looked at first, and little more.
 DETECTED_SIDE = 0.3
 
 
-@dataclass
-class _Track:
-    """A hand that is being followed: where to look next, mirrored for a left hand."""
+@dataclass(kw_only=True)
+class _Track(Track):
+    """Where to look for a hand next, mirrored for a left one."""
 
-    number: int
     crop: ColorCrop
-    right_odds: float
-    frames: int = 0
-    fit: FitState = field(default_factory=FitState)
-    smooth: OneEuroFilter = field(default_factory=OneEuroFilter)
-
-    @property
-    def side(self) -> str:
-        return 'right' if self.right_odds >= 0 else 'left'
 
 
 class ColorHandTracker:
@@ -149,7 +136,7 @@ class ColorHandTracker:
                 continue
             self._numbers += 1
             odds = DETECTED_SIDE * (1 if found.side == 'right' else -1)
-            new.append(_Track(self._numbers, crop, odds if found.score else 0.0))
+            new.append(_Track(number=self._numbers, crop=crop, right_odds=odds if found.score else 0.0))
         return new
 
     def _look(self, image: np.ndarray, camera: Camera, crops: list[ColorCrop]) -> list[ColorPose]:
@@ -195,16 +182,13 @@ class ColorHandTracker:
 
     def _look_on_both_sides(self, image: np.ndarray, camera: Camera, tracks: list[_Track]) -> list[ColorPose]:
         """First look at every track's hand: as its side's and, until the track is sure, as the other side's too."""
-        unsure = [track for track in tracks if abs(track.right_odds) < SIDE_SURE]
+        unsure = [track for track in tracks if not track.sure]
         poses = self._look(image, camera, [t.crop for t in tracks] + [t.crop.mirrored() for t in unsure])
         others = dict(zip((t.number for t in unsure), poses[len(tracks):]))
         chosen = []
         for track, pose in zip(tracks, poses):
-            side, other = track.side, others.get(track.number)
-            odds = pose.side_odds if other is None else pose.side_odds - other.side_odds
-            odds = float(np.clip(odds, -SIDE_STEP, SIDE_STEP)) * (1 if side == 'right' else -1)
-            track.right_odds = SIDE_MEMORY * track.right_odds + odds
-            if track.side != side:
+            other = others.get(track.number)
+            if track.hear(pose.side_odds, None if other is None else other.side_odds):
                 track.crop = track.crop.mirrored()
                 pose = other if other is not None else self._look(image, camera, [track.crop])[0]
             chosen.append(pose)

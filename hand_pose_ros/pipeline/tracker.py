@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from hand_pose_ros.estimation.models import CENTRE, find_model
 from hand_pose_ros.estimation.pose import Cube, Pose, PoseEstimator, merge
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import other_side
-from hand_pose_ros.hand_model.fitting import FitState, HandFitter
+from hand_pose_ros.hand_model.fitting import HandFitter
 from hand_pose_ros.hand_model.loading import load_hand_models
 from hand_pose_ros.images import DepthImage
 from hand_pose_ros.localization.crop import hand_centre, hand_size
@@ -20,8 +20,8 @@ from hand_pose_ros.localization.refiner import Refinement, refine
 from hand_pose_ros.localization.search import propose_centres
 from hand_pose_ros.parameters import TrackerParameters
 from hand_pose_ros.pipeline.hand import Hand
-from hand_pose_ros.pipeline.smoothing import OneEuroFilter
 from hand_pose_ros.pipeline.stages import Stages
+from hand_pose_ros.pipeline.track import FRAME_TIME, Track
 
 #: A refined centre may be a hand from this probability on, one beside another hand only from the second on, and a
 #: followed hand is lost below the third.
@@ -41,33 +41,20 @@ JUMP = 0.25
 #: A crop was far off when its joints' centre lies further than this from it, or their size is off by more than this:
 #: both as shares of the hand's size. Training has seen errors of that size seldom.
 FAR_OFF, RESIZE = 0.22, 0.12
-#: Weight of the past in a track's size and in its belief in a side, each frame.
-SIZE_MEMORY, SIDE_MEMORY = 0.85, 0.95
-#: Log odds of a side that one frame can add, and from which on a track is sure of its side and looks only there.
-SIDE_STEP, SIDE_SURE = 3.0, 12.0
-#: Time between frames that carry no stamp, seconds.
-FRAME_TIME = 1 / 30
+#: Weight of the past in a track's size, each frame.
+SIZE_MEMORY = 0.85
 #: Sizes of hands, wrist to knuckles, from a small child's to a large adult's, metres.
 SMALLEST, LARGEST = 0.045, 0.125
 
 
-@dataclass
-class _Track:
-    """A hand that is being followed."""
+@dataclass(kw_only=True)
+class _Track(Track):
+    """Where a hand is, how large, and how sure it is that it is one."""
 
-    number: int
     centre: np.ndarray
     size: float
     presence: float
-    right_odds: float = 0.0
-    frames: int = 0
     confirmed: bool = False
-    fit: FitState = field(default_factory=FitState)
-    smooth: OneEuroFilter = field(default_factory=OneEuroFilter)
-
-    @property
-    def side(self) -> str:
-        return 'right' if self.right_odds >= 0 else 'left'
 
     def cube(self) -> Cube:
         return Cube(self.centre, self.size, self.side)
@@ -212,8 +199,8 @@ class HandTracker:
                 track.centre, track.presence = found.centres[i], float(found.presence[i])
                 return track
         self._numbers += 1
-        return _Track(self._numbers, found.centres[i], float(np.clip(found.sizes[i], SMALLEST, LARGEST)),
-                      presence=float(found.presence[i]))
+        return _Track(number=self._numbers, centre=found.centres[i], presence=float(found.presence[i]),
+                      size=float(np.clip(found.sizes[i], SMALLEST, LARGEST)))
 
     def _run(self, depth: DepthImage, camera: Camera, cubes: list[Cube], turned: bool = False) -> list[Pose]:
         with self._stages('crop'):
@@ -261,21 +248,16 @@ class HandTracker:
 
     def _look_on_both_sides(self, depth: DepthImage, camera: Camera) -> list[Pose]:
         """First look at every track's hand: as its side's and, until the track is sure, as the other side's too."""
-        unsure = [t for t in self._tracks if abs(t.right_odds) < SIDE_SURE]
+        unsure = [t for t in self._tracks if not t.sure]
         cubes = [t.cube() for t in self._tracks]
         mirrored = [replace(t.cube(), side=other_side(t.side)) for t in unsure]
         poses = self._run(depth, camera, cubes + mirrored)
         others = dict(zip((t.number for t in unsure), poses[len(cubes):]))
         chosen = []
         for track, pose in zip(self._tracks, poses):
-            side, other = track.side, others.get(track.number)
-            odds = pose.side_odds if other is None else pose.side_odds - other.side_odds
-            odds = float(np.clip(odds, -SIDE_STEP, SIDE_STEP)) * (1 if side == 'right' else -1)
-            track.right_odds = SIDE_MEMORY * track.right_odds + odds
-            if track.side != side:
-                if other is None:
-                    other = self._run(depth, camera, [track.cube()])[0]
-                pose = other
+            other = others.get(track.number)
+            if track.hear(pose.side_odds, None if other is None else other.side_odds):
+                pose = other if other is not None else self._run(depth, camera, [track.cube()])[0]
             chosen.append(pose)
         return chosen
 
