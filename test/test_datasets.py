@@ -17,6 +17,7 @@ from training import benchmark_task  # noqa: E402
 from training.datasets import DatasetError, hands17, msra, nyu, open_dataset  # noqa: E402
 from training.datasets.crops import Augmentation, Cube, draw_batches, hand_centre  # noqa: E402
 from training.train import build, load_recipe, make_batches  # noqa: E402
+from training_aids import InlineFeeder  # noqa: E402
 
 NYU_EVALUATED = [0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32]
 
@@ -408,22 +409,9 @@ def test_recipes_have_the_papers_values():
     assert 'augmentation' not in load_recipe('residual_attention_icvl')['data_options']
 
 
-class _Feeder:
-    """Batches of this process."""
-
-    def __init__(self, recipe, seed, workers, batch):
-        self.batches = make_batches(recipe['data'], recipe['data_options'], seed, batch)
-
-    def next(self):
-        return [torch.from_numpy(part) for part in next(self.batches)]
-
-    def close(self):
-        self.batches.close()
-
-
 def test_training_on_nyu_from_files_to_millimetres(tmp_path, monkeypatch):
     from training import train
-    monkeypatch.setattr(train, 'Feeder', _Feeder)
+    monkeypatch.setattr(train, 'Feeder', InlineFeeder)
     recipe = load_recipe('jgr_p2o_nyu')
     recipe |= {'samples': 16, 'batch': 4, 'validate_every': 8, 'learning_rate': 1e-3,
                'network_options': {'stacks': 1, 'channels': 32, 'joints': 'nyu'},

@@ -12,17 +12,11 @@ from embreex.mesh_construction import TriangleMesh  # noqa: E402
 from hand_pose_ros.hand_model.model import load_hand_model  # noqa: E402
 from training.hand_layer import PARAMETERS, HandLayer, split  # noqa: E402
 from training.rasterizer import Silhouette, silhouette_overlap  # noqa: E402
+from training_aids import one_thread  # noqa: E402, F401
 
 SIZE = 64
 
-
-@pytest.fixture(scope='module', autouse=True)
-def one_thread():
-    """Many small operations: threads would only wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures('one_thread')
 
 
 @pytest.fixture(scope='module')

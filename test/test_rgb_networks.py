@@ -18,17 +18,12 @@ from training.networks import dense_rgb, rgb_regression  # noqa: E402
 from training.networks.dense_rgb import WEIGHTS, DenseHand, points_error, refine  # noqa: E402
 from training.networks.resnet import ResNet  # noqa: E402
 from training.networks.rgb_regression import RGBRegression  # noqa: E402
-from training.train import build, learning_rate, load_recipe, make_batches  # noqa: E402
+from training.train import build, learning_rate, load_recipe  # noqa: E402
+from training_aids import InlineFeeder, one_thread  # noqa: E402, F401
 
 LIGHT = {'depth': 18, 'width': 8}
 
-
-@pytest.fixture(scope='module', autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures('one_thread')
 
 
 @pytest.fixture(scope='module')
@@ -337,25 +332,12 @@ def test_recipes_are_whole(name):
     learning_rate(0.5, recipe['schedule'], recipe['samples'], recipe['epoch'])
 
 
-class _Feeder:
-    """Batches of this process."""
-
-    def __init__(self, recipe, seed, workers, batch):
-        self.batches = make_batches(recipe['data'], recipe['data_options'], seed, batch)
-
-    def next(self):
-        return [torch.from_numpy(part) for part in next(self.batches)]
-
-    def close(self):
-        self.batches.close()
-
-
 @pytest.mark.parametrize(('name', 'options'), [('rgb_light_freihand', {'depths': [18], 'head': 'pixels', 'width': 8}),
                                                ('dense_freihand', LIGHT)])
 def test_training_on_freihand_from_files_to_an_exported_network(tmp_path, monkeypatch, name, options):
     write_freihand(tmp_path / 'freihand')
     monkeypatch.setenv('HAND_POSE_DATASETS', str(tmp_path))
-    monkeypatch.setattr(train, 'Feeder', _Feeder)
+    monkeypatch.setattr(train, 'Feeder', InlineFeeder)
     recipe = load_recipe(name) | {'samples': 12, 'batch': 4, 'validate_every': 8, 'network_options': options}
     figures = train.train(recipe, tmp_path / 'run', 1, 0, 'cpu')
     assert figures == json.loads((tmp_path / 'run/validation.jsonl').read_text().splitlines()[-1])

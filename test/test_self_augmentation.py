@@ -15,16 +15,11 @@ from training.networks.dense_rgb import DenseHand  # noqa: E402
 from training.rgb_task import to_input  # noqa: E402
 from training.self_augmentation import Seeds, crops, draw, fit_seeds, paint, vertex_colours  # noqa: E402
 from training.train import load_recipe  # noqa: E402
+from training_aids import one_thread  # noqa: E402, F401
 
 SIZE = 96
 
-
-@pytest.fixture(scope='module', autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures('one_thread')
 
 
 @pytest.fixture(scope='module')
