@@ -74,6 +74,8 @@ class TrackerParameters(Settings):
     hand_size: float = _setting(0.09, 'Size of the hands in colour images, wrist to knuckles, which distances follow '
                                       'from: 0.09 to 0.1 for grown people, 0.07 for a child of six; metres.',
                                 low=0.03, high=0.2, live=True)
+    aligned_depth: bool = _setting(False, 'Colour: take the hands\' distances and sizes from the depth image too, which '
+                                          'must be registered to the colour image, pixel for pixel.')
     min_score: float = _setting(0.4, 'Hands scored below this are not reported.', low=0.0, high=1.0, live=True)
     smoothing: bool = _setting(False, 'Steady the joints with a One Euro filter.', live=True)
     publish_tf: bool = _setting(True, 'Broadcast one TF frame a joint.', live=True)
@@ -101,5 +103,6 @@ class PlaybackParameters(Settings):
     loop: bool = _setting(False, 'Start again at the end.')
     use_original_stamps: bool = _setting(False, 'Stamp images as recorded, not with the time of publishing.')
     frame_id: str = _setting('', 'Camera frame; empty for the recorded one.')
+    aligned_depth: bool = _setting(False, 'Publish a bag\'s colour images and the depth images registered to them.')
     image_transport: str = _setting('raw', 'Form of the images.', choices=IMAGE_TRANSPORTS)
     wait_for_subscriber: bool = _setting(True, 'Hold the first image until someone subscribes to the images.')

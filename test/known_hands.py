@@ -31,11 +31,12 @@ class KnownTracker:
         self.parameters = parameters
         self.hands = [make_hand('left'), make_hand('right')]
         self.stage_times = {'network': 0.001}
-        self.seen = []
+        self.seen, self.depths = [], []
         self.resets = 0
 
-    def process(self, depth, camera, stamp=None):
-        self.seen.append((depth[:].copy(), camera))
+    def process(self, image, camera, stamp=None, depth=None):
+        self.seen.append((image[:].copy(), camera))
+        self.depths.append(None if depth is None else depth[:].copy())
         return self.hands
 
     def reset(self):

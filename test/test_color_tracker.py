@@ -124,6 +124,30 @@ def test_distance_follows_the_hands_size(tracked):
     assert near == pytest.approx(0.6 * 0.06 / 0.09, rel=1e-3)
 
 
+def test_depth_beside_it_tells_size_and_distance_until_it_is_gone(tracked):
+    world = World(hands_at(0.07))
+    tracker = tracked(world, hand_size=0.09)
+    depth = np.full(BLACK.shape[:2], 1.4, np.float32)
+    for joints in world.hands.values():
+        for (u, v), z in zip(np.rint(CAMERA.project(joints)).astype(int), joints[:, 2]):
+            depth[v - 2:v + 3, u - 2:u + 3] = z - 0.0056
+    for given in (depth, np.zeros_like(depth), None):
+        found = {hand.side: hand.joints for hand in tracker.process(BLACK, CAMERA, depth=given)}
+        for side, joints in world.hands.items():
+            assert np.linalg.norm(found[side] - joints, axis=1).max() < 0.006
+    with pytest.raises(ValueError, match='the depth image is 64x48'):
+        tracker.process(BLACK, CAMERA, depth=np.zeros((48, 64), np.float32))
+
+
+def test_another_camera_is_another_scene(tracked):
+    world = World(hands_at())
+    tracker = tracked(world)
+    before = {hand.track for hand in tracker.process(BLACK, CAMERA)}
+    assert {hand.track for hand in tracker.process(BLACK, CAMERA)} == before
+    after = {hand.track for hand in tracker.process(BLACK, replace(CAMERA, cx=320.5))}
+    assert len(after) == 2 and not after & before
+
+
 def test_a_followed_hand_needs_no_detector_and_keeps_its_number(tracked):
     world = World(hands_at())
     tracker = tracked(world)
@@ -276,3 +300,17 @@ def test_the_bundled_colour_clip_is_tracked():
                 beside.append(np.linalg.norm(pixels[0] - pixels[1], axis=1).mean())
     assert len(errors) > 0.9 * hands, 'hands are lost, or taken for ones of the other side'
     assert np.mean(errors) < 0.012 and np.mean(beside) < 12
+
+
+def test_depth_of_the_same_camera_gives_the_bundled_clips_distances():
+    from itertools import islice
+
+    from hand_pose_ros.io.recording import open_recording, read_joints
+    from hand_pose_ros.resources import resource_path
+    clip = resource_path('demo', 'color')
+    truth, tracker = read_joints(clip), make_tracker(TrackerParameters(modality='rgb', mesh=False))
+    depths = {frame.name: frame.depth() for frame in open_recording(resource_path('demo', 'clip'))}
+    errors = [np.linalg.norm(hand.joints - truth[frame.name][hand.side], axis=1).mean()
+              for frame in islice(open_recording(clip), 40)
+              for hand in tracker.process(frame.image, frame.camera, frame.stamp, depths[frame.name])]
+    assert len(errors) > 70 and np.mean(errors) < 0.025, 'by hand_size alone it is 0.1'

@@ -74,6 +74,7 @@ def test_figures_are_those_of_the_hand(bag, tmp_path, capsys):
     run = metrics['run']
     assert metrics['ground_truth'] and metrics['complete']
     assert run['mean_joint_error_mm'] == pytest.approx(5, abs=0.001)
+    assert run['aligned_joint_error_mm'] == pytest.approx(0, abs=0.001), 'all of it is a shift'
     assert run['median_joint_error_mm'] == pytest.approx(5, abs=0.05)
     assert (run['hands_known'], run['hands_found'], run['wrong_side'], run['hands_too_many']) == (12, 9, 1, 0)
     assert run['losses'] == 2 and run['recovery_s'] == {'median': 0.1, 'longest': 0.1} and run['not_recovered'] == 1

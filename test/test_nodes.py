@@ -146,6 +146,34 @@ def test_colour_images_reach_the_tracker_in_bgr(graph, encoding, image):
     assert graph.got('hands/keypoints', 2)[1].width == 0
 
 
+def test_aligned_depth_goes_with_its_colour_image(graph):
+    graph = graph({'modality': 'rgb', 'aligned_depth': True}, image_topic='color/image')
+    depths = graph.client.create_publisher(Image, 'depth/image', RELIABLE)
+    graph.connect('hands/keypoints')
+    graph.wait(lambda: depths.get_subscription_count(), 'for the node')
+    graph.show()
+
+    def send_depth(seconds, image=DEPTH):
+        held = graph.node._pairing._depth
+        depths.publish(messages.image_message(graph.header(seconds), image, '16UC1'))
+        graph.wait(lambda: graph.node._pairing._depth is not held, 'for depth')
+
+    send_depth(10.0)
+    graph.send(COLOR, graph.header(10.0), 'bgr8')
+    assert graph.known.depths[-1][0, 0] == 0.5
+    waiting = messages.image_message(graph.header(10.033), COLOR, 'bgr8')
+    graph.images.publish(waiting)
+    graph.wait(lambda: graph.node._pairing._waiting, 'for the colour image to wait for its depth')
+    assert len(graph.known.depths) == 1
+    send_depth(10.034, np.full((48, 64), 700, np.uint16))
+    graph.wait(lambda: len(graph.known.depths) == 2, 'for the pair')
+    assert graph.known.depths[-1][0, 0] == pytest.approx(0.7)
+    send_depth(10.066, np.full((24, 32), 700, np.uint16))
+    graph.send(COLOR, graph.header(10.066), 'bgr8')
+    assert graph.known.depths[-1] is None
+    assert 'depth must be registered to colour' in graph.status('2 hands in view, its distance from hand_size').message
+
+
 def test_grey_and_compressed_colour_images(graph):
     grey = graph({'modality': 'rgb'}, image_topic='color/image')
     grey.connect()

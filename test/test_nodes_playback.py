@@ -24,7 +24,7 @@ from hand_pose_ros.cli import main as command_line  # noqa: E402
 from hand_pose_ros.geometry.camera import Camera  # noqa: E402
 from hand_pose_ros.io.recording import write_bag  # noqa: E402
 from hand_pose_ros.nodes import playback  # noqa: E402
-from hand_pose_ros.nodes.inputs import read_camera, read_depth  # noqa: E402
+from hand_pose_ros.nodes.inputs import read_camera, read_color, read_depth  # noqa: E402
 from hand_pose_ros.nodes.parameters import parameter_overrides  # noqa: E402
 
 CAMERA = Camera(64, 48, 60.0, 61.0, 31.0, 23.0)
@@ -66,15 +66,17 @@ def play(monkeypatch):
     monkeypatch.setattr(playback.PlaybackNode, '_wait_for_subscriber', lambda node: ready.wait(60))
     graphs = []
 
-    def start(recording, images=Image, topic='depth/image', count=5, **parameters):
+    def start(recording, images=Image, topic='depth/image', count=5, info='depth/camera_info', also=None, **parameters):
         """Play to the end, or until so many images came; returns the graph, images and cameras."""
         ready.clear()
         overrides = parameter_overrides({'input': str(recording), **parameters})
         graph = Graph(lambda **options: playback.PlaybackNode(parameter_overrides=overrides, **options))
         graphs.append(graph)
-        infos = graph.listen(CameraInfo, 'depth/camera_info', RELIABLE)
-        found = graph.listen(images, topic, RELIABLE)
-        graph.wait(lambda: graph.heard(topic, 'depth/camera_info'), 'for the connections')
+        listened = {info: CameraInfo, topic: images, **(also or {})}
+        for name, kind in listened.items():
+            graph.listen(kind, name, RELIABLE)
+        infos, found = graph.received[info], graph.received[topic]
+        graph.wait(lambda: graph.heard(*listened), 'for the connections')
         ready.set()
         graph.wait(lambda: len(found) >= count and len(infos) >= count, 'for the recording')
         return graph, found, infos
@@ -131,6 +133,20 @@ def test_compressed_images(play, bag):
     _, images, _ = play(bag, CompressedImage, 'depth/image/compressedDepth', rate=200.0,
                         image_transport='compressedDepth')
     assert [read_depth(message, 0.001)[:][0, 0] for message in images] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+
+
+def test_colour_is_published_with_its_aligned_depth(play, tmp_path):
+    stamps = [1000 + 0.05 * i for i in range(5)]
+    write_bag(tmp_path / 'bag', [(s, np.full((48, 64, 3), 90, np.uint8)) for s in stamps], CAMERA, color=True,
+              aligned=[(s, image(i)) for i, s in enumerate(stamps)])
+    graph, depths, _ = play(tmp_path / 'bag', CompressedImage, 'depth/image/compressedDepth', info='color/camera_info',
+                            also={'color/image/compressed': CompressedImage}, rate=200.0, aligned_depth=True,
+                            image_transport='compressed')
+    colors = graph.received['color/image/compressed']
+    graph.wait(lambda: len(colors) == 5, 'for the colour images')
+    assert [message.header for message in colors] == [message.header for message in depths]
+    assert [read_depth(message, 0.001)[:][0, 0] for message in depths] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert abs(read_color(colors[0]).astype(int) - 90).max() <= 2
 
 
 def test_a_loop_goes_on(play, bag):

@@ -188,6 +188,37 @@ def test_several_depth_topics_are_listed_and_one_can_be_chosen(tmp_path):
         open_recording(tmp_path / 'bag', topic='/c')
 
 
+def color_image(seed: int) -> np.ndarray:
+    return np.full((24, 32, 3), (40 * seed, 100, 200), np.uint8)
+
+
+@pytest.mark.parametrize('compressed', [True, False])
+def test_colour_comes_with_the_depth_of_its_moment(tmp_path, frames, compressed):
+    colors = [(stamp + 0.005, color_image(i)) for i, stamp in enumerate(STAMPS)]
+    write_bag(tmp_path / 'bag', colors, CAMERA, color=True, aligned=[frames[0], frames[2]], compressed=compressed)
+    read = list(open_recording(tmp_path / 'bag', depth_unit=0.0005, aligned=True))
+    assert [frame.encoding for frame in read] == ['bgr8'] * 3
+    for frame, (_, color) in zip(read, colors):
+        assert np.abs(frame.image.astype(int) - color).max() <= (4 if compressed else 0)
+    np.testing.assert_array_equal(read[0].aligned, frames[0][1])
+    assert read[1].aligned is None and 'depth' not in read[1].for_tracker(), 'the camera lost that one'
+    assert read[2].for_tracker()['depth'][:1, :1] == pytest.approx(0.0005 * frames[2][1][0, 0])
+    assert next(iter(open_recording(tmp_path / 'bag'))).encoding == '16UC1', 'depth, where nothing else is asked for'
+
+
+def test_aligned_depth_needs_both_images(tmp_path, frames):
+    write_bag(tmp_path / 'depth', frames, CAMERA)
+    write_bag(tmp_path / 'color', [(1.0, color_image(0))], CAMERA, color=True)
+    for name, reason in (('depth', 'no image topic is of color'), ('color', 'no image topic is of depth')):
+        with pytest.raises(RecordingError, match=reason):
+            open_recording(tmp_path / name, aligned=True)
+    with pytest.raises(RecordingError, match='is the depth image; choose the colour image'):
+        open_recording(tmp_path / 'depth', topic='/depth/image/compressedDepth', aligned=True)
+    cv2.imwrite(str(tmp_path / '0.png'), color_image(0))
+    with pytest.raises(RecordingError, match='read from a rosbag2 only'):
+        open_recording(tmp_path, aligned=True)
+
+
 def test_one_camera_recorded_raw_and_compressed_is_one_choice(tmp_path):
     write_topics(tmp_path / 'bag', {'/depth/compressedDepth': 'compressed', '/depth': '16UC1', '/color': 'rgb8'})
     recording = open_recording(tmp_path / 'bag')

@@ -150,7 +150,8 @@ def test_photographs_of_several_sizes_are_each_for_themselves(tmp_path, fake_col
         cv2.imwrite(str(tmp_path / name), np.full((*shape, 3), 90, np.uint8))
     assert main(['track', str(tmp_path), '--out', str(tmp_path / 'out')]) == 0
     made, = FakeTracker.made
-    assert [image.shape[:2] for image, _ in made.seen] == [(48, 64), (48, 64), (60, 40)] and made.resets == 1
+    assert [image.shape[:2] for image, _ in made.seen] == [(48, 64), (48, 64), (60, 40)]
+    assert [camera.width for _, camera in made.seen] == [64, 64, 40]
     assert sorted(p.name for p in (tmp_path / 'out' / 'overlays').iterdir()) == ['a.png', 'b.png', 'c.png']
 
 

@@ -24,6 +24,7 @@ RUN, SMOOTHED, AGAINST = 'run', 'run, smoothed', 'against'
 
 #: Rows of the comparison: key in metrics.json, what it is, unit.
 ROWS = (('mean_joint_error_mm', 'mean joint error', 'mm'), ('median_joint_error_mm', 'median joint error', 'mm'),
+        ('aligned_joint_error_mm', 'mean joint error, hands aligned (Procrustes)', 'mm'),
         ('auc', 'area under the PCK curve', ''), ('hands_found', 'hands found', ''),
         ('wrong_side', 'on the wrong side', ''), ('hands_too_many', 'hands too many', ''), ('losses', 'times lost', ''),
         ('not_recovered', 'lost to the end', ''),
@@ -35,10 +36,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         'evaluate', help='replay a recording with ground truth and report; needs no ROS',
-        description='Replays a recorded depth camera through the tracker, frame by frame and as fast as it goes, and '
+        description='Replays a recorded camera through the tracker, frame by frame and as fast as it goes, and '
                     'compares with the ground truth. Writes DIR/metrics.json (the same in every run), timings.json, '
                     'report.html and overlay.mp4. Ctrl-C ends the replay and reports what there is.')
-    parser.add_argument('input', metavar='BAG', help='a rosbag2 (folder, .mcap or .db3) or a folder of 16-bit PNGs')
+    parser.add_argument('input', metavar='BAG', help='a rosbag2 (folder, .mcap or .db3), a folder of images or a video')
     parser.add_argument('--truth', metavar='FILE|PREFIX', default='',
                         help='a file like hands.jsonl, or what stands before hands/<side>/joints in the names of the '
                              'bag\'s topics. Default: the bag\'s own hands/<side>/joints; without any, what can be '
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     parameters = tracker_parameters(args)
     check_limit(args)
     camera = Camera.from_yaml(args.camera) if args.camera else None
-    recording = open_recording(args.input, camera=camera, depth_unit=parameters.depth_unit, topic=args.topic)
+    recording = open_recording(args.input, camera, parameters.depth_unit, args.topic, parameters.aligned_depth)
     parameters = for_recording(parameters, recording)
     truth = open_truth(Path(args.input), args.truth)
     earlier = _read_metrics(Path(args.against)) if args.against and args.against.endswith('.json') else None
@@ -229,7 +230,8 @@ def _closing_lines(metrics: Mapping[str, Any], pace: Mapping[str, float] | None,
     parts = [f'{"interrupted: " if interrupted else ""}{one["frames"]} frames']
     if metrics['ground_truth']:
         parts += [f'{one["hands_found"]} of {one["hands_known"]} hands found', f'{one["wrong_side"]} on the wrong side',
-                  f'mean joint error {_number(one["mean_joint_error_mm"], "mm")}']
+                  f'mean joint error {_number(one["mean_joint_error_mm"], "mm")} '
+                  f'({_number(one["aligned_joint_error_mm"], "mm")} aligned)']
     else:
         parts += [f'hands in {one["frames_with_hands"]}', 'no ground truth']
     parts += [f'jitter {_number(one["jitter_mm"], "mm")}', f'{_number(pace["median"] if pace else None, "ms")} a frame']

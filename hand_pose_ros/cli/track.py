@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
     parameters = tracker_parameters(args)
     camera = Camera.from_yaml(args.camera) if args.camera else None
-    recording = open_recording(args.input, camera=camera, depth_unit=parameters.depth_unit, topic=args.topic)
+    recording = open_recording(args.input, camera, parameters.depth_unit, args.topic, parameters.aligned_depth)
     parameters = for_recording(parameters, recording)
     tracker = make_tracker(parameters)
     out = Path(args.out)
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
     frames = with_hands = 0
     seconds: list[float] = []
-    interrupted, last = False, None
+    interrupted = False
     with ExitStack() as stack:
         lines = stack.enter_context(open(out / 'hands.jsonl', 'w', buffering=1, encoding='utf-8'))
         save = stack.enter_context(_overlay_sink(args.overlays, out, recording))
@@ -80,12 +80,9 @@ def run(args: argparse.Namespace) -> int:
             for frame in recording:
                 if frame.camera is None:
                     raise RecordingError(f'{args.input}: holds no camera calibration; give one with --camera')
-                if last is not None and frame.camera != last:
-                    tracker.reset()   # A folder of photographs of several sizes.
-                last = frame.camera
                 started = time.perf_counter()
                 picture = frame.picture()
-                hands = tracker.process(picture, frame.camera, frame.stamp)
+                hands = tracker.process(picture, **frame.for_tracker())
                 seconds.append(time.perf_counter() - started)
                 lines.write(result_line(frame.name, hands))
                 frames += 1

@@ -156,7 +156,7 @@ def _recording(args: argparse.Namespace) -> Callable[['Scene'], Iterator[None]]:
     outputs = [] if args.track or not is_bag else recorded_outputs(path)
     try:
         camera = Camera.from_yaml(args.camera) if args.camera else None
-        recording = open_recording(path, camera, parameters.depth_unit, args.topic)
+        recording = open_recording(path, camera, parameters.depth_unit, args.topic, parameters.aligned_depth)
     except RecordingError as error:
         if not outputs:
             raise

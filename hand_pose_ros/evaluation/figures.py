@@ -10,7 +10,7 @@ import numpy as np
 
 from hand_pose_ros.geometry.joints import JOINTS, SIDES
 from hand_pose_ros.metrics import HandComparison, compare_hands
-from hand_pose_ros.scoring import area_under_curve
+from hand_pose_ros.scoring import align, area_under_curve
 
 #: Bins of the errors' distributions: width and end in millimetres; what lies beyond counts as the last one.
 BIN, LIMIT = 0.05, 400.0
@@ -81,6 +81,7 @@ class Figures:
         self.known = self.found = self.wrong_side = self.extra = 0
         self.timeline = array('f')
         self._joint_sums, self._errors = np.zeros(len(JOINTS)), Distribution()
+        self._aligned_sum = 0.0
         self._worst, self._mean = Distribution(), Distribution()
         self._raw = {side: Jitter() for side in SIDES}
         self._of_truth = {side: Jitter() for side in SIDES}
@@ -118,6 +119,9 @@ class Figures:
                 mean = float(millimetres.mean())
                 self.found += 1
                 self._joint_sums += millimetres
+                true = truth[hand.side][None]
+                aligned = align(found[hand.side][None], true, 'procrustes')
+                self._aligned_sum += 1000 * float(np.linalg.norm(aligned - true, axis=2).mean())
                 self._errors.add(millimetres)
                 self._worst.add(millimetres.max())
                 self._mean.add(millimetres.mean())
@@ -171,6 +175,7 @@ class Figures:
             'hands_too_many': self.extra,
             'mean_joint_error_mm': _rounded(float(self._joint_sums.mean() / self.found)) if self.found else None,
             'median_joint_error_mm': _rounded(self._errors.quantile(0.5)),
+            'aligned_joint_error_mm': _rounded(self._aligned_sum / self.found) if self.found else None,
             'per_joint_error_mm': dict(zip(JOINTS, (_rounded(total / self.found) for total in self._joint_sums)))
                                   if self.found else {},
             'truth_jitter_mm': _overall(self._of_truth.values()), 'error_jitter_mm': _overall(self._of_error.values()),

@@ -58,7 +58,7 @@ def replay(recording: Recording, trackers: Mapping[str, Tracker], truth: Truth |
         hands, seconds = {}, {}
         for name, tracker in trackers.items():
             started = time.perf_counter()
-            hands[name] = tracker.process(picture, frame.camera, frame.stamp)
+            hands[name] = tracker.process(picture, **frame.for_tracker())
             seconds[name] = time.perf_counter() - started
         yield Replayed(frame, picture, hands, seconds, truth.hands(frame) if truth else {})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,10 @@ from hand_pose_ros.geometry.camera import Camera, CameraError
 from hand_pose_ros.images import COLOR_ENCODINGS, DEPTH_ENCODINGS, ImageError, color_in_bgr, view_image
 from hand_pose_ros.io.compressed import JPEG_FORMAT, decode_compressed, depth_encoding, encode_depth, encode_jpeg, is_depth
 from hand_pose_ros.io.frame import COLOR_FRAME_ID, FRAME_ID, RecordedFrame, Recording, RecordingError, stamp_name
+from hand_pose_ros.io.pairing import DepthPairing
 
+#: What images can be of; where a bag holds both, the first is read.
+MODALITIES = ('depth', 'color')
 _IMAGE, _COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 _CAMERA_INFO, _POSE_ARRAY = 'sensor_msgs/msg/CameraInfo', 'geometry_msgs/msg/PoseArray'
 
@@ -66,15 +69,20 @@ def bag_reader(path: Path) -> Iterator[Any]:
                              f'{type(error).__name__}: {reason}{hint}') from error
 
 
-def open_bag(path: Path, camera: Camera | None, depth_unit: float, topic: str | None) -> Recording:
+def open_bag(path: Path, camera: Camera | None, depth_unit: float, topic: str | None,
+             aligned: bool = False) -> Recording:
     with bag_reader(path) as reader:
         images = [_describe(reader, connection) for connection in reader.connections
                   if connection.msgtype in (_IMAGE, _COMPRESSED) and connection.msgcount]
-        chosen = _choose(path, [image for image in images if image], topic)
+        chosen = _choose(path, images, topic, ('color',) if aligned else MODALITIES)
+        depth = _choose(path, images, None, ('depth',)).connection.topic if aligned else ''
+        if depth == chosen.connection.topic:
+            raise RecordingError(f'{path}: {topic} is the depth image; choose the colour image that it is registered to')
         infos = [c for c in reader.connections if c.msgtype == _CAMERA_INFO and c.msgcount]
         info_topic = f'{chosen.base.rpartition("/")[0]}/camera_info'
         info = [c for c in infos if c.topic == info_topic] or (infos if len(infos) == 1 else [])
-        frames = partial(_bag_frames, path, chosen.connection.topic, info[0].topic if info else '', camera, depth_unit)
+        frames = partial(_bag_frames, path, chosen.connection.topic, info[0].topic if info else '', depth, camera,
+                         depth_unit)
     return Recording(path, chosen.modality, chosen.connection.topic, chosen.count, frames)
 
 
@@ -90,8 +98,8 @@ def _describe(reader: Any, connection: Any) -> _ImageTopic:
     return _ImageTopic(connection, connection.msgcount, modality, encoding)
 
 
-def _choose(path: Path, topics: Sequence[_ImageTopic], wanted: str | None) -> _ImageTopic:
-    """Choose the topic to read: the one wanted, else the only depth topic, else the only colour topic."""
+def _choose(path: Path, topics: Sequence[_ImageTopic], wanted: str | None, modalities: Sequence[str]) -> _ImageTopic:
+    """Choose the topic to read: the one wanted, else the only one of the first of ``modalities`` that there is."""
     listing = ', '.join(f'{t.connection.topic} ({t.encoding}, {t.count} images)' for t in topics)
     if not topics:
         raise RecordingError(f'{path}: the bag holds no images')
@@ -102,7 +110,7 @@ def _choose(path: Path, topics: Sequence[_ImageTopic], wanted: str | None) -> _I
         if not named[0].modality:
             raise RecordingError(f'{path}: {wanted} has encoding {named[0].encoding!r}, which is not supported')
         return named[0]
-    for modality in ('depth', 'color'):
+    for modality in modalities:
         candidates = [t for t in topics if t.modality == modality]
         raw = {t.connection.topic for t in candidates if t.connection.msgtype == _IMAGE}
         # One camera recorded both raw and compressed is one choice: the raw one.
@@ -111,18 +119,20 @@ def _choose(path: Path, topics: Sequence[_ImageTopic], wanted: str | None) -> _I
             return candidates[0]
         if candidates:
             raise RecordingError(f'{path}: several {modality} topics, choose one with --topic: {listing}')
-    raise RecordingError(f'{path}: no image topic has a supported encoding; there are: {listing}')
+    what = f'is of {modalities[0]}' if len(modalities) == 1 else 'has a supported encoding'
+    raise RecordingError(f'{path}: no image topic {what}; there are: {listing}')
 
 
-def _bag_frames(path: Path, topic: str, info_topic: str, given: Camera | None,
+def _bag_frames(path: Path, topic: str, info_topic: str, aligned_topic: str, given: Camera | None,
                 depth_unit: float) -> Iterator[RecordedFrame]:
     with bag_reader(path) as reader:
         store = typestore()
-        connections = [c for c in reader.connections if c.topic == topic]
+        connections = [c for c in reader.connections if c.topic in (topic, aligned_topic)]
         infos = [c for c in reader.connections if c.topic == info_topic] if given is None else []
         camera = given
         if infos:   # An image may precede its first CameraInfo; a recording can look ahead.
             camera = _bag_camera(path, store.deserialize_cdr(next(iter(reader.messages(infos)))[2], _CAMERA_INFO))
+        pairing: DepthPairing[RecordedFrame, np.ndarray] = DepthPairing()
         for connection, _, data in reader.messages(connections + infos):
             message = store.deserialize_cdr(data, connection.msgtype)
             if connection.msgtype == _CAMERA_INFO:
@@ -132,9 +142,21 @@ def _bag_frames(path: Path, topic: str, info_topic: str, given: Camera | None,
             try:
                 image, encoding = _bag_image(connection.msgtype, message)
             except ImageError as error:
-                raise RecordingError(f'{path}: {topic}, image {stamp_name(stamp)}: {error}') from error
-            yield RecordedFrame(stamp_name(stamp), stamp, image, encoding, message.header.frame_id, camera,
-                                depth_unit)
+                raise RecordingError(f'{path}: {connection.topic}, image {stamp_name(stamp)}: {error}') from error
+            if connection.topic == aligned_topic:
+                yield from _paired(pairing.depth(stamp, image))
+                continue
+            frame = RecordedFrame(stamp_name(stamp), stamp, image, encoding, message.header.frame_id, camera, depth_unit)
+            if aligned_topic:
+                yield from _paired(pairing.color(stamp, frame))
+            else:
+                yield frame
+        yield from _paired(pairing.rest())
+
+
+def _paired(pairs: Iterable[tuple[RecordedFrame, np.ndarray | None]]) -> Iterator[RecordedFrame]:
+    for frame, depth in pairs:
+        yield replace(frame, aligned=depth)
 
 
 def _bag_image(msgtype: str, message: Any) -> tuple[np.ndarray, str]:
@@ -202,7 +224,8 @@ def iterate_joints(path: str | Path, prefix: str = '') -> Iterator[tuple[int, st
 
 def write_bag(path: str | Path, frames: Iterable[tuple[float, np.ndarray]], camera: Camera, *,
               joints: Mapping[str, Iterable[tuple[float, np.ndarray]]] | None = None, color: bool = False,
-              frame_id: str = '', image_topic: str = '', compressed: bool = True, storage: str = 'mcap') -> None:
+              aligned: Iterable[tuple[float, np.ndarray]] = (), frame_id: str = '', image_topic: str = '',
+              compressed: bool = True, storage: str = 'mcap') -> None:
     """Write depth or colour images, their camera and the hands in them as a rosbag2 folder.
 
     The storage is MCAP by default: it is what ``ros2 bag`` itself has recorded since Iron, its plugin comes with
@@ -216,6 +239,7 @@ def write_bag(path: str | Path, frames: Iterable[tuple[float, np.ndarray]], came
         camera: the camera, written with each image beside ``image_topic``.
         joints: side -> (stamp in seconds, (21, 3) metres) in order, written to ``/hands/<side>/joints``.
         color: the images are of colour.
+        aligned: depth images registered to those of colour, written to ``/depth/image``.
         frame_id: camera frame; empty for the usual one.
         image_topic: topic of the images, to which image transport's suffix is added when compressed; empty for
             ``/depth/image`` or ``/color/image``.
@@ -258,7 +282,14 @@ def write_bag(path: str | Path, frames: Iterable[tuple[float, np.ndarray]], came
             for stamp, points in hands:
                 yield stamp, connection, _pose_array(_header(stamp, frame_id), points)
 
-        streams = [camera_stream(), *(hand_stream(side, hands) for side, hands in (joints or {}).items())]
+        def depth_stream() -> Iterator[tuple[float, Any, Any]]:
+            connection = None
+            for stamp, image in aligned:
+                connection = connection or writer.add_connection(
+                    '/depth/image' + ('/compressedDepth' if compressed else ''), image_type, typestore=store)
+                yield stamp, connection, _image_message(_header(stamp, frame_id), image, False, compressed)
+
+        streams = [camera_stream(), depth_stream(), *(hand_stream(side, hands) for side, hands in (joints or {}).items())]
         for stamp, connection, message in heapq.merge(*streams, key=lambda item: item[0]):
             writer.write(connection, _nanoseconds(stamp), store.serialize_cdr(message, connection.msgtype))
 

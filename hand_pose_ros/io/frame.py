@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hand_pose_ros.geometry.camera import Camera
-from hand_pose_ros.images import depth_in_metres
+from hand_pose_ros.images import DepthImage, depth_in_metres
 
 #: Camera frames of depth and colour images that come without one.
 FRAME_ID, COLOR_FRAME_ID = 'camera_depth_optical_frame', 'camera_color_optical_frame'
@@ -36,6 +37,7 @@ class RecordedFrame:
         frame_id: camera frame.
         camera: the camera, of the image's size; None when neither given nor recorded.
         depth_unit: metres in one unit of a 16UC1 image.
+        aligned: (H, W) depth as stored, registered to a colour image; None where there is none of its moment.
 
     """
 
@@ -46,6 +48,7 @@ class RecordedFrame:
     frame_id: str
     camera: Camera | None
     depth_unit: float = 0.001
+    aligned: np.ndarray | None = None
 
     @property
     def stamp(self) -> float:
@@ -59,6 +62,14 @@ class RecordedFrame:
     def depth(self) -> np.ndarray:
         """Return (H, W) float32 metres, 0 for every hole; raises ImageError for a colour image."""
         return depth_in_metres(self.image, self.depth_unit)
+
+    def for_tracker(self) -> dict[str, Any]:
+        """What ``process`` of a tracker takes, by name but for the image."""
+        given: dict[str, Any] = {'camera': self.camera, 'stamp': self.stamp}
+        if self.aligned is not None:
+            unit = self.depth_unit if self.aligned.dtype.kind == 'u' else 1.0
+            given['depth'] = DepthImage(self.aligned, unit)
+        return given
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ VIDEO_SUFFIXES = ('.mp4', '.m4v', '.mkv', '.avi', '.mov', '.webm', '.mpg', '.mpe
 
 
 def open_recording(path: str | Path, camera: Camera | None = None, depth_unit: float = 0.001,
-                   topic: str | None = None) -> Recording:
+                   topic: str | None = None, aligned: bool = False) -> Recording:
     """Open a recording.
 
     Args:
@@ -44,9 +44,10 @@ def open_recording(path: str | Path, camera: Camera | None = None, depth_unit: f
         camera: overrides the recorded camera.
         depth_unit: metres in one unit of a 16-bit depth image.
         topic: image topic of a bag, needed only where there are several.
+        aligned: read a bag's colour images, each with the depth image of its moment, which is registered to it.
 
     Raises:
-        RecordingError: there is nothing there that can be read; several topics are possible.
+        RecordingError: there is nothing there that can be read; several topics are possible; there is no depth.
 
     """
     path = Path(path)
@@ -56,23 +57,30 @@ def open_recording(path: str | Path, camera: Camera | None = None, depth_unit: f
     if path.is_dir():
         images = sorted((p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=lambda p: p.name)
         if images:
+            _refuse_aligned(path, aligned)
             return _open_folder(path, images, camera, depth_unit)
         if (path / 'metadata.yaml').exists():
-            return open_bag(path, camera, depth_unit, topic)
+            return open_bag(path, camera, depth_unit, topic, aligned)
         storages = [p for p in path.iterdir() if p.suffix in BAG_SUFFIXES]
         if not storages:
             raise RecordingError(f'{path}: the folder holds neither PNG or JPEG files nor a rosbag2')
         if len(storages) > 1:
             raise RecordingError(f'{path}: a bag of {len(storages)} files without metadata.yaml; '
                                  'rebuild it with "ros2 bag reindex"')
-        return open_bag(storages[0], camera, depth_unit, topic)
+        return open_bag(storages[0], camera, depth_unit, topic, aligned)
     if suffix in BAG_SUFFIXES:
-        return open_bag(path, camera, depth_unit, topic)
+        return open_bag(path, camera, depth_unit, topic, aligned)
     if suffix in VIDEO_SUFFIXES:
+        _refuse_aligned(path, aligned)
         return _open_video(path, camera)
     hint = '; convert it with rosbags-convert' if suffix == '.bag' else ''
     raise RecordingError(f'{path}: not a folder of images, a rosbag2 ({", ".join(BAG_SUFFIXES)}) '
                          f'or a video ({", ".join(VIDEO_SUFFIXES)}){hint}')
+
+
+def _refuse_aligned(path: Path, aligned: bool) -> None:
+    if aligned:
+        raise RecordingError(f'{path}: aligned depth is read from a rosbag2 only, which holds both images')
 
 
 def _open_folder(path: Path, files: Sequence[Path], camera: Camera | None, depth_unit: float) -> Recording:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from rclpy.task import Future
@@ -16,7 +17,8 @@ from std_msgs.msg import Header
 
 from hand_pose_ros import topics
 from hand_pose_ros.geometry.camera import Camera
-from hand_pose_ros.images import ImageError
+from hand_pose_ros.images import ImageError, depth_in_metres
+from hand_pose_ros.io.compressed import depth_encoding
 from hand_pose_ros.io.recording import RecordedFrame, RecordingError, open_recording
 from hand_pose_ros.nodes.messages import (camera_info_message, compressed_color_message, compressed_depth_message,
                                           image_message)
@@ -61,7 +63,8 @@ class PlaybackNode(Node):
         if not settings.input:
             raise ValueError('parameter input: empty; give it a rosbag2 or a folder of 16-bit PNGs')
         camera = Camera.from_yaml(settings.camera) if settings.camera else None
-        self._recording = open_recording(settings.input, camera, settings.depth_unit, settings.topic or None)
+        self._recording = open_recording(settings.input, camera, settings.depth_unit, settings.topic or None,
+                                         settings.aligned_depth)
         if self._recording.note:
             self.get_logger().warning(f'{settings.input}: {self._recording.note}')
         color = self._recording.modality == 'color'
@@ -73,6 +76,9 @@ class PlaybackNode(Node):
         self._images = self.create_publisher(
             kind, topics.transported_topic(self.resolve_topic_name(image), settings.image_transport), OUT)
         self._infos = self.create_publisher(CameraInfo, info, OUT)
+        packed = 'raw' if settings.image_transport == 'raw' else 'compressedDepth'
+        self._aligned = self.create_publisher(kind, topics.transported_topic(
+            self.resolve_topic_name(topics.DEPTH_IMAGE), packed), OUT) if settings.aligned_depth else None
         self.done = Future()
         self._thread.start()
 
@@ -141,21 +147,27 @@ class PlaybackNode(Node):
         settings = self._settings
         if frame.camera is None:
             raise RecordingError(f'{settings.input}: holds no CameraInfo; give the parameter camera a calibration YAML')
-        image, encoding = frame.image, frame.encoding
-        if encoding == '16UC1' and frame.depth_unit != MILLIMETRE:
-            image, encoding = frame.depth(), '32FC1'
         stamp = self.get_clock().now().to_msg()
         if settings.use_original_stamps:
             stamp = Time(sec=frame.nanoseconds // 10**9, nanosec=frame.nanoseconds % 10**9)
         header = Header(stamp=stamp, frame_id=settings.frame_id or frame.frame_id)
-        # First the camera, so that a subscriber knows it by the time of the image.
+        # First the camera and depth, so that a subscriber knows them by the time of the image.
         self._infos.publish(camera_info_message(header, frame.camera))
-        if settings.image_transport == 'compressedDepth':
-            self._images.publish(compressed_depth_message(header, image))
+        if self._aligned is not None and frame.aligned is not None:
+            self._aligned.publish(self._depth_message(header, frame.aligned, frame.depth_unit))
+        if frame.encoding != 'bgr8':
+            self._images.publish(self._depth_message(header, frame.image, frame.depth_unit))
         elif settings.image_transport == 'compressed':
-            self._images.publish(compressed_color_message(header, image))
+            self._images.publish(compressed_color_message(header, frame.image))
         else:
-            self._images.publish(image_message(header, image, encoding))
+            self._images.publish(image_message(header, frame.image, frame.encoding))
+
+    def _depth_message(self, header: Header, image: np.ndarray, unit: float) -> Image | CompressedImage:
+        if image.dtype == np.uint16 and unit != MILLIMETRE:
+            image = depth_in_metres(image, unit)
+        if self._settings.image_transport == 'raw':
+            return image_message(header, image, depth_encoding(image))
+        return compressed_depth_message(header, image)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseArray
 from rcl_interfaces.msg import SetParametersResult
@@ -26,6 +25,7 @@ from hand_pose_ros.drawing import draw_overlay
 from hand_pose_ros.geometry.camera import Camera, CameraError
 from hand_pose_ros.geometry.joints import SIDES
 from hand_pose_ros.images import DepthImage, ImageError
+from hand_pose_ros.io.pairing import DepthPairing
 from hand_pose_ros.nodes import messages
 from hand_pose_ros.nodes.diagnostics import FrameStatistics, diagnostics_message
 from hand_pose_ros.nodes.inputs import read_camera, read_color, read_depth
@@ -84,6 +84,8 @@ class TrackerNode(LifecycleNode):
         self._camera: Camera | None = None
         self._camera_key: tuple | None = None
         self._camera_problem = ''
+        self._pairing: DepthPairing | None = None
+        self._depth_problem = ''
         self._last_stamp = 0
         self._hands = 0
         self._problem = ''
@@ -122,13 +124,21 @@ class TrackerNode(LifecycleNode):
         # Image transport puts its suffix behind the name that remapping gave the image topic.
         self._image_topic = topics.transported_topic(self.resolve_topic_name(image), self._settings.image_transport)
         self._info_topic = self.resolve_topic_name(info)
+        self._aligned_topic = topics.transported_topic(
+            self.resolve_topic_name(topics.DEPTH_IMAGE),
+            'raw' if self._settings.image_transport == 'raw' else 'compressedDepth')
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the camera."""
         kind = Image if self._settings.image_transport == 'raw' else CompressedImage
         self._inputs = [self.create_subscription(CameraInfo, self._info_topic, self._on_camera_info, CAMERA_IN),
                         self.create_subscription(kind, self._image_topic, self._on_image, CAMERA_IN)]
-        self.get_logger().info(f'waiting for {self._image_topic} and {self._info_topic}')
+        aligned = self._settings.modality == 'rgb' and self._settings.aligned_depth
+        if aligned:
+            self._pairing = DepthPairing()
+            self._inputs.append(self.create_subscription(kind, self._aligned_topic, self._on_depth, CAMERA_IN))
+        self.get_logger().info(f'waiting for {self._image_topic} and {self._info_topic}'
+                               + (f', and depth on {self._aligned_topic}' if aligned else ''))
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -159,7 +169,8 @@ class TrackerNode(LifecycleNode):
             self.destroy_subscription(subscription)
         self._inputs = []
         self._camera = self._camera_key = None
-        self._camera_problem = self._problem = ''
+        self._pairing = None
+        self._camera_problem = self._depth_problem = self._problem = ''
         self._hands = self._last_stamp = 0
         self._statistics.pause()
         if self._tracker is not None:
@@ -199,13 +210,25 @@ class TrackerNode(LifecycleNode):
                                f'focal length {self._camera.fx:.1f} pixels')
 
     def _on_image(self, message: Image | CompressedImage, info: Mapping[str, Any]) -> None:
-        started = time.perf_counter()
         self._statistics.arrive(info['publication_sequence_number'])
-        self._follow_clock(message.header.stamp)
+        self._follow_clock(message)
+        if self._pairing is None:
+            self._track(message, info)
+            return
+        for (one, its_info), depth in self._pairing.color(_nanoseconds(message), (message, info)):
+            self._track(one, its_info, depth)
+
+    def _on_depth(self, message: Image | CompressedImage) -> None:
+        for (one, its_info), depth in self._pairing.depth(_nanoseconds(message), message):
+            self._track(one, its_info, depth)
+
+    def _track(self, message: Image | CompressedImage, info: Mapping[str, Any],
+               depth: Image | CompressedImage | None = None) -> None:
+        started = time.perf_counter()
         try:
             image, camera = self._read(message)
-            stamp = message.header.stamp
-            hands = self._tracker.process(image, camera, stamp.sec + 1e-9 * stamp.nanosec)
+            given = {} if self._pairing is None else {'depth': self._read_aligned(depth, image)}
+            hands = self._tracker.process(image, camera, 1e-9 * _nanoseconds(message), **given)
         except (ImageError, CameraError) as error:
             self._refuse(message.header, str(error))
             return
@@ -223,13 +246,15 @@ class TrackerNode(LifecycleNode):
         self._statistics.finish(latency, {'processing': tracked - started, **self._tracker.stage_times,
                                           'messages': time.perf_counter() - tracked})
 
-    def _follow_clock(self, stamp: Time) -> None:
+    def _follow_clock(self, message: Image | CompressedImage) -> None:
         """Start afresh where time jumps back: a bag in a loop, a simulation started again."""
-        now = stamp.sec * 10**9 + stamp.nanosec
+        now = _nanoseconds(message)
         if now < self._last_stamp:
             self.get_logger().info(f'the stamps of {self._image_topic} jumped back by '
                                    f'{1e-9 * (self._last_stamp - now):.3f} s: tracking starts afresh')
             self._tracker.reset()
+            if self._pairing is not None:
+                self._pairing = DepthPairing()
         self._last_stamp = now
 
     def _read(self, message: Image | CompressedImage) -> tuple[np.ndarray | DepthImage, Camera]:
@@ -249,6 +274,21 @@ class TrackerNode(LifecycleNode):
             raise CameraError(f'{self._info_topic}: the CameraInfo is for {self._camera.width}x{self._camera.height}, '
                               f'but the images of {self._image_topic} are {width}x{height}')
         return image, self._camera
+
+    def _read_aligned(self, message: Image | CompressedImage | None, image: np.ndarray) -> DepthImage | None:
+        """Depth of a colour image; None where there is none of use, and diagnostics say why."""
+        self._depth_problem = ''
+        try:
+            if message is None:
+                raise ImageError('no image within half a frame of the colour image\'s stamp')
+            depth = read_depth(message, self._settings.depth_unit)
+            if depth.shape != image.shape[:2]:
+                raise ImageError(f'the images are {depth.shape[1]}x{depth.shape[0]}, those of {self._image_topic} '
+                                 f'{image.shape[1]}x{image.shape[0]}; depth must be registered to colour')
+            return depth
+        except ImageError as error:
+            self._depth_problem = f'{self._aligned_topic}: {error}'
+            return None
 
     def _refuse(self, header: Header, problem: str) -> bool:
         """Publish the empty keypoints of a frame that cannot be used; True if the problem was logged."""
@@ -323,6 +363,8 @@ class TrackerNode(LifecycleNode):
         if self._problem:
             return DiagnosticStatus.ERROR, self._problem
         loss, view = self._statistics.loss(), f'{self._hands} hand{"s" * (self._hands != 1)} in view'
+        if self._depth_problem:
+            return DiagnosticStatus.WARN, f'{view}, its distance from hand_size: {self._depth_problem}'
         if publishers > 1:   # Their images mix, and the numbers that tell dropped ones with them.
             return DiagnosticStatus.WARN, f'{view}, but {publishers} publishers share {self._image_topic}'
         if loss > TOLERABLE_LOSS:
@@ -336,6 +378,10 @@ def _output_types() -> dict[str, type]:
                                                                       (topics.joint_states_topic, JointState))}
     return {**per_side, topics.KEYPOINTS: PointCloud2, topics.MARKERS: MarkerArray, topics.OVERLAY: Image,
             topics.TF: TFMessage}
+
+
+def _nanoseconds(message: Image | CompressedImage) -> int:
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
 
 
 def _describe(error: Exception) -> str:

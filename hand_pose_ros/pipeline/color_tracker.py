@@ -12,6 +12,8 @@ from hand_pose_ros.estimation.models import DETECTOR, find_model
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.hand_model.fitting import HandFitter
 from hand_pose_ros.hand_model.loading import load_hand_models
+from hand_pose_ros.images import DepthImage
+from hand_pose_ros.localization.aligned_depth import size_from_depth
 from hand_pose_ros.localization.color_crop import ColorCrop
 from hand_pose_ros.localization.crop import hand_centre
 from hand_pose_ros.localization.detector import Detection, detect
@@ -40,16 +42,17 @@ DETECTED_SIDE = 0.3
 
 @dataclass(kw_only=True)
 class _Track(Track):
-    """Where to look for a hand next, mirrored for a left one."""
+    """Where to look for a hand next, mirrored for a left one, and its size once depth has told it."""
 
     crop: ColorCrop
+    size: float | None = None
 
 
 class ColorHandTracker:
     """Finds and follows hands through the images of one colour camera.
 
     One camera does not tell a small hand nearby from a large one far away: distances follow from the hand's size,
-    which the parameter ``hand_size`` gives.
+    which the parameter ``hand_size`` gives, or from a depth image that is registered to the colour image.
 
     Args:
         parameters: the settings; only those of the pipeline are looked at.
@@ -76,6 +79,7 @@ class ColorHandTracker:
         self.engine_description = f'{self._estimator.engine.description}, {self.model_name}'
         self._stages = Stages(('localize', 'crop', 'network', 'hand_model'))
         self._numbers = 0
+        self._camera: Camera | None = None
         self.reset()
 
     @property
@@ -88,19 +92,21 @@ class ColorHandTracker:
         self._stamp: float | None = None
         self._frames_since_search = SEARCH_EVERY
 
-    def process(self, image: np.ndarray, camera: Camera, stamp: float | None = None) -> list[Hand]:
+    def process(self, image: np.ndarray, camera: Camera, stamp: float | None = None,
+                depth: np.ndarray | DepthImage | None = None) -> list[Hand]:
         """Track hands in the next frame.
 
         Args:
             image: (H, W, 3) uint8 in bgr order.
             camera: of the same size.
             stamp: seconds, which smoothing goes by; without one, frames are taken to be 1/30 s apart.
+            depth: (H, W) what the same camera would see in depth; an array is metres, 0 for holes.
 
         Returns:
             The hands seen, the surest first; at most one of each side.
 
         Raises:
-            ValueError: the sizes of ``image`` and ``camera`` differ, or it is not a colour image.
+            ValueError: the sizes of ``image``, ``camera`` and ``depth`` differ, or it is not a colour image.
 
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -108,6 +114,15 @@ class ColorHandTracker:
         if image.shape[:2] != (camera.height, camera.width):
             raise ValueError(f'the image is {image.shape[1]}x{image.shape[0]}, its camera '
                              f'{camera.width}x{camera.height}')
+        if depth is not None:
+            if depth.shape != image.shape[:2]:
+                raise ValueError(f'the depth image is {depth.shape[1]}x{depth.shape[0]}, the colour image that it '
+                                 f'belongs to {camera.width}x{camera.height}')
+            depth = DepthImage(*((depth,) if isinstance(depth, np.ndarray) else (depth.pixels, depth.unit)),
+                               near=self.parameters.near, far=self.parameters.far)
+        if camera != self._camera:
+            self.reset()   # Another camera, or a folder of photographs of several sizes.
+            self._camera = camera
         elapsed = FRAME_TIME if stamp is None or self._stamp is None else stamp - self._stamp
         self._stamp = stamp
         self._stages.begin()
@@ -116,7 +131,9 @@ class ColorHandTracker:
         with self._stages('localize'):
             new = self._search(image, camera, lost=len(self._tracks) < len(followed))
         poses += self._estimate(image, camera, new)
-        return self._report(poses, elapsed)
+        with self._stages('localize'):
+            placed = [self._place(*one, depth, camera) for one in zip(self._tracks, poses)]
+        return self._report(poses, placed, elapsed)
 
     def _search(self, image: np.ndarray, camera: Camera, lost: bool) -> list[_Track]:
         """Look where there may be new hands: at once while none is followed or one was ``lost``, else now and then."""
@@ -194,10 +211,17 @@ class ColorHandTracker:
             chosen.append(pose)
         return chosen
 
-    def _report(self, poses: list[ColorPose], elapsed: float) -> list[Hand]:
+    def _place(self, track: _Track, pose: ColorPose, depth: DepthImage | None, camera: Camera) -> np.ndarray:
+        """Move a hand's joints along their lines of sight to where depth sees the hand, now or the last time."""
+        assumed = self.parameters.hand_size
+        if depth is not None:
+            track.size = size_from_depth(pose.joints, assumed, pose.confidence, depth, camera) or track.size
+        return pose.joints * (track.size or assumed) / assumed
+
+    def _report(self, poses: list[ColorPose], placed: list[np.ndarray], elapsed: float) -> list[Hand]:
         hands: list[Hand] = []
-        for track, pose in sorted(zip(self._tracks, poses), key=lambda one: -one[1].presence):
-            joints = track.smooth(pose.joints, elapsed) if self.parameters.smoothing else pose.joints
+        for track, pose, joints in sorted(zip(self._tracks, poses, placed), key=lambda one: -one[1].presence):
+            joints = track.smooth(joints, elapsed) if self.parameters.smoothing else joints
             if pose.presence < self.parameters.min_score or any(hand.side == track.side for hand in hands):
                 continue
             with self._stages('hand_model'):

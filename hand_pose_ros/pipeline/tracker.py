@@ -89,6 +89,7 @@ class HandTracker:
         self._stages = Stages(('localize', 'crop', 'network', 'hand_model'))
         self._rectification: tuple[Camera, tuple[np.ndarray, np.ndarray]] | None = None
         self._numbers = 0
+        self._camera: Camera | None = None
         self.reset()
 
     @property
@@ -120,6 +121,9 @@ class HandTracker:
         if depth.shape != (camera.height, camera.width):
             raise ValueError(f'the depth image is {depth.shape[1]}x{depth.shape[0]}, its camera '
                              f'{camera.width}x{camera.height}')
+        if camera != self._camera:
+            self.reset()   # Another camera, or a folder of photographs of several sizes.
+            self._camera = camera
         elapsed = FRAME_TIME if stamp is None or self._stamp is None else stamp - self._stamp
         self._stamp = stamp
         self._stages.begin()
