@@ -275,6 +275,24 @@ def test_hands_point_up_in_their_crops(side):
         assert abs(pointing(square.project(joints))[0]) < 0.05 and pointing(square.project(joints))[1] < 0
 
 
+@pytest.mark.parametrize('distortion', [(), (0.1, -0.2, 0.001, 0.002, 0.03)], ids=['pinhole', 'distorted'])
+@pytest.mark.parametrize('half', [0.04, 0.15], ids=['magnified', 'shrunk'])
+def test_a_crop_shows_what_its_camera_sees(distortion, half):
+    camera = replace(CAMERA, distortion=distortion)
+    v, u = np.mgrid[:480, :640].astype(np.float32)
+    image = np.dstack([u / 3, v / 2, 255 - u / 3]).round().astype(np.uint8)   # every pixel says where it is
+    crop = ColorCrop.looking_at(np.array([0.06, -0.04, 0.3]), half, turn=0.5, mirror=True)
+    shown = crop.cut(image, camera, 64).astype(float)
+    line = (np.arange(64) + 0.5) / 32 - 1
+    places = crop.to_pixels(np.stack(np.meshgrid(line, line), -1), camera)
+    inside = ((places > 12) & (places < (627, 467))).all(-1)
+    assert 0.3 < inside.mean()
+    expected = np.stack([places[..., 0] / 3, places[..., 1] / 2, 255 - places[..., 0] / 3], -1)
+    assert np.abs(shown - expected)[inside].max() < 1.5
+    beyond = ((places < -6) | (places > (646, 486))).any(-1)
+    assert half < 0.1 or beyond.any() and not shown[beyond].any()
+
+
 def test_beside_is_in_half_sides():
     crop = ColorCrop.looking_at(np.array([0, 0, 1.0]), 0.1)
     assert crop.beside(ColorCrop.looking_at(np.array([0.05, 0, 1.0]), 0.3)) == pytest.approx(0.5)

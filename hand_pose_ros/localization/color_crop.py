@@ -108,26 +108,39 @@ class ColorCrop:
             size: pixels along a side of the crop.
 
         """
-        line = ((np.arange(size) + 0.5) / size * 2 - 1) * self.reach
-        u, v = np.meshgrid(line, line)
-        rays = np.stack([u, v, np.ones_like(u)], -1).reshape(-1, 3) @ self.rotation
-        ahead = rays[:, 2] > 1e-3
-        places = np.full((size * size, 2), -1e6)
-        places[ahead] = camera.project(rays[ahead])
+        edge, side = self.reach * (1 / size - 1), 2 * self.reach / size
+        rays = self.rotation.T @ np.array([[side, 0, edge], [0, side, edge], [0, 0, 1]])
+        corners = rays @ np.array([[0, size - 1, 0, size - 1], [0, 0, size - 1, size - 1], [1, 1, 1, 1]])
+        places = None
+        if camera.distortion or (corners[2] < 1e-3).any():
+            pixels = np.stack([*np.meshgrid(np.arange(size), np.arange(size)), np.ones((size, size))], -1) @ rays.T
+            ahead = pixels[..., 2] > 1e-3
+            places = np.full((size, size, 2), -1e6)
+            places[ahead] = camera.project(pixels[ahead])
+            corners = places[places[..., 0] > -1e5].reshape(-1, 2)
+        else:
+            corners = camera.project(corners.T)
         # Shrink first what has several pixels for one of the crop's: interpolation would skip some of them.
-        steps = int(2 * self.reach * camera.fx / size)
-        places = places.reshape(size, size, 2)
-        if steps >= 2:
+        steps, low = int(2 * self.reach * camera.fx / size), np.zeros(2, int)
+        if steps >= 2 and len(corners):
             height, width = image.shape[:2]
-            low = np.floor(np.clip(places.min((0, 1)) - 2 * steps, 0, (width, height))).astype(int)
-            high = np.ceil(np.clip(places[places[..., 0] > -1e5].max(0) + 2 * steps, 0, (width, height))).astype(int)
+            low = np.floor(np.clip(corners.min(0) - 2 * steps, 0, (width, height))).astype(int)
+            high = np.ceil(np.clip(corners.max(0) + 2 * steps, 0, (width, height))).astype(int)
             count = (high - low) // steps
             if (count < 1).any():
                 return np.zeros((size, size, *image.shape[2:]), image.dtype)
             part = image[low[1]:low[1] + count[1] * steps, low[0]:low[0] + count[0] * steps]
             image = cv2.resize(part, (int(count[0]), int(count[1])), interpolation=cv2.INTER_AREA)
-            places = (places - low + 0.5) / steps - 0.5
-        return cv2.remap(image, places.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        else:
+            steps = 1
+        if places is not None:
+            return cv2.remap(image, ((places - low + 0.5) / steps - 0.5).astype(np.float32), None, cv2.INTER_LINEAR,
+                             borderMode=cv2.BORDER_CONSTANT)
+        # Without distortion what is straight in the crop is straight in the image.
+        shrink = np.array([[1, 0, 0.5 - low[0]], [0, 1, 0.5 - low[1]], [0, 0, steps]]) / steps
+        shrink[:2, 2] -= 0.5
+        return cv2.warpPerspective(image, shrink @ camera.matrix @ rays, (size, size),
+                                   flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT)
 
     def from_camera(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 3) of the image's camera optical frame in the crop's."""
