@@ -69,6 +69,16 @@ def _room(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
     return image
 
 
+def _saturate(amount: float) -> np.ndarray:
+    """Matrix (3, 3) that makes colours more or, below 1, less vivid; 0 makes them grey."""
+    return np.full((3, 3), (1 - amount) / 3) + amount * np.eye(3)
+
+
+def _mix(image: np.ndarray, mix: np.ndarray, plus: np.ndarray | float) -> np.ndarray:
+    """Colours of a float32 image, mixed by a matrix (3, 3) from old to new, and something added."""
+    return cv2.transform(image, np.column_stack([mix, np.broadcast_to(plus, 3)]))
+
+
 def draw_background(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
     """Draw a background (height, width, 3) uint8: photographs, rooms of shapes, clouds of colour, or two of them."""
     def one() -> np.ndarray:
@@ -85,10 +95,8 @@ def draw_background(width: int, height: int, rng: np.random.Generator) -> np.nda
         share = cv2.resize(clouds(16, rng)[..., :1], (width, height)).reshape(height, width, 1) / 255.0
         image += (one() - image) * (share > rng.uniform(0.3, 0.7)) if rng.uniform() < 0.5 else (one() - image) * share
     # Another mood: channels swapped, tinted, darker or lighter.
-    image = image[..., rng.permutation(3)] if rng.uniform() < 0.5 else image
-    grey = image.mean(2, keepdims=True)
-    image = grey + (image - grey) * rng.uniform(0, 1.4)
-    image = image * rng.uniform(0.35, 1.25) * (1 + rng.normal(0, 0.08, 3)) + rng.normal(0, 12)
+    mix = _saturate(rng.uniform(0, 1.4)) * (rng.uniform(0.35, 1.25) * (1 + rng.normal(0, 0.08, 3)))[:, None]
+    image = _mix(image, mix[:, rng.permutation(3)] if rng.uniform() < 0.5 else mix, rng.normal(0, 12))
     if rng.uniform() < 0.6:
         image = cv2.GaussianBlur(image, (0, 0), np.exp(rng.uniform(-1.5, 1.6)) * width / 128)
     return np.clip(image, 0, 255).astype(np.uint8)
@@ -140,13 +148,10 @@ def spoil(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         image = cv2.filter2D(image, -1, kernel / kernel.sum())
     if rng.uniform() < 0.15:
         image = image + (image - cv2.GaussianBlur(image, (0, 0), 1.2)) * rng.uniform(0.3, 1.5)
-    contrast = np.exp(rng.normal(0, 0.15))
-    image = (image - 128) * contrast + 128 + rng.normal(0, 10)
-    grey = image.mean(2, keepdims=True)
-    image = grey + (image - grey) * (0.0 if rng.uniform() < 0.04 else np.exp(rng.normal(0, 0.2)))
-    image = image * (1 + rng.normal(0, 0.05, 3))
-    noise = rng.exponential(3.5)
-    image = image + rng.normal(0, noise, image.shape).astype(np.float32)
+    contrast, white = np.exp(rng.normal(0, 0.15)), 1 + rng.normal(0, 0.05, 3)
+    mix = _saturate(0.0 if rng.uniform() < 0.04 else np.exp(rng.normal(0, 0.2))) * white[:, None]
+    image = _mix(image, contrast * mix, (128 * (1 - contrast) + rng.normal(0, 10)) * white)
+    image += np.float32(rng.exponential(3.5)) * rng.standard_normal(image.shape, np.float32)
     image = np.clip(image, 0, 255).astype(np.uint8)
     if rng.uniform() < 0.4:
         data = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 96))])[1]
