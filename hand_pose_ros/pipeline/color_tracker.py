@@ -16,7 +16,7 @@ from hand_pose_ros.images import DepthImage
 from hand_pose_ros.localization.aligned_depth import size_from_depth
 from hand_pose_ros.localization.color_crop import ColorCrop
 from hand_pose_ros.localization.crop import hand_centre
-from hand_pose_ros.localization.detector import Detection, detect
+from hand_pose_ros.localization.detector import detect
 from hand_pose_ros.parameters import TrackerParameters
 from hand_pose_ros.pipeline.hand import Hand
 from hand_pose_ros.pipeline.stages import Stages
@@ -25,10 +25,15 @@ from hand_pose_ros.pipeline.track import FRAME_TIME, Track
 #: A detection is looked at from this score on, and at most so many of them: the pose network, which sees more of a hand
 #: than the detector does, has the last word on whether it is one.
 DETECTED, CANDIDATES = 0.2, 4
+#: Without a detection of this score, a hand may be where the detector does not see it.
+LIKELY = 0.5
 #: A hand is found from this probability on that its crop shows one, and a followed one is lost below the second.
 FOUND, LOST = 0.5, 0.25
 #: Frames between searches for a second hand while the first is followed.
 SEARCH_EVERY = 6
+#: Frames between guesses where such a hand might be, while none is followed, and which ways it may point then.
+GUESS_EVERY = 3
+UPRIGHT_OR_ASIDE = ((0.0, -1.0), (1.0, 0.0), (-1.0, 0.0))
 #: Two hands whose crops' middles are this close, as a share of the larger one's half side, are one.
 APART = 0.35
 #: A crop was far off when the hand's own lies further beside it than this, or is larger or smaller by more than the
@@ -91,6 +96,7 @@ class ColorHandTracker:
         self._tracks: list[_Track] = []
         self._stamp: float | None = None
         self._frames_since_search = SEARCH_EVERY
+        self._frames_since_guess = GUESS_EVERY
 
     def process(self, image: np.ndarray, camera: Camera, stamp: float | None = None,
                 depth: np.ndarray | DepthImage | None = None) -> list[Hand]:
@@ -143,8 +149,6 @@ class ColorHandTracker:
             return []
         self._frames_since_search = 0
         places = detect(image[..., ::-1], self._detector, DETECTED)[:CANDIDATES]
-        if not self._tracks:
-            places += _filling(camera)
         new: list[_Track] = []
         for found in places:
             crop = ColorCrop.of_square(camera, found.centre, found.half, found.direction,
@@ -153,8 +157,22 @@ class ColorHandTracker:
                 continue
             self._numbers += 1
             odds = DETECTED_SIDE * (1 if found.side == 'right' else -1)
-            new.append(_Track(number=self._numbers, crop=crop, right_odds=odds if found.score else 0.0))
+            new.append(_Track(number=self._numbers, crop=crop, right_odds=odds))
+        if not self._tracks and not any(found.score >= LIKELY for found in places):
+            new += self._guess(camera)
         return new
+
+    def _guess(self, camera: Camera) -> list[_Track]:
+        """Take a hand to fill the image, its fingers up or to either side: such hands the detector sees least well."""
+        self._frames_since_guess += 1
+        if self._frames_since_guess < GUESS_EVERY:
+            return []
+        self._frames_since_guess = 0
+        middle = np.array([camera.width - 1, camera.height - 1]) / 2
+        half = 0.55 * min(camera.width, camera.height)
+        self._numbers += len(UPRIGHT_OR_ASIDE)
+        return [_Track(number=self._numbers - i, crop=ColorCrop.of_square(camera, middle, half, direction))
+                for i, direction in enumerate(UPRIGHT_OR_ASIDE)]
 
     def _look(self, image: np.ndarray, camera: Camera, crops: list[ColorCrop]) -> list[ColorPose]:
         if not crops:
@@ -228,12 +246,6 @@ class ColorHandTracker:
                 fit = self._fitter.fit(joints, track.side, mesh=self.parameters.mesh, state=track.fit)
             hands.append(Hand(track.side, pose.presence, joints, pose.confidence, fit, track.number))
         return hands
-
-
-def _filling(camera: Camera) -> list[Detection]:
-    """A hand that fills the image, of either side: the detector sees such hands least well."""
-    middle = np.array([camera.width - 1, camera.height - 1]) / 2
-    return [Detection(middle, 0.55 * min(camera.width, camera.height), np.array([0.0, -1.0]), 'right', 0.0)]
 
 
 def _far(before: ColorCrop, after: ColorCrop) -> bool:
