@@ -74,7 +74,7 @@ def crops(seed: int, batch: int, dataset: str, size: int = 128, folder: str | No
 
 
 def renders(seed: int, batch: int, people: int = 256, people_seed: int = 11, size: int = 128, crops_per_view: int = 2,
-            poses: dict[str, float] | None = None, empty: float = 0.1) -> Iterator[tuple[np.ndarray, ...]]:
+            poses: dict[str, float] | None = None, empty: float = 0.15) -> Iterator[tuple[np.ndarray, ...]]:
     """Endless training batches of renders: see :func:`training.synthesis.color_scenes.crop_batches`."""
     from training.synthesis.color_scenes import crop_batches
     from training.synthesis.people import draw_people

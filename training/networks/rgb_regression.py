@@ -148,6 +148,8 @@ class RGBRegression(nn.Module):
         channels = self.stages[-1].backbone.channels[-1]
         self.certainty = CertaintyHead(channels, COUNT)
         self.chirality = ChiralityHead(channels, COUNT)
+        # In training only: it makes the features tell hands from none, which the certainty head then reads there.
+        self.presence = nn.Linear(channels, 1)
 
     def forward_stages(self, image: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
         """Joints and points after every network, and the last one's pooled features (B, C)."""
@@ -201,7 +203,7 @@ def masked(values: Tensor, known: Tensor) -> Tensor:
 
 
 def loss(network: RGBRegression, image: Tensor, joints: Tensor, points: Tensor, kind: str = 'l1',
-         points_weight: float = 1.0, heads_weight: float = 0.02, mirrored: float = 0.1) -> Tensor:
+         points_weight: float = 1.0, heads_weight: float = 0.04, mirrored: float = 0.1) -> Tensor:
     """Sum over the networks of the losses of joints and points, and that of the heads.
 
     Args:
@@ -229,6 +231,8 @@ def loss(network: RGBRegression, image: Tensor, joints: Tensor, points: Tensor, 
     last = found[-1][0]
     spread = network.certainty(pooled.detach(), last.detach())
     errors = torch.where(right[:, None], (last.detach() - joints).norm(dim=2), torch.nan)
+    absent = ~joints.isfinite().any(2).any(1)
     likelihood, side = heads_loss(spread, errors, network.chirality(pooled, last.detach(), spread.detach()),
-                                  right.to(last.dtype), ~joints.isfinite().any(2).any(1))
-    return value + heads_weight * (likelihood + side)
+                                  right.to(last.dtype), absent)
+    presence = F.binary_cross_entropy_with_logits(network.presence(pooled)[:, 0], 1 - absent.to(pooled.dtype))
+    return value + heads_weight * (likelihood + side + presence)

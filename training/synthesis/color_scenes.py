@@ -27,6 +27,9 @@ from training.synthesis.shading import Surface, render
 NEAREST, FARTHEST = 0.2, 1.5
 #: How much more than a crop is pictured, so that crops may be shifted, and pixels along its side.
 ROOM, PIXELS = 1.4, 256
+#: What a crop without a hand may show, and how often: another part of a person, a part of a hand that is not looked at as
+#: a whole, and what is behind everything.
+NO_HAND = {'elsewhere': 0.45, 'part': 0.3, 'nothing': 0.25}
 #: Share of crops that show the hand any way up; in the others it points up, more or less.
 ANY_WAY_UP = 0.08
 #: Label of a second hand.
@@ -163,20 +166,24 @@ def _hidden(surfaces: list[Surface], labels: np.ndarray, label: int, camera: Cam
     return 1 - np.count_nonzero(labels == label) / count if count else 1.0
 
 
-def draw_color_view(artist: Artist, angles: np.ndarray, rng: np.random.Generator, empty: bool = False) -> ColorView:
-    """Draw a hand's surroundings or, if ``empty``, those of another part of a person."""
+def draw_color_view(artist: Artist, angles: np.ndarray, rng: np.random.Generator, shows: str = 'hand') -> ColorView:
+    """Draw what a crop may show: a ``hand`` and its surroundings, or one of ``NO_HAND``."""
     while True:
-        whole = rng.uniform() < (0.85 if empty else 0.45)
+        elsewhere = shows == 'elsewhere'
+        whole = rng.uniform() < (0.85 if elsewhere else 0.45)
         surfaces, posed, joints, forearm, away = artist.person(angles, rng, whole)
         size = hand_size(joints)
         centre = hand_centre(joints)
-        if empty:
+        if elsewhere:
             centre = posed[away[rng.integers(len(away))]].astype(float)
             size = size * np.exp(rng.normal(0, 0.3))
+        elif shows == 'part':
+            centre = joints[rng.integers(len(joints))] + rng.normal(0, 0.08, 3) * size
+            size = size * rng.uniform(0.12, 0.4)
         distance = np.exp(rng.uniform(np.log(NEAREST), np.log(FARTHEST)))
         position = np.array([0, 0, distance])
         joints = artist.place(surfaces, posed, joints, _draw_camera(rng, forearm), centre, position)
-        surfaces += _things(rng, joints if not empty else joints - hand_centre(joints) + position, size)
+        surfaces += _things(rng, joints - hand_centre(joints) + position if elsewhere else joints, size)
         if rng.uniform() < 0.12:
             way = rng.normal(0, 1, 3) * [1, 1, 0.6]
             beside = position + way / np.linalg.norm(way) * hand_size(joints) * rng.uniform(1.0, 2.4)
@@ -187,15 +194,17 @@ def draw_color_view(artist: Artist, angles: np.ndarray, rng: np.random.Generator
         middle = (PIXELS - 1) / 2
         camera = Camera(PIXELS, PIXELS, focal, focal, middle, middle)
         picture = render(surfaces, draw_lighting(rng), PIXELS, PIXELS, focal, focal, middle, middle, position)
-        if not empty and _hidden(surfaces, picture.labels, HAND, camera) > 0.45:
+        if shows == 'hand' and _hidden(surfaces, picture.labels, HAND, camera) > 0.45:
             continue
-        if empty and ((picture.labels == HAND) | (picture.labels == OTHER_HAND)).mean() > 0.02:
+        if elsewhere and ((picture.labels == HAND) | (picture.labels == OTHER_HAND)).mean() > 0.02:
             continue
         shown = (picture.labels > 0).astype(np.float32)
         image = develop(picture.colour, shown, rng) * shown[..., None]
         layers = np.dstack([image, 255 * shown, 255 * (picture.labels == HAND).astype(np.float32)])
         layers = np.clip(cv2.GaussianBlur(layers, (0, 0), 0.7), 0, 255).astype(np.uint8)
-        return ColorView(layers, camera, None if empty else joints, position, size)
+        if shows == 'nothing':
+            layers[:] = 0
+        return ColorView(layers, camera, joints if shows == 'hand' else None, position, size)
 
 
 def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int) -> Example:
@@ -239,7 +248,7 @@ class _Poses:
 
 
 def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, crops_per_view: int = 2,
-                 poses: Mapping[str, float] = KINDS, empty: float = 0.1) -> Iterator[tuple[np.ndarray, ...]]:
+                 poses: Mapping[str, float] = KINDS, empty: float = 0.15) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield endless batches of crops, as ``training.rgb_task`` describes them.
 
     Args:
@@ -256,7 +265,8 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
     angles = _Poses(people[0], rng, poses)
     rows = []
     while True:
-        view = draw_color_view(artist, angles.next(), rng, empty=bool(rng.uniform() < empty))
+        shows = str(rng.choice(list(NO_HAND), p=list(NO_HAND.values()))) if rng.uniform() < empty else 'hand'
+        view = draw_color_view(artist, angles.next(), rng, shows)
         for _ in range(crops_per_view):
             rows.append(draw_color_crop(view, rng, size).row())
             if len(rows) == batch:
