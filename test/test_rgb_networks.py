@@ -18,7 +18,7 @@ from training.networks import dense_rgb, rgb_regression  # noqa: E402
 from training.networks.dense_rgb import WEIGHTS, DenseHand, points_error, refine  # noqa: E402
 from training.networks.resnet import ResNet  # noqa: E402
 from training.networks.rgb_regression import RGBRegression  # noqa: E402
-from training.train import build, learning_rate, load_recipe  # noqa: E402
+from training.train import build, learning_rate, load_backbone, load_recipe  # noqa: E402
 from training_aids import InlineFeeder, one_thread  # noqa: E402, F401
 
 LIGHT = {'depth': 18, 'width': 8}
@@ -311,6 +311,20 @@ def test_the_dense_network_learns_one_image():
 
 
 # ---- training ----
+
+def test_a_backbone_is_taken_from_another_network():
+    torch.manual_seed(3)
+    light = RGBRegression((18, 18), 8)
+    dense = DenseHand(depth=18, width=8)
+    load_backbone(dense, light.state_dict())
+    image = torch.rand(2, 3, 128, 128)
+    dense.eval(), light.eval()
+    assert torch.equal(dense.backbone(image)[-1], light.stages[0].backbone(image)[-1])
+    with pytest.raises(ValueError, match='backbone is not the network'):
+        load_backbone(DenseHand(depth=18, width=16), light.state_dict())
+    with pytest.raises(ValueError, match='backbone is not the network'):
+        load_backbone(dense, {'layer.weight': torch.zeros(1)})
+
 
 RECIPES = ['rgb_resnet34', 'rgb_resnet50', 'rgb_resnet101', 'rgb_pipelined', 'rgb_light_freihand', 'dense_freihand']
 

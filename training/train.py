@@ -191,6 +191,21 @@ def load_weights(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
         raise ValueError(f'weights do not fit the network: missing {missing}, unexpected {unexpected}')
 
 
+def load_backbone(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Give a network's backbone that of another network's weights, of several the first.
+
+    Raises:
+        ValueError: they have none, or one of another form.
+
+    """
+    first = next((key.split('backbone.')[0] + 'backbone.' for key in weights if 'backbone.' in key), 'backbone.')
+    found = {key[len(first):]: value for key, value in weights.items() if key.startswith(first)}
+    try:
+        network.backbone.load_state_dict(found)
+    except (RuntimeError, AttributeError) as error:
+        raise ValueError(f'the weights\' backbone is not the network\'s: {str(error).splitlines()[0]}') from error
+
+
 def save(path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint so that a crash in the middle leaves the one before."""
     temporary = path.with_suffix('.tmp')
@@ -218,6 +233,8 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
     checkpoint = out / 'checkpoint.pt'
     if 'start' in recipe:
         load_weights(network, torch.load(recipe['start'], map_location='cpu', weights_only=True)['network'])
+    elif 'backbone' in recipe:
+        load_backbone(network, torch.load(recipe['backbone'], map_location='cpu', weights_only=True)['network'])
     elif not checkpoint.is_file() and hasattr(network, 'initialise'):
         # A prior on the pose; each process draws the same poses.
         poses = next(make_batches(recipe['data'], recipe.get('data_options', {}), recipe['seed'], PRIOR_POSES))[1]
