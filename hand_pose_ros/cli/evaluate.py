@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hand_pose_ros.cli.arguments import NODE_SETTINGS, add_tracker_arguments, check_limit, for_recording, tracker_parameters
+from hand_pose_ros.cli.progress import FrameProgress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,10 +90,10 @@ def run(args: argparse.Namespace) -> int:
     worst, out = WorstFrames(), Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     times: dict[str, list[float]] = {name: [] for name in trackers}
-    interrupted, total = False, min(args.limit or sys.maxsize, recording.count or sys.maxsize)
+    interrupted = False
     with ExitStack() as stack:
         video = stack.enter_context(VideoWriter(out / 'overlay.mp4', recording.rate())) if args.video else None
-        progress = _Progress(total)
+        progress = FrameProgress(args.limit, recording.count)
         try:
             for one in replay(recording, trackers, truth, args.limit):
                 gather(one, figures, worst, RUN)
@@ -236,28 +235,3 @@ def _closing_lines(metrics: Mapping[str, Any], pace: Mapping[str, float] | None,
         parts += [f'hands in {one["frames_with_hands"]}', 'no ground truth']
     parts += [f'jitter {_number(one["jitter_mm"], "mm")}', f'{_number(pace["median"] if pace else None, "ms")} a frame']
     return f'{", ".join(parts)}\n{out / "report.html"}  {out / "metrics.json"}'
-
-
-class _Progress:
-    """Frames done, their rate and the time left, on stderr: a line that changes on a terminal, else one at times."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._live = sys.stderr.isatty()
-        self._begun = self._shown = time.monotonic()
-
-    def show(self, count: int) -> None:
-        now = time.monotonic()
-        if now - self._shown < (0.2 if self._live else 10.0):
-            return
-        self._shown = now
-        rate = count / (now - self._begun)
-        known = self._total != sys.maxsize
-        text = f'{count}{f"/{self._total}" if known else ""} frames, {rate:.1f} a second'
-        if known:
-            text += f', {(self._total - count) / rate:.0f} s left'
-        print(f'\r\033[K{text}' if self._live else text, end='' if self._live else '\n', file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        if self._live:
-            print('\r\033[K', end='', file=sys.stderr, flush=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hand_pose_ros.cli.arguments import NODE_SETTINGS, add_tracker_arguments, for_recording, tracker_parameters
+from hand_pose_ros.cli.progress import FrameProgress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         lines = stack.enter_context(open(out / 'hands.jsonl', 'w', buffering=1, encoding='utf-8'))
         save = stack.enter_context(_overlay_sink(args.overlays, out, recording))
-        progress = _Progress(min(args.limit or sys.maxsize, recording.count or sys.maxsize))
+        progress = FrameProgress(args.limit, recording.count)
         try:
             for frame in recording:
                 if frame.camera is None:
@@ -128,22 +128,3 @@ def _overlay_sink(kind: str, out: Path,
         from hand_pose_ros.io.results import VideoWriter
         with VideoWriter(out / 'overlay.mp4', recording.rate()) as video:
             yield lambda frame, picture: video.write(picture)
-
-
-class _Progress:
-    """A line that counts frames on a terminal, and nothing elsewhere."""
-
-    def __init__(self, total: int) -> None:
-        self._total = '' if total == sys.maxsize else f'/{total}'
-        self._live = sys.stderr.isatty()
-        self._shown = 0.0
-
-    def show(self, count: int) -> None:
-        now = time.monotonic()
-        if self._live and now - self._shown > 0.1:
-            print(f'\r{count}{self._total} frames', end='', file=sys.stderr, flush=True)
-            self._shown = now
-
-    def close(self) -> None:
-        if self._live:
-            print('\r\033[K', end='', file=sys.stderr, flush=True)

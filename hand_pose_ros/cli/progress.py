@@ -1,0 +1,38 @@
+"""How far a command is in a recording."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+
+class FrameProgress:
+    """Frames done, their rate and the time left, on stderr: a line that changes on a terminal, else one at times.
+
+    Args:
+        limit: frames to do at most; None for all.
+        count: frames that there are; None where that is not known.
+
+    """
+
+    def __init__(self, limit: int | None, count: int | None) -> None:
+        self._total = min((n for n in (limit, count) if n is not None), default=None)
+        self._live = sys.stderr.isatty()
+        self._begun = self._shown = time.monotonic()
+
+    def show(self, count: int) -> None:
+        """Say that ``count`` frames are done, unless it was said a moment ago."""
+        now = time.monotonic()
+        if now - self._shown < (0.2 if self._live else 10.0):
+            return
+        self._shown = now
+        rate = count / (now - self._begun)
+        text = f'{count}{f"/{self._total}" if self._total else ""} frames, {rate:.1f} a second'
+        if self._total:
+            text += f', {(self._total - count) / rate:.0f} s left'
+        print(f'\r\033[K{text}' if self._live else text, end='' if self._live else '\n', file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Leave the terminal's line empty."""
+        if self._live:
+            print('\r\033[K', end='', file=sys.stderr, flush=True)
