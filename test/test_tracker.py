@@ -48,7 +48,7 @@ def errors(hands, truth):
 
 def test_both_hands_are_found_on_their_side_with_joints_in_place(clip, tracked):
     found = [e for hands, (_, _, truth) in zip(tracked, clip) for e in errors(hands, truth).values()]
-    assert len(found) > 0.85 * 2 * len(clip)
+    assert len(found) > 0.97 * 2 * len(clip)
     # A swapped side, a wrong joint order or millimetres for metres would all be far beyond this.
     assert np.mean(found) < 0.012
     assert np.median(found) < 0.009
@@ -90,6 +90,23 @@ def test_tracks_keep_their_number_and_are_found_again_after_a_loss(clip):
     assert tracker.process(np.zeros_like(depth), camera) == []
     again = [{h.side for h in tracker.process(d, c)} for d, c, _ in clip[6:14]]
     assert again[-1] == {'left', 'right'}
+
+
+def test_a_hand_that_refinement_doubts_is_followed_while_it_is_seen(clip, monkeypatch):
+    """Its doubts, of fists that point at the camera, cost a hand nothing for a while; a hand that is gone is gone."""
+    import hand_pose_ros.pipeline.tracker as module
+    refine, tracker = module.refine, HandTracker(TrackerParameters(mesh=False))
+    for depth, camera, _ in clip[:5]:
+        numbers = {hand.track for hand in tracker.process(depth, camera)}
+
+    def doubt(*args):
+        found = refine(*args)
+        return module.Refinement(found.centres, found.sizes, 0.1 * found.presence)
+
+    monkeypatch.setattr(module, 'refine', doubt)
+    for _ in range(5):
+        assert {hand.track for hand in tracker.process(depth, camera)} == numbers and len(numbers) == 2
+    assert tracker.process(np.zeros_like(depth), camera) == []
 
 
 def test_what_is_no_hand_is_not_reported(clip):

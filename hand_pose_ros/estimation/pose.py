@@ -35,6 +35,7 @@ class Pose:
         confidence: (21,) from 0 to 1.
         side_odds: log odds that the hand is of the cube's side.
         spread: (21,) metres, how far the pixels' estimates of a joint lie apart.
+        filled: share of the cube's image in which there is something.
 
     """
 
@@ -42,6 +43,7 @@ class Pose:
     confidence: np.ndarray
     side_odds: float
     spread: np.ndarray
+    filled: float
 
 
 class PoseEstimator:
@@ -77,13 +79,19 @@ class PoseEstimator:
         joints, spread, right = self.engine(crops[:, :, ::-1, ::-1] if turned else crops)
         if turned:
             joints = joints * np.float32((-1, -1, 1))
-        return [self._pose(*one) for one in zip(joints.astype(float), spread, right.tolist(), cubes)]
+        filled = filled_share(crops).tolist()
+        return [self._pose(*one) for one in zip(joints.astype(float), spread, right.tolist(), filled, cubes)]
 
-    def _pose(self, joints: np.ndarray, spread: np.ndarray, right: float, cube: Cube) -> Pose:
+    def _pose(self, joints: np.ndarray, spread: np.ndarray, right: float, filled: float, cube: Cube) -> Pose:
         intercept, slope = self.model.confidence
         log_odds = intercept - slope * np.log(np.maximum(1000 * cube.half * spread, 1e-3))
         return Pose(cube_to_camera(joints, cube.centre, cube.half, cube.side == 'left'),
-                    (1 / (1 + np.exp(-log_odds))).astype(np.float32), right, cube.half * spread)
+                    (1 / (1 + np.exp(-log_odds))).astype(np.float32), right, cube.half * spread, filled)
+
+
+def filled_share(crops: np.ndarray) -> np.ndarray:
+    """Share (N,) of the images of cubes (N, 1, S, S) in which there is something."""
+    return np.count_nonzero(crops < 1, axis=(1, 2, 3)) / crops[0].size
 
 
 def merge(first: Pose, second: Pose) -> Pose:
@@ -91,4 +99,4 @@ def merge(first: Pose, second: Pose) -> Pose:
     weights = [1 / np.square(pose.spread)[:, None] for pose in (first, second)]
     joints = (first.joints * weights[0] + second.joints * weights[1]) / (weights[0] + weights[1])
     return Pose(joints, (first.confidence + second.confidence) / 2, (first.side_odds + second.side_odds) / 2,
-                (first.spread + second.spread) / 2)
+                (first.spread + second.spread) / 2, second.filled)

@@ -9,7 +9,7 @@ import numpy as np
 
 from hand_pose_ros.estimation.engines import open_engine, warm_up
 from hand_pose_ros.estimation.models import CENTRE, find_model
-from hand_pose_ros.estimation.pose import Cube, Pose, PoseEstimator, merge
+from hand_pose_ros.estimation.pose import Cube, Pose, PoseEstimator, filled_share, merge
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import other_side
 from hand_pose_ros.hand_model.fitting import HandFitter
@@ -28,10 +28,17 @@ from hand_pose_ros.pipeline.track import FRAME_TIME, Track
 FOUND, FOUND_BESIDE, LOST = 0.35, 0.8, 0.2
 #: A hand beside another one is reported once its score has been this high: a lone hand has fewer rivals.
 SURE = 0.62
+#: A hand that refinement takes for none, as it does with fists that point at the camera, is still followed while the pose
+#: network sees it clearly, about as much of its cube is filled as before (a factor), it has not moved, and what refinement
+#: said before, forgotten by so much each frame, is above the third.
+SAME_FILLED = 1.5
+PRESENCE_MEMORY = 0.9
 #: Frames between searches for a second hand while the first is followed.
 SEARCH_EVERY = 5
 #: Two hands' centres are never this close, metres.
 APART = 0.07
+#: Score that a metre of distance costs a hand against another of its side.
+FARTHER = 0.5
 #: Mean confidence of the joints from which on a hand is seen clearly.
 CLEAR = 0.6
 #: A followed hand's crop moves when refinement sees its centre this far off, as a share of the hand's size.
@@ -43,6 +50,8 @@ JUMP = 0.25
 FAR_OFF, RESIZE = 0.22, 0.12
 #: Weight of the past in a track's size, each frame.
 SIZE_MEMORY = 0.85
+#: Log odds that two hands in view are one of either side.
+PAIR_ODDS = 2.0
 #: Sizes of hands, wrist to knuckles, from a small child's to a large adult's, metres.
 SMALLEST, LARGEST = 0.045, 0.125
 
@@ -54,6 +63,8 @@ class _Track(Track):
     centre: np.ndarray
     size: float
     presence: float
+    doubtful: bool = False
+    filled: float = 0.0
     confirmed: bool = False
 
     def cube(self) -> Cube:
@@ -158,14 +169,22 @@ class HandTracker:
         followed = self._tracks
         self._tracks = []
         for i, track in enumerate(followed):
-            track.presence = float(found.presence[i])
-            if track.presence < LOST or not self._in_view(found.centres[i]):
+            seen = float(found.presence[i])
+            moved = np.linalg.norm(found.centres[i] - track.centre) > MOVED * track.size
+            track.doubtful = seen < LOST
+            track.presence = max(seen, PRESENCE_MEMORY * track.presence)
+            if (track.presence < LOST or not self._in_view(found.centres[i])
+                    or track.doubtful and (moved or not self._filled_as_before(track, depth, camera))):
                 self._just_lost.append(track)
             else:
                 # Of small motions the last joints know more than the refinement does.
-                if np.linalg.norm(found.centres[i] - track.centre) > MOVED * track.size:
+                if moved:
                     track.centre = found.centres[i]
                 self._tracks.append(track)
+
+    def _filled_as_before(self, track: _Track, depth: DepthImage, camera: Camera) -> bool:
+        filled = float(filled_share(self._estimator.cut(depth, camera, [track.cube()]))[0])
+        return 1 / SAME_FILLED < filled / max(track.filled, 1e-3) < SAME_FILLED
 
     def _in_view(self, centre: np.ndarray) -> bool:
         return bool(np.isfinite(centre).all() and 0.5 * self.parameters.near < centre[2] < 1.2 * self.parameters.far)
@@ -200,7 +219,7 @@ class HandTracker:
         for track in self._just_lost:
             if np.linalg.norm(track.centre - found.centres[i]) < JUMP:
                 self._just_lost.remove(track)
-                track.centre, track.presence = found.centres[i], float(found.presence[i])
+                track.centre, track.presence, track.doubtful = found.centres[i], float(found.presence[i]), False
                 return track
         self._numbers += 1
         return _Track(number=self._numbers, centre=found.centres[i], presence=float(found.presence[i]),
@@ -235,7 +254,7 @@ class HandTracker:
         for track, pose in zip(self._tracks, poses):
             track.centre = hand_centre(pose.joints)
             track.frames += 1
-        return self._drop_doubles(poses)
+        return self._keep_hands(poses)
 
     def _recentre(self, track: _Track, pose: Pose) -> bool:
         """Move a track to the joints found; returns whether its crop was far off."""
@@ -256,32 +275,44 @@ class HandTracker:
         cubes = [t.cube() for t in self._tracks]
         mirrored = [replace(t.cube(), side=other_side(t.side)) for t in unsure]
         poses = self._run(depth, camera, cubes + mirrored)
-        others = dict(zip((t.number for t in unsure), poses[len(cubes):]))
-        chosen = []
-        for track, pose in zip(self._tracks, poses):
-            other = others.get(track.number)
-            if track.hear(pose.side_odds, None if other is None else other.side_odds):
-                pose = other if other is not None else self._run(depth, camera, [track.cube()])[0]
-            chosen.append(pose)
-        return chosen
+        looks = [{track.side: pose} for track, pose in zip(self._tracks, poses)]
+        for track, pose in zip(unsure, poses[len(cubes):]):
+            looks[self._tracks.index(track)][other_side(track.side)] = pose
+        for track, seen in zip(self._tracks, looks):
+            own, other = seen[track.side], seen.get(other_side(track.side))
+            track.hear(own.side_odds, None if other is None else other.side_odds)
+        if len({track.side for track in self._tracks}) < len(self._tracks):
+            # Two hands in view are more often a pair than two of one side.
+            least = min(self._tracks, key=lambda one: abs(one.right_odds))
+            if abs(least.right_odds) < PAIR_ODDS:
+                least.right_odds = -0.01 if least.side == 'right' else 0.01
+        return [seen[track.side] if track.side in seen else self._run(depth, camera, [track.cube()])[0]
+                for track, seen in zip(self._tracks, looks)]
 
-    def _drop_doubles(self, poses: list[Pose]) -> list[Pose]:
-        """Of two tracks that have come to one hand, keep the longer one, or of two new ones the surer."""
+    def _keep_hands(self, poses: list[Pose]) -> list[Pose]:
+        """Keep what is a hand; of two tracks that have come to one hand the longer one, or of two new ones the surer."""
         def rank(i: int) -> tuple:
             return -min(self._tracks[i].frames, 10), -poses[i].confidence.mean()
 
+        def is_hand(track: _Track, pose: Pose) -> bool:
+            clear = not track.doubtful or pose.confidence.mean() >= CLEAR
+            return bool(clear and SMALLEST / 2 < hand_size(pose.joints) < 2 * LARGEST)
+
         kept: list[int] = []
         for i in sorted(range(len(poses)), key=rank):
-            if all(np.linalg.norm(self._tracks[i].centre - self._tracks[k].centre) > APART for k in kept):
+            if is_hand(self._tracks[i], poses[i]) and all(np.linalg.norm(self._tracks[i].centre - self._tracks[k].centre) > APART for k in kept):
                 kept.append(i)
+                self._tracks[i].filled = poses[i].filled
         self._tracks = [self._tracks[i] for i in kept]
         return [poses[i] for i in kept]
 
     def _report(self, poses: list[Pose], elapsed: float) -> list[Hand]:
-        hands = []
-        for track, pose in zip(self._tracks, poses):
+        hands: list[Hand] = []
+        scores = [float(np.sqrt(track.presence * pose.confidence.mean())) for track, pose in zip(self._tracks, poses)]
+        # Of two that look like hands of one side, the farther is more often none.
+        order = np.argsort([FARTHER * track.centre[2] - score for track, score in zip(self._tracks, scores)])
+        for track, pose, score in ((self._tracks[i], poses[i], scores[i]) for i in order):
             joints = track.smooth(pose.joints, elapsed) if self.parameters.smoothing else pose.joints
-            score = float(np.sqrt(track.presence * pose.confidence.mean()))
             track.confirmed |= score >= SURE
             doubtful = len(self._tracks) > 1 and not track.confirmed
             if score < self.parameters.min_score or doubtful or any(h.side == track.side for h in hands):
