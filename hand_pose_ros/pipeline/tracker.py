@@ -50,7 +50,7 @@ JUMP = 0.25
 FAR_OFF, RESIZE = 0.22, 0.12
 #: Weight of the past in a track's size, each frame.
 SIZE_MEMORY = 0.85
-#: Log odds that two hands in view are one of either side.
+#: Below these log odds of its own, the farther one of two hands is of the side that the other is not.
 PAIR_ODDS = 2.0
 #: Sizes of hands, wrist to knuckles, from a small child's to a large adult's, metres.
 SMALLEST, LARGEST = 0.045, 0.125
@@ -282,10 +282,10 @@ class HandTracker:
             own, other = seen[track.side], seen.get(other_side(track.side))
             track.hear(own.side_odds, None if other is None else other.side_odds)
         if len({track.side for track in self._tracks}) < len(self._tracks):
-            # Two hands in view are more often a pair than two of one side.
-            least = min(self._tracks, key=lambda one: abs(one.right_odds))
-            if abs(least.right_odds) < PAIR_ODDS:
-                least.right_odds = -0.01 if least.side == 'right' else 0.01
+            # Two hands in view are more often a pair than two of one side; what is farther is rather mistaken for one.
+            farther = max(self._tracks, key=lambda one: one.centre[2])
+            if abs(farther.right_odds) < PAIR_ODDS:
+                farther.right_odds = -0.01 if farther.side == 'right' else 0.01
         return [seen[track.side] if track.side in seen else self._run(depth, camera, [track.cube()])[0]
                 for track, seen in zip(self._tracks, looks)]
 
