@@ -39,8 +39,8 @@ SEARCH_EVERY = 5
 APART = 0.07
 #: Score that a metre of distance costs a hand against another of its side.
 FARTHER = 0.5
-#: Mean confidence of the joints from which on a hand is seen clearly.
-CLEAR = 0.6
+#: A hand is seen clearly from this mean confidence of its joints on, and if none is below the second.
+CLEAR, CLEAR_JOINT = 0.6, 0.4
 #: A followed hand's crop moves when refinement sees its centre this far off, as a share of the hand's size.
 MOVED = 0.35
 #: A hand that moved no further than this from one frame to the next is the same hand, metres.
@@ -243,7 +243,8 @@ class HandTracker:
         """
         poses = self._look_on_both_sides(depth, camera)
         far = [self._recentre(track, pose) for track, pose in zip(self._tracks, poses)]
-        again = [i for i, pose in enumerate(poses) if far[i] or pose.confidence.mean() < CLEAR]
+        again = [i for i, pose in enumerate(poses)
+                 if far[i] or pose.confidence.mean() < CLEAR or pose.confidence.min() < CLEAR_JOINT]
         for i, second in zip(again, self._look(depth, camera, again, turned=True)):
             poses[i] = second if far[i] else merge(poses[i], second)
         off = [i for i in again if far[i]]
