@@ -99,15 +99,18 @@ class ColorCrop:
         ahead = self.rotation @ other.rotation[2]
         return float(np.hypot(ahead[0], ahead[1]) / (max(ahead[2], 1e-6) * self.reach))
 
-    def cut(self, image: np.ndarray, camera: Camera, size: int) -> np.ndarray:
-        """Cut the crop (size, size) or (size, size, C) out of an image; black where the image has ended.
+    def cut(self, image: np.ndarray, camera: Camera, size: int, black_beyond: bool = False) -> np.ndarray:
+        """Cut the crop (size, size) or (size, size, C) out of an image.
 
         Args:
             image: (H, W) or (H, W, C) uint8 of ``camera``, distorted as its distortion says.
             camera: the camera.
             size: pixels along a side of the crop.
+            black_beyond: make what lies beyond the image black, which is nothing that networks have seen in training,
+                instead of going on with the pixels at its edge.
 
         """
+        border = cv2.BORDER_CONSTANT if black_beyond else cv2.BORDER_REPLICATE
         edge, side = self.reach * (1 / size - 1), 2 * self.reach / size
         rays = self.rotation.T @ np.array([[side, 0, edge], [0, side, edge], [0, 0, 1]])
         corners = rays @ np.array([[0, size - 1, 0, size - 1], [0, 0, size - 1, size - 1], [1, 1, 1, 1]])
@@ -135,12 +138,12 @@ class ColorCrop:
             steps = 1
         if places is not None:
             return cv2.remap(image, ((places - low + 0.5) / steps - 0.5).astype(np.float32), None, cv2.INTER_LINEAR,
-                             borderMode=cv2.BORDER_CONSTANT)
+                             borderMode=border)
         # Without distortion what is straight in the crop is straight in the image.
         shrink = np.array([[1, 0, 0.5 - low[0]], [0, 1, 0.5 - low[1]], [0, 0, steps]]) / steps
         shrink[:2, 2] -= 0.5
         return cv2.warpPerspective(image, shrink @ camera.matrix @ rays, (size, size),
-                                   flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT)
+                                   flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=border)
 
     def from_camera(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 3) of the image's camera optical frame in the crop's."""

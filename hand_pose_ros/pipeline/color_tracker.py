@@ -35,7 +35,7 @@ SEARCH_EVERY = 6
 GUESS_EVERY = 3
 UPRIGHT_OR_ASIDE = ((0.0, -1.0), (1.0, 0.0), (-1.0, 0.0))
 #: Two hands whose crops' middles are this close, as a share of the larger one's half side, are one.
-APART = 0.35
+APART = 0.55
 #: A crop was far off when the hand's own lies further beside it than this, or is larger or smaller by more than the
 #: second: shares of the half side.
 FAR_OFF, RESIZE = 0.16, 0.16

@@ -163,7 +163,7 @@ def cut_example(frame: ColorFrame, ours: tuple[int | None, ...], size: int,
     image = crop.cut(frame.image, frame.camera, size)
     mask = np.full((size, size), -1, np.float32)
     if frame.mask is not None:
-        mask = crop.cut(frame.mask.astype(np.uint8) * 255, frame.camera, size).astype(np.float32) / 255
+        mask = crop.cut(frame.mask.astype(np.uint8) * 255, frame.camera, size, black_beyond=True).astype(np.float32) / 255
         if rng.uniform() < augmentation.background:
             behind = backgrounds.draw(size, rng)
             image = (image * mask[..., None] + behind * (1 - mask[..., None])).astype(np.uint8)

@@ -220,7 +220,7 @@ def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int) -> Exa
         points = pointing(crop.project(view.joints))
         way = np.arctan2(points[1], points[0]) + np.radians(rng.normal(0, 20))
     crop = crop.turned_up(np.array([np.cos(way), np.sin(way)]))
-    layers = crop.cut(view.layers, view.camera, size).astype(np.float32)
+    layers = crop.cut(view.layers, view.camera, size, black_beyond=True).astype(np.float32)
     image = layers[..., :3] + (1 - layers[..., 3:4] / 255) * draw_background(size, size, rng)
     image = spoil(np.clip(image, 0, 255).astype(np.uint8), rng)
     mask = layers[..., 4] / 255
