@@ -369,7 +369,7 @@ def test_a_square_of_pixels_and_a_mirrored_left_hand():
     assert ColorCrop.of_hand(left, mirror=True).project(left) == pytest.approx(ColorCrop.of_hand(right).project(right))
     assert (square.cut(np.full((480, 640, 3), 7, np.uint8), CAMERA, 32) == 7).all()
     assert not ColorCrop.of_square(CAMERA, np.array([-900, 200]), 60).cut(
-        np.full((480, 640), 7, np.uint8), CAMERA, 32).any()
+        np.full((480, 640), 7, np.uint8), CAMERA, 32, black_beyond=True).any()
 
 
 @pytest.mark.parametrize('mirror', [False, True])
