@@ -34,6 +34,11 @@ def transported_topic(topic: str, transport: str) -> str:
     return topic if transport == 'raw' else f'{topic}/{transport}'
 
 
+def aligned_depth_transport(transport: str) -> str:
+    """Form of the depth images that go with colour images of the form ``transport``."""
+    return 'raw' if transport == 'raw' else 'compressedDepth'
+
+
 def joint_frame(side: str, joint: str) -> str:
     """TF frame of a joint."""
     return f'{side}_hand_{joint}'

@@ -67,8 +67,7 @@ class RecordedFrame:
         """What ``process`` of a tracker takes, by name but for the image."""
         given: dict[str, Any] = {'camera': self.camera, 'stamp': self.stamp}
         if self.aligned is not None:
-            unit = self.depth_unit if self.aligned.dtype.kind == 'u' else 1.0
-            given['depth'] = DepthImage(self.aligned, unit)
+            given['depth'] = DepthImage(self.aligned, self.depth_unit)
         return given
 
 

@@ -76,9 +76,9 @@ class PlaybackNode(Node):
         self._images = self.create_publisher(
             kind, topics.transported_topic(self.resolve_topic_name(image), settings.image_transport), OUT)
         self._infos = self.create_publisher(CameraInfo, info, OUT)
-        packed = 'raw' if settings.image_transport == 'raw' else 'compressedDepth'
-        self._aligned = self.create_publisher(kind, topics.transported_topic(
-            self.resolve_topic_name(topics.DEPTH_IMAGE), packed), OUT) if settings.aligned_depth else None
+        aligned = topics.transported_topic(self.resolve_topic_name(topics.DEPTH_IMAGE),
+                                           topics.aligned_depth_transport(settings.image_transport))
+        self._aligned = self.create_publisher(kind, aligned, OUT) if settings.aligned_depth else None
         self.done = Future()
         self._thread.start()
 

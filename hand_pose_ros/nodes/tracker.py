@@ -125,8 +125,7 @@ class TrackerNode(LifecycleNode):
         self._image_topic = topics.transported_topic(self.resolve_topic_name(image), self._settings.image_transport)
         self._info_topic = self.resolve_topic_name(info)
         self._aligned_topic = topics.transported_topic(
-            self.resolve_topic_name(topics.DEPTH_IMAGE),
-            'raw' if self._settings.image_transport == 'raw' else 'compressedDepth')
+            self.resolve_topic_name(topics.DEPTH_IMAGE), topics.aligned_depth_transport(self._settings.image_transport))
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the camera."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -124,8 +124,8 @@ class ColorHandTracker:
             if depth.shape != image.shape[:2]:
                 raise ValueError(f'the depth image is {depth.shape[1]}x{depth.shape[0]}, the colour image that it '
                                  f'belongs to {camera.width}x{camera.height}')
-            depth = DepthImage(*((depth,) if isinstance(depth, np.ndarray) else (depth.pixels, depth.unit)),
-                               near=self.parameters.near, far=self.parameters.far)
+            depth = replace(depth if isinstance(depth, DepthImage) else DepthImage(depth), near=self.parameters.near,
+                            far=self.parameters.far)
         if camera != self._camera:
             self.reset()   # Another camera, or a folder of photographs of several sizes.
             self._camera = camera

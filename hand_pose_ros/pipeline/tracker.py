@@ -301,7 +301,8 @@ class HandTracker:
 
         kept: list[int] = []
         for i in sorted(range(len(poses)), key=rank):
-            if is_hand(self._tracks[i], poses[i]) and all(np.linalg.norm(self._tracks[i].centre - self._tracks[k].centre) > APART for k in kept):
+            if is_hand(self._tracks[i], poses[i]) and all(
+                    np.linalg.norm(self._tracks[i].centre - self._tracks[k].centre) > APART for k in kept):
                 kept.append(i)
                 self._tracks[i].filled = poses[i].filled
         self._tracks = [self._tracks[i] for i in kept]
