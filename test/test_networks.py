@@ -268,6 +268,52 @@ def test_training_resumes_where_it_stopped_and_exports(tmp_path, monkeypatch):
     assert difference < 4e-4
 
 
+def test_a_shipped_models_weights_are_read_back_to_train_on(tmp_path):
+    """Folded normalizations are laid open: the same in evaluation, and nearly so on a batch's own statistics."""
+    pytest.importorskip('onnxruntime')
+    from training.export import export
+    from training.from_onnx import load_onnx, unfold
+    torch.manual_seed(5)
+    network, again = JGRP2O(channels=32), JGRP2O(channels=32)
+    crops = torch.rand(16, 1, 96, 96) * 2 - 1
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(0.2 * torch.randn_like(parameter))
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = 1.0
+        network(crops)  # in training: the normalizations have these crops' statistics
+    export(network.eval(), tmp_path / 'network.onnx')
+    folded = load_onnx(again, tmp_path / 'network.onnx')
+    assert len(folded) > 20
+    unfold(again, folded, crops.split(8))
+    with torch.no_grad():
+        expected = network(crops)
+        for found, true in zip(again(crops), expected):
+            assert torch.allclose(found, true, atol=1e-4)
+        assert torch.allclose(again.train()(crops)[0], expected[0], atol=0.05)
+    with pytest.raises(ValueError, match='network.onnx is not an export of this network'):
+        load_onnx(srn.SRN(width=8), tmp_path / 'network.onnx')
+
+
+def test_processes_share_muons_matrices(monkeypatch):
+    """What two processes compute adds up to what one does."""
+    from training import optimizers
+    torch.manual_seed(1)
+    stacks = [torch.randn(3, 8, 4), torch.randn(1, 4, 6), torch.randn(2, 4, 4)]
+    alone = optimizers._orthogonalise_together(stacks)
+    shares = []
+    for rank in range(2):
+        for name, value in {'is_initialized': True, 'get_world_size': 2, 'get_rank': rank, 'all_reduce': None}.items():
+            monkeypatch.setattr(optimizers.distributed, name, lambda *_, value=value: value)
+        shares.append(optimizers._orthogonalise_together(stacks))
+    for one, first, second in zip(alone, *shares):
+        assert torch.allclose(first + second, one, atol=1e-6)
+    done = [sum(int(matrix.abs().sum() > 0) for part in share for matrix in part) for share in shares]
+    assert done == [3, 3]
+
+
 class _FakeFeeder:
     """Random crops without rendering."""
 

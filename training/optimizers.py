@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.distributed as distributed
 from torch import Tensor, nn
 
 
@@ -17,6 +18,28 @@ def _orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
     return x.to(matrices.dtype)
+
+
+def _orthogonalise_together(stacks: list[Tensor]) -> list[Tensor]:
+    """Orthogonalise stacks of matrices (N, R, C); of several processes each does its share of every stack.
+
+    The iteration takes as long as a small batch's gradient, and every process would do the same one.
+    """
+    processes, rank = (distributed.get_world_size(), distributed.get_rank()) if distributed.is_initialized() else (1, 0)
+    flat = torch.zeros(sum(stack.numel() for stack in stacks), device=stacks[0].device)
+    done = [part.view_as(stack) for part, stack in zip(flat.split([stack.numel() for stack in stacks]), stacks)]
+    turn = 0
+    for stack, out in zip(stacks, done):
+        # A stack's first matrix goes to another process than the last stack's last one, so that all have as many.
+        mine = slice((rank - turn) % processes, None, processes)
+        turn += len(stack)
+        part = stack[mine]
+        if len(part):
+            tall = part.shape[1] > part.shape[2]
+            out[mine] = _orthogonalise(part.mT).mT if tall else _orthogonalise(part)
+    if processes > 1:
+        distributed.all_reduce(flat)
+    return done
 
 
 class Muon(torch.optim.Optimizer):
@@ -42,14 +65,12 @@ class Muon(torch.optim.Optimizer):
                 momentum = state['momentum'].lerp_(weight.grad, 1 - group['momentum'])
                 update = weight.grad.lerp(momentum, group['momentum'])
                 by_shape.setdefault(weight.shape, []).append((weight, update.reshape(len(update), -1)))
-            for shape, pairs in by_shape.items():
-                matrices = torch.stack([update for _, update in pairs])
-                tall = matrices.shape[1] > matrices.shape[2]
-                updates = _orthogonalise(matrices.mT).mT if tall else _orthogonalise(matrices)
-                scale = max(1.0, matrices.shape[1] / matrices.shape[2]) ** 0.5
+            stacks = [torch.stack([update for _, update in pairs]) for pairs in by_shape.values()]
+            for pairs, updates in zip(by_shape.values(), _orthogonalise_together(stacks)):
+                scale = max(1.0, updates.shape[1] / updates.shape[2]) ** 0.5
                 for (weight, _), update in zip(pairs, updates):
                     weight.mul_(1 - group['lr'] * group['weight_decay'])
-                    weight.add_(update.reshape(shape), alpha=-group['lr'] * scale)
+                    weight.add_(update.reshape(weight.shape), alpha=-group['lr'] * scale)
 
 
 def make_optimizers(network: nn.Module, name: str, rate: float, weight_decay: float = 0.0) -> list[torch.optim.Optimizer]:

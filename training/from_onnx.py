@@ -1,0 +1,139 @@
+"""Make trainable weights of a shipped model: ``python -m training.from_onnx NAME OUT.pt``.
+
+What it writes is a ``best.pt`` as a training leaves it: a recipe's ``start`` takes it to train on, with data of one's own
+as well, and so do ``training.heads_task`` and ``training.export``.
+
+An exported model has its batch normalizations folded into the convolutions before them. They are laid open again with
+the statistics of what reaches them on the recipe's own data: in evaluation the network computes what the model does, and
+in training it starts from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+from pathlib import Path
+from typing import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hand_pose_ros.estimation.models import find_model, read_manifest
+from training.train import build, load_recipe, make_batches
+
+#: What the exporter adds to the name of a convolution's weight for the bias that it folded a normalization into.
+FOLDED = '_bias'
+
+#: Batches of the recipe's data that the normalizations' statistics are taken of.
+BATCHES = 16
+
+
+def folded_pairs(network: nn.Module) -> dict[str, tuple[str, nn.Module]]:
+    """Name of each convolution's weight -> name and module of the batch normalization that follows it at once."""
+    modules = [(name, module) for name, module in network.named_modules() if not list(module.children())]
+    return {f'{name}.weight': (after_name, after)
+            for (name, module), (after_name, after) in zip(modules, modules[1:])
+            if isinstance(module, nn.Conv2d) and isinstance(after, nn.BatchNorm2d)
+            and module.out_channels == after.num_features}
+
+
+def read_onnx(path: Path) -> tuple[dict[str, Tensor], set[str]]:
+    """Read an exported model's parameters by their names, and the names of the modules that it runs."""
+    import onnx
+    from onnx import numpy_helper
+    graph = onnx.load(path).graph
+    stored = {i.name: torch.from_numpy(numpy_helper.to_array(i).copy()) for i in graph.initializer}
+    ran = set()
+    for node in graph.node:
+        scopes = {p.key: p.value for p in node.metadata_props}.get('pkg.torch.onnx.name_scopes', '[]')
+        scopes = ast.literal_eval(scopes)
+        ran.update(scopes)
+        # A linear layer without a bias becomes a product with a nameless, transposed matrix.
+        if node.op_type == 'MatMul' and len(scopes) > 1 and node.input[1] in stored:
+            stored.setdefault(f'{scopes[-2]}.weight', stored[node.input[1]].T.contiguous())
+    return stored, ran
+
+
+def load_onnx(network: nn.Module, path: Path) -> list[tuple[nn.BatchNorm2d, Tensor]]:
+    """Give a network the weights of its exported model; what serves only in training keeps those it has.
+
+    Returns:
+        The batch normalizations that were folded, now passing everything on but for the bias given here: what
+        :func:`unfold` takes.
+
+    Raises:
+        ValueError: the model is of another network, or changed too far to be read back (a quantized one, say).
+
+    """
+    stored, ran = read_onnx(path)
+    folded = []
+    for weight, (name, module) in folded_pairs(network).items():
+        bias = stored.get(weight + FOLDED)
+        if bias is not None and f'{name}.running_mean' not in stored:
+            stored |= {f'{name}.weight': torch.full_like(bias, (1 + module.eps) ** 0.5), f'{name}.bias': bias,
+                       f'{name}.running_mean': torch.zeros_like(bias), f'{name}.running_var': torch.ones_like(bias)}
+            folded.append((module, bias))
+    state = network.state_dict()
+    given = {key: stored[key] for key, value in state.items() if key in stored and stored[key].shape == value.shape}
+    # The exporter leaves out the first stages' heads, and counters of batches.
+    missing = [key for key in state if key not in given and key.rpartition('.')[0] in ran
+               and not key.endswith('num_batches_tracked')]
+    if missing or not given:
+        raise ValueError(f'{path} is not an export of this network: it lacks {", ".join(missing) or "every weight"}')
+    network.load_state_dict(given, strict=False)
+    return folded
+
+
+@torch.no_grad()
+def unfold(network: nn.Module, folded: list[tuple[nn.BatchNorm2d, Tensor]], inputs: Iterable[Tensor]) -> None:
+    """Give folded normalizations the mean and variance of what reaches them, and what undoes these."""
+    sums = {module: torch.zeros(2, module.num_features, dtype=torch.float64) for module, _ in folded}
+    counts = dict.fromkeys(sums, 0)
+
+    def add(module: nn.Module, seen: tuple[Tensor, ...]) -> None:
+        values = seen[0].double()
+        sums[module] += torch.stack([values.sum((0, 2, 3)), values.square().sum((0, 2, 3))])
+        counts[module] += values.numel() // module.num_features
+
+    hooks = [module.register_forward_pre_hook(add) for module in sums]
+    network.eval()
+    for image in inputs:
+        network(image)
+    for hook in hooks:
+        hook.remove()
+    for module, bias in folded:
+        mean, square = sums[module] / counts[module]
+        variance = (square - mean.square()).clamp_min(1e-6).float()
+        module.running_mean.copy_(mean)
+        module.running_var.copy_(variance)
+        module.weight.copy_((variance + module.eps).sqrt())
+        module.bias.copy_(bias + module.running_mean)
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('name', help='a model of models/manifest.yaml')
+    parser.add_argument('out', type=Path, help='where to write the weights')
+    arguments = parser.parse_args()
+    entry = read_manifest().get(arguments.name)
+    if entry is None:
+        parser.error(f'models/manifest.yaml has no {arguments.name}; it has {", ".join(read_manifest())}')
+    path = find_model(arguments.name, entry['task']).path
+    recipe = load_recipe(entry['training']['command'].split()[-1])
+    network, _ = build(recipe)
+    folded = load_onnx(network, path)
+    task = importlib.import_module(recipe['task'])
+    batches = make_batches(recipe['data'], recipe.get('data_options', {}), recipe['seed'], recipe['batch'])
+    unfold(network, folded, (task.network_input([torch.from_numpy(np.ascontiguousarray(part)) for part in next(batches)])[0]
+                             for _ in range(BATCHES)))
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({'network': network.state_dict(), 'recipe': recipe,
+                'figures': {'seen': entry['training']['images'], **entry['validation']}}, arguments.out)
+    print(f'{arguments.out}: {arguments.name} after {entry["training"]["images"]} images, {len(folded)} normalizations unfolded')
+
+
+if __name__ == '__main__':
+    main()
