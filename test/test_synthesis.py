@@ -9,13 +9,15 @@ pytest.importorskip('numba', reason='training requirements are not installed: ma
 
 from hand_pose_ros.geometry.joints import FINGER_JOINTS, TIPS  # noqa: E402
 from hand_pose_ros.hand_model.kinematics import DOF_INDEX, LOWER, UPPER, forward_kinematics, local_rotations  # noqa: E402
-from hand_pose_ros.localization.crop import hand_size  # noqa: E402
+from hand_pose_ros.localization.crop import hand_centre, hand_size  # noqa: E402
+from hand_pose_ros.localization.refiner import PRESENT_WITHIN, REFINER_HALF  # noqa: E402
 from training.synthesis.crops import CropSource, draw_view_of_hand  # noqa: E402
 from training.synthesis.people import draw_people  # noqa: E402
 from training.synthesis.poses import draw_poses, penetration  # noqa: E402
 from training.synthesis.raster import EMPTY  # noqa: E402
 from training.synthesis.scene import HAND, Poser, Scene, draw_arm, look, plane, primitive  # noqa: E402
 from training.synthesis.sensors import SENSORS, draw_weaknesses, sense  # noqa: E402
+from training.synthesis.surroundings import ABSENT_BEYOND, draw_elsewhere, refiner_batches  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -175,3 +177,29 @@ def test_validation_set_is_the_one_that_the_published_figures_are_about():
     assert joints[0, [0, 4, 8, 20]] == pytest.approx(np.array([
         [-0.1353, -0.5610, 0.4859], [0.6652, -0.1747, 0.1734], [0.2361, 0.5579, -0.4382], [-0.3055, 0.4215, -0.0264]]),
         abs=2e-3)
+
+
+def test_a_person_is_pictured_elsewhere_than_at_the_hand(people, poses):
+    """The part that was drawn is where it was to be, or something of the person before it; the head is up."""
+    poser, position = Poser(people, other_hand=False), np.array([0.05, -0.03, 0.8])
+    seen, far = [], []
+    for i in range(12):
+        scene = draw_elsewhere(poser, people[i % len(people)], poses[i], np.random.default_rng(i), position)
+        depth, labels = scene.render(64, 64, 60.0, 60.0, 31.5 - 60 * 0.05 / 0.8, 31.5 + 60 * 0.03 / 0.8)
+        seen.append(depth[31:33, 31:33].min())
+        far.append(np.linalg.norm(hand_centre(scene.joints) - position) > ABSENT_BEYOND)
+    # A vertex may lie on a silhouette, between the pixels' centres.
+    assert np.mean(np.array(seen) < 0.8 + 0.03) > 0.8
+    assert np.mean(far) > 0.7
+
+
+def test_the_refiners_crops_are_told_apart_by_where_they_are(people):
+    options = {'elsewhere': 0.6, 'proposed': 0.5, 'kinds': {'fist': 1.0}}
+    crops, labels = next(refiner_batches(people, 3, 96, **options))
+    again, _ = next(refiner_batches(people, 3, 96, **options))
+    assert crops.shape == (96, 64, 64) and np.array_equal(crops, again) and np.abs(crops).max() <= 1
+    distances = REFINER_HALF * np.linalg.norm(labels[:, :3], axis=1)
+    present = labels[:, 4]
+    assert (present[distances < PRESENT_WITHIN] == 1).all() and (present[distances > ABSENT_BEYOND] == 0).all()
+    assert 0.1 < (present == 1).mean() < 0.7 and (present == 0).mean() > 0.25
+    assert (labels[present == 1, 5] == 1).all() and (labels[present == 0, 5] == 0).all()

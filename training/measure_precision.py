@@ -37,7 +37,7 @@ def centre_validation_set() -> tuple[np.ndarray, np.ndarray]:
     """The centre refinement's validation set, crops (N, 64, 64) and labels (N, 5); rendered once, then kept on disk."""
     path = pose_task.CACHE / 'validation-centre.npz'
     if not path.is_file():
-        crops, labels = refiner_task.validation_data({})
+        crops, labels = refiner_task.validation_data({})[0]
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(path, crops=crops.astype(np.float16), labels=labels)
     with np.load(path) as stored:

@@ -77,6 +77,11 @@ def draw_clutter(rng: np.random.Generator, joints: np.ndarray, size: float) -> l
     return things
 
 
+def draw_sleeve(rng: np.random.Generator) -> tuple[float, float] | None:
+    """Draw where on the forearm a sleeve begins and how far it stands off, metres; None for a bare arm."""
+    return (rng.uniform(-0.005, 0.16), rng.uniform(0.002, 0.016)) if rng.uniform() < 0.5 else None
+
+
 def draw_scene(poser: Poser, person: Person, angles: np.ndarray, rng: np.random.Generator, position: np.ndarray,
                body_chance: float = 0.3) -> tuple[Scene, bool]:
     """Pose a person with the hand's centre at ``position`` (3,) metres and put things around.
@@ -86,7 +91,7 @@ def draw_scene(poser: Poser, person: Person, angles: np.ndarray, rng: np.random.
 
     """
     whole = rng.uniform() < body_chance
-    sleeve = (rng.uniform(-0.005, 0.16), rng.uniform(0.002, 0.016)) if rng.uniform() < 0.5 else None
+    sleeve = draw_sleeve(rng)
     posed, joints = poser.pose(person, angles, draw_arm(rng), whole, tuple(rng.normal(0.05, 0.10, 2)), sleeve)
     bone = poser.bone['lowerarm01.R']
     elbow = posed[poser.arm_vertices][person.body.weight_bones[poser.arm_vertices, 0] == bone].mean(0)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from hand_pose_ros.geometry.rotations import random_rotations, rotation_vector_to_matrix
 from hand_pose_ros.localization.crop import cut_cube, hand_centre, hand_size
 from hand_pose_ros.localization.refiner import PRESENT_WITHIN, REFINER_HALF, REFINER_INPUT
-from training.synthesis.crops import FARTHEST, NEAREST, draw_scene, photograph
+from hand_pose_ros.localization.search import propose_centres
+from training.synthesis.crops import FARTHEST, NEAREST, draw_scene, draw_sleeve, photograph
 from training.synthesis.people import Person
-from training.synthesis.poses import draw_poses
-from training.synthesis.scene import HAND, Poser
+from training.synthesis.poses import KINDS, draw_poses
+from training.synthesis.scene import HAND, Poser, Scene, draw_arm, look
 from training.synthesis.sensors import SENSORS
 
 #: Half side of the rendered surroundings, metres, and the finest that they are rendered, metres a pixel.
@@ -22,8 +24,31 @@ CROPS_PER_VIEW = 8
 ABSENT_BEYOND = 0.145
 
 
-def draw_surroundings(poser: Poser, angles: np.ndarray, rng: np.random.Generator):
-    """Draw a picture of a person around their right hand.
+def draw_elsewhere(poser: Poser, person: Person, angles: np.ndarray, rng: np.random.Generator,
+                   position: np.ndarray) -> Scene:
+    """Pose a person with another part than the hand at ``position`` (3,) metres: the head, half of the time.
+
+    The person is upright before the camera, more or less; the hand is where the arm happens to have it.
+    """
+    posed, joints = poser.pose(person, angles, draw_arm(rng), True, tuple(rng.normal(0.05, 0.10, 2)), draw_sleeve(rng))
+    body = person.body
+    if rng.uniform() < 0.5:
+        vertices = np.flatnonzero(body.weight_bones[:, 0] == poser.bone['head'])
+    else:
+        vertices = poser.faces[poser.rest_faces].ravel()
+    centre = posed[rng.choice(vertices)].astype(float)
+    up = body.heads[poser.bone['head']] - body.heads[poser.bone['root']]
+    up = up / np.linalg.norm(up)
+    aside = np.cross(up, random_rotations(rng, 1)[0][0])
+    aside = aside / np.linalg.norm(aside)
+    tilt = rotation_vector_to_matrix(rng.normal(0, 0.35, 3))
+    rotation = tilt @ np.stack([aside, -up, np.cross(aside, -up)])
+    posed, joints = look(posed, joints, rotation, centre, position)
+    return Scene(joints, poser.meshes(posed, True))
+
+
+def draw_surroundings(poser: Poser, angles: np.ndarray, rng: np.random.Generator, elsewhere: float = 0.0):
+    """Draw a picture of a person around their right hand, or ``elsewhere`` often around another part of them.
 
     Returns:
         Depth (H, W) as a sensor gives it, its camera, labels (H, W) of the ideal picture, joints (21, 3).
@@ -34,7 +59,10 @@ def draw_surroundings(poser: Poser, angles: np.ndarray, rng: np.random.Generator
         sensor = SENSORS[rng.choice(list(SENSORS))]
         z = np.exp(rng.uniform(np.log(NEAREST), np.log(FARTHEST)))
         position = np.array([rng.uniform(-0.3, 0.3), rng.uniform(-0.3, 0.3), 1]) * z
-        scene, covered = draw_scene(poser, person, angles, rng, position, body_chance=0.65)
+        if elsewhere and rng.uniform() < elsewhere:
+            scene, covered = draw_elsewhere(poser, person, angles, rng, position), True
+        else:
+            scene, covered = draw_scene(poser, person, angles, rng, position, body_chance=0.65)
         focal = min(sensor.focal, z / FINEST_PITCH)
         pixels = int(np.ceil(2 * SURROUNDINGS / z * focal))
         seen = photograph(scene, covered, sensor, focal, pixels, position, rng)
@@ -55,8 +83,17 @@ def _crop_centre(kind: float, depth, camera, labels, truth, rng) -> np.ndarray |
     return point + np.array([0, 0, rng.uniform(-0.01, 0.06)]) + rng.normal(0, 0.012, 3)
 
 
-def refiner_batches(people: list[Person], seed: int, batch: int) -> Iterator[tuple[np.ndarray, ...]]:
+def refiner_batches(people: list[Person], seed: int, batch: int, elsewhere: float = 0.0, proposed: float = 0.0,
+                    kinds: Mapping[str, float] = KINDS) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield endless (batch, S, S) crops and (batch, 6) labels.
+
+    Args:
+        people: who may be seen.
+        seed: the same one gives the same batches.
+        batch: crops in a batch.
+        elsewhere: share of the pictures that show another part of a person than the hand.
+        proposed: share of the crops cut where the run time would look for a hand first, whatever is there.
+        kinds: kind of pose -> share, see ``training.synthesis.poses``.
 
     A label holds the offset to the hand's centre in half sides (3), the logarithm of the hand's size over the crop's
     half side, whether a hand is there (1, 0, or -1 for no label), and how much the offset counts.
@@ -68,11 +105,15 @@ def refiner_batches(people: list[Person], seed: int, batch: int) -> Iterator[tup
     while True:
         if not poses:
             person = people[0]
-            poses = list(draw_poses(512, rng, person.axes, person.rest_angles, person.body.joints))
-        depth, camera, labels, joints = draw_surroundings(poser, poses.pop(), rng)
+            poses = list(draw_poses(512, rng, person.axes, person.rest_angles, person.body.joints, kinds=kinds))
+        depth, camera, labels, joints = draw_surroundings(poser, poses.pop(), rng, elsewhere)
         truth, size = hand_centre(joints), hand_size(joints)
+        proposals = propose_centres(depth, camera) if proposed else ()
         for _ in range(CROPS_PER_VIEW):
-            centre = _crop_centre(rng.uniform(), depth, camera, labels, truth, rng)
+            if len(proposals) and rng.uniform() < proposed:
+                centre = proposals[rng.integers(len(proposals))]
+            else:
+                centre = _crop_centre(rng.uniform(), depth, camera, labels, truth, rng)
             if centre is None or centre[2] < 0.12:
                 continue
             left = rng.uniform() < 0.5
