@@ -235,7 +235,7 @@ def test_a_pose_network_of_another_size_gets_crops_of_its_size(engine, tmp_path)
     cube = Cube(np.array([0, 0, 0.5]), 0.09, 'left')
     crops = estimator.cut(np.full((240, 320), 0.5, np.float32), Camera(320, 240, 300, 300, 160, 120), [cube])
     assert crops.shape == (1, 1, 128, 128)
-    pose = estimator.estimate(crops, [cube])[0]
+    pose = estimator.estimate(crops, [cube])[0][0]
     assert pose.joints.shape == (21, 3) and np.isfinite(pose.joints).all() and (pose.spread > 0).all()
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from hand_pose_ros.estimation import models
 from hand_pose_ros.estimation.models import ModelError, find_model
-from hand_pose_ros.estimation.pose import Cube, PoseEstimator
+from hand_pose_ros.estimation.pose import Cube, Pose, PoseEstimator, merge
 from hand_pose_ros.geometry.camera import Camera
 
 
@@ -66,7 +66,42 @@ def test_a_left_hand_is_estimated_as_the_mirror_image_of_a_right_one():
     poses = {}
     for cube in (right, left):
         crops = estimator.cut(images[cube.side], camera, [cube])
-        poses[cube.side] = estimator.estimate(crops, [cube])[0], crops
+        poses[cube.side] = estimator.estimate(crops, [cube])[0][0], crops
     assert (poses['right'][1] == poses['left'][1]).mean() > 0.97
     mirrored = poses['left'][0].joints * (-1, 1, 1)
     assert np.linalg.norm(mirrored - poses['right'][0].joints, axis=1).mean() < 0.005
+
+
+class _NearestPixel:
+    """A network that says of every joint that it is where the crop is nearest, and how it was shown it."""
+
+    def __call__(self, crops):
+        size = crops.shape[-1]
+        rows, columns = np.unravel_index(crops.reshape(len(crops), -1).argmin(1), (size, size))
+        place = np.stack([2 * (columns + 0.5) / size - 1, 2 * (rows + 0.5) / size - 1, crops.min((1, 2, 3))], 1)
+        return np.repeat(place[:, None], 21, 1), np.full((len(crops), 21), 0.1), np.zeros(len(crops))
+
+
+def test_a_crop_that_is_shown_turned_gives_joints_in_the_same_place():
+    camera = Camera(320, 240, 300, 300, 159.5, 119.5)
+    depth = np.full((240, 320), 0.52, np.float32)
+    depth[100:104, 190:194] = 0.47
+    estimator = PoseEstimator(threads=1)
+    estimator.engine = _NearestPixel()
+    cubes = [Cube(np.array([0.02, -0.01, 0.5]), 0.09, side) for side in ('right', 'left')]
+    looks = estimator.estimate(estimator.cut(depth, camera, cubes), cubes, (0, 1, 2, 3))
+    assert [len(poses) for poses in looks] == [4, 4]
+    where = camera.unproject(np.array([191.5, 101.5]), 0.47)
+    for poses in looks:
+        for pose in poses:
+            assert np.abs(pose.joints - where).max() < 0.006
+
+
+def test_opinions_on_a_hand_count_by_their_certainty():
+    def opinion(value, spread):
+        return Pose(np.full((21, 3), value), np.full(21, value), value, np.full(21, spread), 0.5)
+
+    merged = merge([opinion(0.0, 0.01), opinion(0.5, 0.01), opinion(1.0, 1e3)])
+    assert np.allclose(merged.joints, 0.25) and np.allclose(merged.confidence, 0.5) and merged.side_odds == 0.5
+    alone = opinion(0.3, 0.01)
+    assert merge([alone]) is alone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,16 +72,28 @@ class PoseEstimator:
         return np.stack([cut_cube(depth, camera, cube.centre, cube.half, self.input_size, cube.side == 'left')
                          for cube in cubes])[:, None]
 
-    def estimate(self, crops: np.ndarray, cubes: list[Cube], turned: bool = False) -> list[Pose]:
-        """Run the network over what :meth:`cut` gave; ``turned`` shows it the crops upside down.
+    def estimate(self, crops: np.ndarray, cubes: list[Cube], turns: Sequence[int] = (0,)) -> list[list[Pose]]:
+        """Run the network over what :meth:`cut` gave.
 
-        It knows hands in every rotation, so that the two views of a hand are two opinions on it: see :func:`merge`.
+        Args:
+            crops: (N, 1, S, S).
+            cubes: the N cubes that they were cut from.
+            turns: how the network is shown each crop, in quarter turns. It knows hands in every rotation, so that several
+                views of a hand are as many opinions on it: see :func:`merge`.
+
+        Returns:
+            For each cube a pose for each of the turns.
+
         """
-        joints, spread, right = self.engine(crops[:, :, ::-1, ::-1] if turned else crops)
-        if turned:
-            joints = joints * np.float32((-1, -1, 1))
+        shown = np.concatenate([np.rot90(crops, turn, (2, 3)) for turn in turns]) if any(turns) else crops
+        joints, spread, right = self.engine(shown)
         filled = filled_share(crops).tolist()
-        return [self._pose(*one) for one in zip(joints.astype(float), spread, right.tolist(), filled, cubes)]
+        looks = []
+        for n, turn in enumerate(turns):
+            part = slice(n * len(cubes), (n + 1) * len(cubes))
+            upright = joints[part].astype(float) @ _QUARTERS[turn % 4]
+            looks.append([self._pose(*one) for one in zip(upright, spread[part], right[part].tolist(), filled, cubes)])
+        return [list(poses) for poses in zip(*looks)]
 
     def _pose(self, joints: np.ndarray, spread: np.ndarray, right: float, filled: float, cube: Cube) -> Pose:
         intercept, slope = self.model.confidence
@@ -89,14 +102,25 @@ class PoseEstimator:
                     (1 / (1 + np.exp(-log_odds))).astype(np.float32), right, cube.half * spread, filled)
 
 
+#: (4, 3, 3) what u, v, z of a crop that was shown in so many quarter turns are multiplied by to be upright again.
+_QUARTERS = np.stack([np.array([[np.cos(a), np.sin(a), 0], [-np.sin(a), np.cos(a), 0], [0, 0, 1]]).round()
+                      for a in np.arange(4) * np.pi / 2])
+
+
 def filled_share(crops: np.ndarray) -> np.ndarray:
     """Share (N,) of the images of cubes (N, 1, S, S) in which there is something."""
     return np.count_nonzero(crops < 1, axis=(1, 2, 3)) / crops[0].size
 
 
-def merge(first: Pose, second: Pose) -> Pose:
-    """Average two opinions on one hand, each joint by its certainty: 5 % less error on the validation set."""
-    weights = [1 / np.square(pose.spread)[:, None] for pose in (first, second)]
-    joints = (first.joints * weights[0] + second.joints * weights[1]) / (weights[0] + weights[1])
-    return Pose(joints, (first.confidence + second.confidence) / 2, (first.side_odds + second.side_odds) / 2,
-                (first.spread + second.spread) / 2, second.filled)
+def merge(poses: Sequence[Pose]) -> Pose:
+    """Average several opinions on one hand, each joint by its certainty: four are 8 % better than one (``models/README.md``)."""
+    if len(poses) == 1:
+        return poses[0]
+    weights = np.stack([1 / np.square(pose.spread) for pose in poses])[..., None]
+
+    def mean(values: list) -> np.ndarray:
+        return np.mean(values, axis=0)
+
+    return Pose((np.stack([pose.joints for pose in poses]) * weights).sum(0) / weights.sum(0),
+                mean([pose.confidence for pose in poses]), float(mean([pose.side_odds for pose in poses])),
+                mean([pose.spread for pose in poses]), poses[-1].filled)

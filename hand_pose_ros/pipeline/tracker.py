@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -41,6 +42,8 @@ APART = 0.07
 FARTHER = 0.5
 #: A hand is seen clearly from this mean confidence of its joints on, and if none is below the second.
 CLEAR, CLEAR_JOINT = 0.6, 0.4
+#: Further looks at a hand that is not, in quarter turns of its crop.
+TURNED = (1, 2, 3)
 #: A followed hand's crop moves when refinement sees its centre this far off, as a share of the hand's size.
 MOVED = 0.35
 #: A hand that moved no further than this from one frame to the next is the same hand, metres.
@@ -225,33 +228,33 @@ class HandTracker:
         return _Track(number=self._numbers, centre=found.centres[i], presence=float(found.presence[i]),
                       size=float(np.clip(found.sizes[i], SMALLEST, LARGEST)))
 
-    def _run(self, depth: DepthImage, camera: Camera, cubes: list[Cube], turned: bool = False) -> list[Pose]:
+    def _run(self, depth: DepthImage, camera: Camera, cubes: list[Cube], turns: Sequence[int] = (0,)) -> list[list[Pose]]:
         with self._stages('crop'):
             crops = self._estimator.cut(depth, camera, cubes)
         with self._stages('network'):
-            return self._estimator.estimate(crops, cubes, turned)
+            return self._estimator.estimate(crops, cubes, turns)
 
-    def _look(self, depth: DepthImage, camera: Camera, which: list[int], turned: bool = False) -> list[Pose]:
-        return self._run(depth, camera, [self._tracks[i].cube() for i in which], turned) if which else []
+    def _look(self, depth: DepthImage, camera: Camera, which: list[int], turns: Sequence[int] = (0,)) -> list[list[Pose]]:
+        return self._run(depth, camera, [self._tracks[i].cube() for i in which], turns) if which else []
 
     def _estimate(self, depth: DepthImage, camera: Camera) -> list[Pose]:
         """Estimate the pose of every track's hand.
 
-        The first look also corrects the crop's centre and size for a second one, which sees the hand upside down; the
-        two are merged, unless the first crop was so far off that only the second counts, which then gets a third. A
+        The first look also corrects the crop's centre and size for further ones, which see the hand turned; all are
+        merged, unless the first crop was so far off that only the others count, which are then checked by a last one. A
         good crop of a hand that is seen clearly needs no second look.
         """
         poses = self._look_on_both_sides(depth, camera)
         far = [self._recentre(track, pose) for track, pose in zip(self._tracks, poses)]
         again = [i for i, pose in enumerate(poses)
                  if far[i] or pose.confidence.mean() < CLEAR or pose.confidence.min() < CLEAR_JOINT]
-        for i, second in zip(again, self._look(depth, camera, again, turned=True)):
-            poses[i] = second if far[i] else merge(poses[i], second)
+        for i, others in zip(again, self._look(depth, camera, again, TURNED)):
+            poses[i] = merge(others if far[i] else [poses[i], *others])
         off = [i for i in again if far[i]]
         for i in off:
             self._recentre(self._tracks[i], poses[i])
-        for i, third in zip(off, self._look(depth, camera, off)):
-            poses[i] = merge(poses[i], third)
+        for i, last in zip(off, self._look(depth, camera, off)):
+            poses[i] = merge([poses[i], *last])
         for track, pose in zip(self._tracks, poses):
             track.centre = hand_centre(pose.joints)
             track.frames += 1
@@ -275,7 +278,7 @@ class HandTracker:
         unsure = [t for t in self._tracks if not t.sure]
         cubes = [t.cube() for t in self._tracks]
         mirrored = [replace(t.cube(), side=other_side(t.side)) for t in unsure]
-        poses = self._run(depth, camera, cubes + mirrored)
+        poses = [pose for pose, in self._run(depth, camera, cubes + mirrored)]
         looks = [{track.side: pose} for track, pose in zip(self._tracks, poses)]
         for track, pose in zip(unsure, poses[len(cubes):]):
             looks[self._tracks.index(track)][other_side(track.side)] = pose
@@ -287,7 +290,7 @@ class HandTracker:
             farther = max(self._tracks, key=lambda one: one.centre[2])
             if abs(farther.right_odds) < PAIR_ODDS:
                 farther.right_odds = -0.01 if farther.side == 'right' else 0.01
-        return [seen[track.side] if track.side in seen else self._run(depth, camera, [track.cube()])[0]
+        return [seen[track.side] if track.side in seen else self._run(depth, camera, [track.cube()])[0][0]
                 for track, seen in zip(self._tracks, looks)]
 
     def _keep_hands(self, poses: list[Pose]) -> list[Pose]:
