@@ -7,6 +7,7 @@ pytest.importorskip('torch', reason='training requirements are not installed: ma
 pytest.importorskip('anny', reason='training requirements are not installed: make setup-training')
 pytest.importorskip('numba', reason='training requirements are not installed: make setup-training')
 
+from hand_pose_ros.geometry.camera import Camera  # noqa: E402
 from hand_pose_ros.geometry.joints import FINGER_JOINTS, TIPS  # noqa: E402
 from hand_pose_ros.hand_model.kinematics import DOF_INDEX, LOWER, UPPER, forward_kinematics, local_rotations  # noqa: E402
 from hand_pose_ros.localization.crop import hand_centre, hand_size  # noqa: E402
@@ -17,7 +18,7 @@ from training.synthesis.poses import draw_poses, penetration  # noqa: E402
 from training.synthesis.raster import EMPTY  # noqa: E402
 from training.synthesis.scene import HAND, Poser, Scene, draw_arm, look, plane, primitive  # noqa: E402
 from training.synthesis.sensors import SENSORS, draw_weaknesses, sense  # noqa: E402
-from training.synthesis.surroundings import ABSENT_BEYOND, draw_elsewhere, refiner_batches  # noqa: E402
+from training.synthesis.surroundings import ABSENT_BEYOND, absorb, draw_elsewhere, refiner_batches  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -203,3 +204,14 @@ def test_the_refiners_crops_are_told_apart_by_where_they_are(people):
     assert (present[distances < PRESENT_WITHIN] == 1).all() and (present[distances > ABSENT_BEYOND] == 0).all()
     assert 0.1 < (present == 1).mean() < 0.7 and (present == 0).mean() > 0.25
     assert (labels[present == 1, 5] == 1).all() and (labels[present == 0, 5] == 0).all()
+
+
+def test_what_is_no_hand_gets_holes_of_its_own():
+    camera = Camera(80, 60, 70, 70, 39.5, 29.5)
+    depth, labels = np.full((60, 80), 0.6, np.float32), np.zeros((60, 80), np.uint8)
+    labels[20:40, 30:50] = HAND
+    for seed in range(5):
+        holed = absorb(depth, camera, labels, np.random.default_rng(seed))
+        assert (holed[labels == HAND] == 0.6).all() and (depth == 0.6).all()
+        assert 0 < (holed[labels != HAND] == 0).mean() < 0.7
+    assert not absorb(np.zeros((60, 80), np.float32), camera, labels, np.random.default_rng(0)).any()

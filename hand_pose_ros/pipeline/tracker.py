@@ -38,7 +38,7 @@ PRESENCE_MEMORY = 0.9
 SEARCH_EVERY = 5
 #: Two hands' centres are never this close, metres.
 APART = 0.07
-#: Score that a metre of distance costs a hand against another of its side.
+#: Score that a metre of distance costs a hand against another: a new one, or one of its side.
 FARTHER = 0.5
 #: A hand is seen clearly from this mean confidence of its joints on, and if none is below the second.
 CLEAR, CLEAR_JOINT = 0.6, 0.4
@@ -53,8 +53,9 @@ JUMP = 0.25
 FAR_OFF, RESIZE = 0.22, 0.12
 #: Weight of the past in a track's size, each frame.
 SIZE_MEMORY = 0.85
-#: Below these log odds of its own, the farther one of two hands is of the side that the other is not.
-PAIR_ODDS = 2.0
+#: Below these log odds of its own, the less sure one of two hands is of the side that the other is not; a metre of
+#: distance costs the second.
+PAIR_ODDS, PAIR_FARTHER = 2.0, 8.0
 #: Sizes of hands, wrist to knuckles, from a small child's to a large adult's, metres.
 SMALLEST, LARGEST = 0.045, 0.125
 
@@ -209,11 +210,12 @@ class HandTracker:
         if not likely:
             return
         second = refine(depth, camera, first.centres[likely], self._refiner)
-        for i in np.argsort(-second.presence):
+        # Of two that look like hands, the nearer one is more often it: the closest object, as the papers have it.
+        for i in np.argsort(FARTHER * second.centres[:, 2] - second.presence):
             enough = FOUND_BESIDE if self._tracks else FOUND
-            if len(self._tracks) >= self.parameters.max_hands or second.presence[i] < enough:
+            if len(self._tracks) >= self.parameters.max_hands:
                 break
-            if self._in_view(second.centres[i]) and all(
+            if second.presence[i] >= enough and self._in_view(second.centres[i]) and all(
                     np.linalg.norm(second.centres[i] - t.centre) > 1.5 * APART for t in self._tracks):
                 self._tracks.append(self._new_track(second, i))
 
@@ -286,10 +288,10 @@ class HandTracker:
             own, other = seen[track.side], seen.get(other_side(track.side))
             track.hear(own.side_odds, None if other is None else other.side_odds)
         if len({track.side for track in self._tracks}) < len(self._tracks):
-            # Two hands in view are more often a pair than two of one side; what is farther is rather mistaken for one.
-            farther = max(self._tracks, key=lambda one: one.centre[2])
-            if abs(farther.right_odds) < PAIR_ODDS:
-                farther.right_odds = -0.01 if farther.side == 'right' else 0.01
+            # Two hands in view are more often a pair than two of one side; what is much farther is rather mistaken for one.
+            other = min(self._tracks, key=lambda one: abs(one.right_odds) - PAIR_FARTHER * one.centre[2])
+            if abs(other.right_odds) < PAIR_ODDS:
+                other.right_odds = -0.01 if other.side == 'right' else 0.01
         return [seen[track.side] if track.side in seen else self._run(depth, camera, [track.cube()])[0][0]
                 for track, seen in zip(self._tracks, looks)]
 

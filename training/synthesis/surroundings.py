@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.rotations import random_rotations, rotation_vector_to_matrix
 from hand_pose_ros.localization.crop import cut_cube, hand_centre, hand_size
 from hand_pose_ros.localization.refiner import PRESENT_WITHIN, REFINER_HALF, REFINER_INPUT
@@ -20,6 +21,8 @@ from training.synthesis.sensors import SENSORS
 SURROUNDINGS = 0.42
 FINEST_PITCH = 0.0030
 CROPS_PER_VIEW = 8
+#: Share of the pictures in which what is no hand has holes of its own.
+ABSORBED = 0.5
 #: A crop's centre this far from a hand's is not on it, metres; between PRESENT_WITHIN and this, no label.
 ABSENT_BEYOND = 0.145
 
@@ -47,6 +50,31 @@ def draw_elsewhere(poser: Poser, person: Person, angles: np.ndarray, rng: np.ran
     return Scene(joints, poser.meshes(posed, True))
 
 
+def absorb(depth: np.ndarray, camera: Camera, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Make holes of patches of what is no hand: hair, brows, eyes, dark and shiny clothes send a sensor nothing back.
+
+    Args:
+        depth: (H, W) metres, 0 for holes.
+        camera: of ``depth``.
+        labels: (H, W) of what is seen.
+        rng: source of randomness.
+
+    """
+    rows, columns = np.nonzero((depth > 0) & (labels != HAND))
+    if not len(rows):
+        return depth
+    points = camera.unproject(np.stack([columns, rows], 1).astype(float), depth[rows, columns])
+    lost = np.zeros(len(points), bool)
+    for _ in range(rng.integers(1, 9)):
+        # Patches are longer than wide, any way round.
+        stretch = 1 + rng.uniform(0, 2) * np.abs(random_rotations(rng, 1)[0][0])
+        reach = np.exp(rng.uniform(np.log(0.008), np.log(0.05)))
+        lost |= np.linalg.norm((points - points[rng.integers(len(points))]) / stretch, axis=1) < reach
+    depth = depth.copy()
+    depth[rows[lost], columns[lost]] = 0
+    return depth
+
+
 def draw_surroundings(poser: Poser, angles: np.ndarray, rng: np.random.Generator, elsewhere: float = 0.0):
     """Draw a picture of a person around their right hand, or ``elsewhere`` often around another part of them.
 
@@ -67,7 +95,10 @@ def draw_surroundings(poser: Poser, angles: np.ndarray, rng: np.random.Generator
         pixels = int(np.ceil(2 * SURROUNDINGS / z * focal))
         seen = photograph(scene, covered, sensor, focal, pixels, position, rng)
         if seen is not None:
-            return *seen, scene.joints
+            depth, camera, labels = seen
+            if elsewhere and rng.uniform() < ABSORBED:
+                depth = absorb(depth, camera, labels, rng)
+            return depth, camera, labels, scene.joints
 
 
 def _crop_centre(kind: float, depth, camera, labels, truth, rng) -> np.ndarray | None:
