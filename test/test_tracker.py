@@ -1,5 +1,6 @@
 """The tracker with the shipped models on the bundled clip: right joints, right side, metres, loss and recovery."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,21 @@ def test_what_is_no_hand_is_not_reported(clip):
     ball[(u - 300) ** 2 + (v - 200) ** 2 < 120 ** 2] = 0.5
     for depth in (nothing, wall, bad, ball):
         assert tracker.process(depth, camera) == []
+
+
+def test_joints_in_one_place_are_no_hand(clip, monkeypatch):
+    """A wrist a hand's size away from all the others cannot be fitted: it is dropped, and nothing is raised."""
+    tracker = HandTracker()
+    estimate = tracker._estimator.estimate
+
+    def collapsed(*args):
+        joints = np.full((21, 3), (0.0, 0.0, 0.5))
+        joints[0, 0] = 0.024
+        return [[replace(pose, joints=joints) for pose in looks] for looks in estimate(*args)]
+
+    monkeypatch.setattr(tracker._estimator, 'estimate', collapsed)
+    depth, camera, _ = clip[0]
+    assert tracker.process(depth, camera) == []
 
 
 def test_max_hands_and_mesh_are_obeyed(clip):

@@ -171,6 +171,11 @@ class HandFitter:
                        residual=float(np.sqrt(np.mean(np.sum((posed - joints) ** 2, 1)))))
 
 
+def extent(joints: np.ndarray) -> float:
+    """Root mean square distance of joints (21, 3) from their mean; a hand's is within ``SIZE_LIMITS``, metres."""
+    return float(np.sqrt(np.mean(np.sum((joints - joints.mean(0)) ** 2, 1))))
+
+
 def _checked(joints: np.ndarray) -> np.ndarray:
     joints = np.asarray(joints, dtype=float)
     if joints.shape != (len(JOINTS), 3):
@@ -178,7 +183,7 @@ def _checked(joints: np.ndarray) -> np.ndarray:
     if not np.isfinite(joints).all():
         bad = [JOINTS[j] for j in np.flatnonzero(~np.isfinite(joints).all(1))]
         raise ValueError(f'joints are not finite: {", ".join(bad)}')
-    size = float(np.sqrt(np.mean(np.sum((joints - joints.mean(0)) ** 2, 1))))
+    size = extent(joints)
     low, high = SIZE_LIMITS
     if not low < size < high:
         raise ValueError(f'joints lie {size:.4g} from their mean; those of a hand lie {low} to {high} m: '

@@ -6,7 +6,7 @@ size, and whether a hand is there at all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable
 
 import numpy as np
@@ -21,6 +21,8 @@ REFINER_HALF = 0.16
 REFINER_INPUT = 64
 #: A centre this close to the true one counts as being on the hand, metres.
 PRESENT_WITHIN = 0.095
+#: Where a crop shows less than this there is no hand: a child's fist, far away, is some hundred pixels.
+LEAST_PIXELS = 16
 #: Numbers that the network gives: offset u v z, log size, presence.
 REFINER_OUTPUTS = 5
 
@@ -60,4 +62,6 @@ def refine(depth: np.ndarray | DepthImage, camera: Camera, centres: np.ndarray,
 
     """
     crops = np.stack([cut_cube(depth, camera, centre, REFINER_HALF, REFINER_INPUT) for centre in centres])
-    return read_output(network(crops[:, None])[0].astype(float), centres)
+    found = read_output(network(crops[:, None])[0].astype(float), centres)
+    # The network has never seen nothing at all.
+    return replace(found, presence=found.presence * (np.count_nonzero(crops < 1, axis=(1, 2)) >= LEAST_PIXELS))

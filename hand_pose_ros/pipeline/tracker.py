@@ -13,7 +13,7 @@ from hand_pose_ros.estimation.models import CENTRE, find_model
 from hand_pose_ros.estimation.pose import Cube, Pose, PoseEstimator, filled_share, merge
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import other_side
-from hand_pose_ros.hand_model.fitting import HandFitter
+from hand_pose_ros.hand_model.fitting import SIZE_LIMITS, HandFitter, extent
 from hand_pose_ros.hand_model.loading import load_hand_models
 from hand_pose_ros.images import DepthImage
 from hand_pose_ros.localization.crop import hand_centre, hand_size
@@ -276,11 +276,15 @@ class HandTracker:
         return bool(far)
 
     def _look_on_both_sides(self, depth: DepthImage, camera: Camera) -> list[Pose]:
-        """First look at every track's hand: as its side's and, until the track is sure, as the other side's too."""
+        """First look at every track's hand: as its side's and, until the track is sure, as the other side's too.
+
+        Where one is new, at every way round: its side is wrong less often.
+        """
         unsure = [t for t in self._tracks if not t.sure]
         cubes = [t.cube() for t in self._tracks]
         mirrored = [replace(t.cube(), side=other_side(t.side)) for t in unsure]
-        poses = [pose for pose, in self._run(depth, camera, cubes + mirrored)]
+        turns = (0,) if all(track.frames for track in self._tracks) else (0, *TURNED)
+        poses = [merge(looks) for looks in self._run(depth, camera, cubes + mirrored, turns)]
         looks = [{track.side: pose} for track, pose in zip(self._tracks, poses)]
         for track, pose in zip(unsure, poses[len(cubes):]):
             looks[self._tracks.index(track)][other_side(track.side)] = pose
@@ -302,7 +306,8 @@ class HandTracker:
 
         def is_hand(track: _Track, pose: Pose) -> bool:
             clear = not track.doubtful or pose.confidence.mean() >= CLEAR
-            return bool(clear and SMALLEST / 2 < hand_size(pose.joints) < 2 * LARGEST)
+            sized = SMALLEST / 2 < hand_size(pose.joints) < 2 * LARGEST
+            return bool(clear and sized and SIZE_LIMITS[0] < extent(pose.joints) < SIZE_LIMITS[1])
 
         kept: list[int] = []
         for i in sorted(range(len(poses)), key=rank):
