@@ -17,6 +17,10 @@ from training.networks.resnet import BasicBlock
 from training.networks.skeletons import OURS, skeleton
 
 
+#: Slope of what stands for a step from 0 to 1; float16 holds it.
+STEEP = 1e4
+
+
 def residual_layer(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     """One of ResNet-18's four layers: two blocks, the first of them with ``stride``."""
     return nn.Sequential(BasicBlock(inputs, outputs, stride), BasicBlock(outputs, outputs))
@@ -55,7 +59,9 @@ def reparameterize(joints: Tensor, pixels: Tensor, kernel: float) -> Tensor:
     """
     offsets = joints[..., None, None] - pixels[:, None]
     distances = (offsets.square().sum(2) + 1e-8).sqrt()
-    near = ((distances < kernel) & (pixels[:, None, 2] < 1)).to(offsets.dtype)
+    # Steps as steep ramps: exported, a comparison's boolean would need casts that float16 engines stumble over.
+    near = (STEEP * (kernel - distances)).clamp(0, 1) * (STEEP * (1 - pixels[:, None, 2])).clamp(0, 1)
+    near = near.detach()
     heat = (kernel - distances) * near
     field = offsets / distances[:, :, None] * near[:, :, None]
     return torch.cat([heat, field.transpose(1, 2).flatten(1, 2)], 1)
