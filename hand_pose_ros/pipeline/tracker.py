@@ -26,9 +26,9 @@ from hand_pose_ros.pipeline.track import FRAME_TIME, Track
 
 #: A refined centre may be a hand from this probability on, one beside another hand only from the second on, and a
 #: followed hand is lost below the third.
-FOUND, FOUND_BESIDE, LOST = 0.35, 0.8, 0.2
+FOUND, FOUND_BESIDE, LOST = 0.35, 0.98, 0.2
 #: A hand beside another one is reported once its score has been this high: a lone hand has fewer rivals.
-SURE = 0.62
+SURE = 0.84
 #: A hand that refinement takes for none, as it does with fists that point at the camera, is still followed while the pose
 #: network sees it clearly, about as much of its cube is filled as before (a factor), it has not moved, and what refinement
 #: said before, forgotten by so much each frame, is above the third.
