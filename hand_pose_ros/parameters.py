@@ -94,7 +94,7 @@ class TrackerParameters(Settings):
 class PlaybackParameters(Settings):
     """Settings of the playback of a recording."""
 
-    input: str = _setting('', 'Recording to publish: a rosbag2, a folder of 16-bit PNGs or a video.')
+    input: str = _setting('', 'What to publish: a rosbag2, a folder of images, a video, or a webcam such as /dev/video0.')
     topic: str = _setting('', 'Image topic of the bag; needed only where it holds several.')
     camera: str = _setting('', 'Camera calibration YAML; empty for the one recorded with the images.')
     depth_unit: float = _setting(0.001, 'Metres in one unit of a 16-bit image. Images in another unit than '

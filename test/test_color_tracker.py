@@ -31,7 +31,7 @@ def cells_of(hands, image_shape=(480, 640), camera=CAMERA):
         crop = ColorCrop.of_hand(joints)
         at = ((camera.project(hand_centre(joints)[None])[0] + 0.5) / scale + start) / CELL
         column, row = np.floor(at).astype(int)
-        out[0 if side == 'right' else 1, row, column] = np.log(score / (1 - score))
+        out[:2, row, column] = np.log(score / (1 - score)), 4 if side == 'right' else -4
         out[2:4, row, column] = at - (column, row)
         out[4, row, column] = np.log(crop.reach * camera.fx / scale / (DETECTOR_INPUT / 2))
         out[5:7, row, column] = pointing(camera.project(joints))
@@ -244,7 +244,8 @@ def test_a_detector_gets_red_green_blue():
 def test_one_hand_is_found_once():
     out = np.full((7, GRID, GRID), -8, np.float32)
     out[2:4], out[4] = 0.5, np.log(0.3)
-    out[0, 10, 10], out[0, 10, 11], out[1, 11, 10], out[1, 25, 25] = 3, 2.5, 1.0, 2.0
+    out[0, 10, 10], out[0, 10, 11], out[0, 11, 10], out[0, 25, 25] = 3, 2.5, 1.0, 2.0
+    out[1, 10, 10], out[1, 25, 25] = 0.4, -0.4
     found = read_cells(out, 0.35)
     assert [(one[3], round(one[4], 2)) for one in found] == [('right', 0.95), ('left', 0.88)]
     assert found[0][0] == pytest.approx((10.5 / GRID * 2 - 1,) * 2) and found[0][1] == pytest.approx(0.3)

@@ -2,6 +2,7 @@
 
 import sqlite3
 import struct
+import time
 
 import cv2
 import numpy as np
@@ -267,6 +268,42 @@ def test_a_video_gives_colour_frames(tmp_path):
     assert frames[0].image[..., 0].mean() < frames[2].image[..., 0].mean()
     with pytest.raises(ImageError, match='one channel'):
         frames[0].depth()
+
+
+def test_a_webcam_gives_colour_frames_as_they_come(monkeypatch):
+    pictures = [np.full((48, 64, 3), value, np.uint8) for value in (10, 20, 30)]
+
+    class Webcam:
+        """A driver that sends three pictures whenever it is opened, and knows nothing else."""
+
+        def __init__(self, path, api):
+            assert (path, api) == ('/dev/null', cv2.CAP_V4L2)
+            self.left = list(pictures)
+
+        def get(self, _):
+            return -1.0
+
+        def set(self, *_):
+            return False
+
+        def read(self):
+            return (True, self.left.pop(0)) if self.left else (False, None)
+
+        def release(self):
+            self.left = []
+
+    with pytest.raises(RecordingError, match='/dev/null: no picture comes from this device.*group video'):
+        open_recording('/dev/null')
+    monkeypatch.setattr(cv2, 'VideoCapture', Webcam)
+    before = time.time_ns()
+    recording = open_recording('/dev/null')
+    frames = list(recording)
+    assert recording.modality == 'color' and recording.count is None and '60 degrees' in recording.note
+    assert [f.image.mean() for f in frames] == [10, 20, 30] and frames[0].camera.width == 64
+    stamps = [f.nanoseconds for f in frames]
+    assert stamps == sorted(stamps) and before <= stamps[0] and stamps[2] <= time.time_ns(), 'the time at which it came'
+    with pytest.raises(RecordingError, match='rosbag2 only'):
+        open_recording('/dev/null', aligned=True)
 
 
 @pytest.mark.parametrize('name', ['clip.mp4', 'bag.mcap', 'bag.db3', 'notes.txt', 'old.bag'])

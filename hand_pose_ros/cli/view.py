@@ -40,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                     'Rerun is an extra (pip install rerun-sdk); where there is a network it counts its users, until '
                     '"rerun analytics disable".')
     parser.add_argument('input', metavar='BAG', nargs='?',
-                        help='a rosbag2 (folder, .mcap or .db3), or any other recording that "hand-pose track" takes. '
+                        help='a rosbag2 (folder, .mcap or .db3), or anything else that "hand-pose track" takes, webcams too. '
                              'Default: the topics of the ROS graph')
     where = parser.add_mutually_exclusive_group()
     where.add_argument('--web', action='store_true', help='serve the viewer as a page, also where there is a display')

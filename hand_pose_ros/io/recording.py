@@ -1,4 +1,4 @@
-"""Recordings of a camera, read without ROS: folders of images, rosbag2 (sqlite3, MCAP) and videos.
+"""Recordings of a camera, read without ROS: folders of images, rosbag2 (sqlite3, MCAP) and videos; and webcams.
 
 Every kind yields the same :class:`RecordedFrame`. Depth stays as the camera stored it;
 :meth:`RecordedFrame.depth` gives metres.
@@ -7,6 +7,7 @@ Every kind yields the same :class:`RecordedFrame`. Depth stays as the camera sto
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -40,7 +41,7 @@ def open_recording(path: str | Path, camera: Camera | None = None, depth_unit: f
     Args:
         path: a folder of 16-bit PNGs of depth, or of 8-bit PNGs or JPEGs of colour (read in name order; its
             ``camera_info.yaml`` is used when no camera is given), a rosbag2 folder or its bare ``.mcap`` or ``.db3``
-            file, or a video.
+            file, a video, or a webcam's device such as ``/dev/video0``, which never ends.
         camera: overrides the recorded camera.
         depth_unit: metres in one unit of a 16-bit depth image.
         topic: image topic of a bag, needed only where there are several.
@@ -54,6 +55,10 @@ def open_recording(path: str | Path, camera: Camera | None = None, depth_unit: f
     if not path.exists():
         raise RecordingError(f'{path}: no such file or folder')
     suffix = path.suffix.lower()
+    if path.is_char_device():
+        _refuse_aligned(path, aligned)
+        return _open_video(path, camera, 'no picture comes from this device; it is no camera, another program has it, or '
+                           'you may not read it (on most systems the group video may)')
     if path.is_dir():
         images = sorted((p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=lambda p: p.name)
         if images:
@@ -72,10 +77,10 @@ def open_recording(path: str | Path, camera: Camera | None = None, depth_unit: f
         return open_bag(path, camera, depth_unit, topic, aligned)
     if suffix in VIDEO_SUFFIXES:
         _refuse_aligned(path, aligned)
-        return _open_video(path, camera)
+        return _open_video(path, camera, 'no frame can be read; the video is empty, damaged or of an unknown codec')
     hint = '; convert it with rosbags-convert' if suffix == '.bag' else ''
     raise RecordingError(f'{path}: not a folder of images, a rosbag2 ({", ".join(BAG_SUFFIXES)}) '
-                         f'or a video ({", ".join(VIDEO_SUFFIXES)}){hint}')
+                         f'a video ({", ".join(VIDEO_SUFFIXES)}) or a webcam (/dev/video0){hint}')
 
 
 def _refuse_aligned(path: Path, aligned: bool) -> None:
@@ -130,13 +135,13 @@ def _folder_frames(files: Sequence[Path], camera: Camera | None, depth_unit: flo
         yield RecordedFrame(file.name, stamp, image, '16UC1', FRAME_ID, camera, depth_unit)
 
 
-def _open_video(path: Path, camera: Camera | None) -> Recording:
+def _open_video(path: Path, camera: Camera | None, unreadable: str) -> Recording:
     capture = _capture(path)
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     image = capture.read()[1]
     capture.release()
     if image is None:
-        raise RecordingError(f'{path}: no frame can be read; the video is empty, damaged or of an unknown codec')
+        raise RecordingError(f'{path}: {unreadable}')
     return Recording(path, 'color', '', count if count > 0 else None,
                      partial(_video_frames, path, camera or _assumed(image)), '' if camera else _ASSUMED)
 
@@ -144,10 +149,11 @@ def _open_video(path: Path, camera: Camera | None) -> Recording:
 def _video_frames(path: Path, camera: Camera) -> Iterator[RecordedFrame]:
     capture = _capture(path)
     rate = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_RATE
+    live = path.is_char_device()
     try:
         index = 0
         while (image := capture.read()[1]) is not None:
-            stamp = round(index * 1e9 / rate)
+            stamp = time.time_ns() if live else round(index * 1e9 / rate)
             yield RecordedFrame(stamp_name(stamp), stamp, image, 'bgr8', COLOR_FRAME_ID, camera)
             index += 1
     finally:
@@ -157,4 +163,8 @@ def _video_frames(path: Path, camera: Camera) -> Iterator[RecordedFrame]:
 def _capture(path: Path) -> cv2.VideoCapture:
     # FFmpeg would print its own account of a damaged file besides ours.
     os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
-    return cv2.VideoCapture(str(path))
+    if not path.is_char_device():
+        return cv2.VideoCapture(str(path))
+    capture = cv2.VideoCapture(str(path), cv2.CAP_V4L2)
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # A frame that waited is late: drop it in the driver.
+    return capture

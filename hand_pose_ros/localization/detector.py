@@ -1,7 +1,7 @@
 """What the hand detector takes and gives, as training and run time share it: hands in a whole colour image.
 
-A network sees the image made to fit a square and says, for each cell of a grid, how likely a right and a left hand have
-their centres there, where in the cell, and how large the hand's square is (as CenterNet does: Zhou, Wang, Kraehenbuehl,
+A network sees the image made to fit a square and says, for each cell of a grid, how likely a hand has its centre there
+and is a right one, where in the cell, and how large the hand's square is (as CenterNet does: Zhou, Wang, Kraehenbuehl,
 "Objects as Points", 2019, without its class for everything else).
 """
 
@@ -17,8 +17,8 @@ import numpy as np
 DETECTOR_INPUT, CELL = 256, 8
 #: Cells along a side.
 GRID = DETECTOR_INPUT // CELL
-#: Channels of the network's output: log odds of a right and of a left hand's centre; place in the cell u, v in cells;
-#: logarithm of half the square's side in half sides of the image; where the hand points, u and v.
+#: Channels of the network's output: log odds of a hand's centre, and of a right hand where one is; place in the cell u, v in
+#: cells; logarithm of half the square's side in half sides of the image; where the hand points, u and v.
 DETECTOR_OUTPUTS = 7
 
 
@@ -75,9 +75,7 @@ def read_cells(output: np.ndarray, least: float) -> list[tuple[np.ndarray, float
         each, best first; of hands whose centres lie within half their half sides, the best.
 
     """
-    sides = 1 / (1 + np.exp(-np.clip(output[:2].astype(float), -30, 30)))
-    # A hand is there whichever side it is of: what speaks for either speaks for it.
-    scores = 1 - (1 - sides[0]) * (1 - sides[1])
+    scores = 1 / (1 + np.exp(-np.clip(output[0].astype(float), -30, 30)))
     rows, columns = np.nonzero((scores >= cv2.dilate(scores, np.ones((3, 3), np.uint8))) & (scores >= least))
     found = []
     for i in np.argsort(-scores[rows, columns]):
@@ -85,7 +83,7 @@ def read_cells(output: np.ndarray, least: float) -> list[tuple[np.ndarray, float
         centre = (np.array([column, row]) + output[2:4, row, column]) / GRID * 2 - 1
         half = float(np.exp(np.clip(output[4, row, column], -5, 1)))
         if all(np.linalg.norm(centre - other[0]) > 0.5 * max(half, other[1]) for other in found):
-            side = 'right' if sides[0, row, column] >= sides[1, row, column] else 'left'
+            side = 'right' if output[1, row, column] >= 0 else 'left'
             found.append((centre, half, output[5:7, row, column].astype(float), side, float(scores[row, column])))
     return found
 

@@ -61,7 +61,7 @@ class PlaybackNode(Node):
         super().__init__(NODE_NAME, **node_options)
         settings = self._settings = declare_settings(self, PlaybackParameters, fixed=lambda name: True)
         if not settings.input:
-            raise ValueError('parameter input: empty; give it a rosbag2 or a folder of 16-bit PNGs')
+            raise ValueError('parameter input: empty; give it a rosbag2, a folder of images, a video or a webcam')
         camera = Camera.from_yaml(settings.camera) if settings.camera else None
         self._recording = open_recording(settings.input, camera, settings.depth_unit, settings.topic or None,
                                          settings.aligned_depth)

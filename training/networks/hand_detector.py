@@ -41,7 +41,7 @@ class HandDetector(nn.Module):
         self.head = nn.Conv2d(joined, DETECTOR_OUTPUTS, 1)
         nn.init.normal_(self.head.weight, std=1e-3)
         with torch.no_grad():
-            self.head.bias.copy_(torch.tensor([_PRIOR, _PRIOR, 0.5, 0.5, -1.5, 0, 0]))
+            self.head.bias.copy_(torch.tensor([_PRIOR, 0, 0.5, 0.5, -1.5, 0, 0]))
 
     def forward(self, image: Tensor) -> Tensor:
         """Cells (B, 7, 32, 32)."""
@@ -58,14 +58,14 @@ def wanted_cells(labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         labels: (B, N, 7), see :func:`training.synthesis.color_scenes.frame_batches`.
 
     Returns:
-        Heat (B, 2, G, G), 1 in a hand's own cell and falling about it; whether it counts (B, G, G); place, size and
-        direction (B, 5, G, G); and whether these count (B, G, G).
+        Heat (B, G, G), 1 in a hand's own cell and falling about it; whether it counts (B, G, G); side (1 for right), place,
+        size and direction (B, 6, G, G); and whether these count (B, G, G).
 
     """
     line = torch.arange(GRID, device=labels.device)
-    heat = labels.new_zeros(len(labels), 2, GRID, GRID)
+    heat = labels.new_zeros(len(labels), GRID, GRID)
     counts = labels.new_ones(len(labels), GRID, GRID)
-    box = labels.new_zeros(len(labels), 5, GRID, GRID)
+    box = labels.new_zeros(len(labels), 6, GRID, GRID)
     inside = labels.new_zeros(len(labels), GRID, GRID)
     centre, half, right, weight = (labels[..., :2] + 1) / 2 * GRID, labels[..., 2] * GRID / 2, labels[..., 5], labels[..., 6]
     for n in range(labels.shape[1]):
@@ -76,37 +76,36 @@ def wanted_cells(labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         own = (du.abs() <= 0.5) & (dv.abs() <= 0.5)
         peak = torch.where(own, 1.0, peak.clamp(max=0.95))
         seen, doubtful = weight[:, n] > 0, weight[:, n] == 0
-        for kind in range(2):
-            here = (seen & (right[:, n] == 1 - kind))[:, None, None]
-            heat[:, kind] = torch.where(here, torch.maximum(heat[:, kind], peak), heat[:, kind])
+        heat = torch.where(seen[:, None, None], torch.maximum(heat, peak), heat)
         near = (du ** 2 + dv ** 2).sqrt() < (0.5 * half[:, n]).clamp(min=1.5)[:, None, None]
         counts = torch.where(doubtful[:, None, None] & near, 0.0, counts)
         close = seen[:, None, None] & (du.abs() < 1.5) & (dv.abs() < 1.5)
-        place = torch.stack([(-du + 0.5).expand_as(close), (-dv + 0.5).expand_as(close),
-                             *(value[:, None, None].expand_as(close) for value in (
-                                 labels[:, n, 2].clamp(min=1e-3).log(), labels[:, n, 3], labels[:, n, 4]))], 1)
+        each = [value[:, None, None].expand_as(close) for value in (
+            right[:, n], labels[:, n, 2].clamp(min=1e-3).log(), labels[:, n, 3], labels[:, n, 4])]
+        place = torch.stack([each[0], (-du + 0.5).expand_as(close), (-dv + 0.5).expand_as(close), *each[1:]], 1)
         box = torch.where(close[:, None], place, box)
         inside = torch.where(close, 1.0, inside)
     return heat, counts, box, inside
 
 
 def loss(network: HandDetector, image: Tensor, labels: Tensor, box_weight: float = 1.0) -> Tensor:
-    """Penalty-reduced focal loss of the heat maps (CenterNet, eq. 1) and L1 of place and size about the centres.
+    """Penalty-reduced focal loss of the heat map (CenterNet, eq. 1); about the centres cross entropy of the side and L1 of
+    place, size and direction.
 
     Args:
         network: the network.
         image: (B, 3, 256, 256).
         labels: (B, N, 7).
-        box_weight: of place and size.
+        box_weight: of what is told about the centres.
 
     """
     cells = network(image)
     heat, counts, box, inside = wanted_cells(labels)
-    odds = cells[:, :2]
+    odds = cells[:, 0]
     share = odds.sigmoid()
     own = heat == 1
     focal = torch.where(own, (1 - share) ** 2 * F.softplus(-odds), (1 - heat) ** 4 * share ** 2 * F.softplus(odds))
-    hands = own.sum().clamp(min=1)
-    value = (focal * counts[:, None]).sum() / hands
-    off = (cells[:, 2:] - box).abs().sum(1) * inside
+    value = (focal * counts).sum() / own.sum().clamp(min=1)
+    side = F.binary_cross_entropy_with_logits(cells[:, 1], box[:, 0], reduction='none')
+    off = ((cells[:, 2:] - box[:, 1:]).abs().sum(1) + side) * inside
     return value + box_weight * off.sum() / inside.sum().clamp(min=1)

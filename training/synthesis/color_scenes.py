@@ -34,12 +34,16 @@ NO_HAND = {'elsewhere': 0.45, 'part': 0.3, 'nothing': 0.25}
 ANY_WAY_UP = 0.08
 #: Label of a second hand.
 OTHER_HAND = 4
-#: Pixels along a side of the detector's pictures.
-FRAME = 256
+#: Pixels along a side of the detector's pictures, and of the renders that these are cut from.
+FRAME, FRAME_ROOM = 256, 320
 #: From the body's axes (z up, face to -y) to those of a camera that looks at the face.
 _FACING = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 #: A hand counts as seen from this share of its own picture on, and is no concern of the detector's below the second.
 SEEN, HIDDEN = 0.5, 0.2
+#: Nor is one whose square's half side is below this many half sides of the picture: 40 pixels of 640 for the square.
+SMALL = 0.0625
+#: Share of the detector's pictures in which the camera is upright and before a person.
+FACING = 0.75
 #: Hands in one of the detector's pictures, at most.
 HANDS = 2
 
@@ -63,9 +67,9 @@ class ColorView:
     size: float
 
 
-def _draw_camera(rng: np.random.Generator, forearm: np.ndarray) -> np.ndarray:
+def _draw_camera(rng: np.random.Generator, forearm: np.ndarray, facing: float = 0.4) -> np.ndarray:
     """Draw the rotation (3, 3) from the body's axes to the camera's: any view of the hand, or one that faces a person."""
-    if rng.uniform() < 0.6:
+    if rng.uniform() < 1 - facing:
         return draw_view(rng, forearm)
     turn = rotation_vector_to_matrix(np.radians([rng.normal(0, 18), rng.normal(0, 45), rng.normal(0, 12)]))
     return turn @ _FACING
@@ -207,23 +211,58 @@ def draw_color_view(artist: Artist, angles: np.ndarray, rng: np.random.Generator
         return ColorView(layers, camera, joints if shows == 'hand' else None, position, size)
 
 
-def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int) -> Example:
+def _draw_edges(view: ColorView, rng: np.random.Generator) -> tuple[np.ndarray, Camera]:
+    """Draw where an image ends about a hand: the layers within, before a background of their own, and their camera."""
+    camera = view.camera
+    points = camera.project(view.joints) if view.joints is not None else np.array(
+        [[camera.cx - camera.width / 4, camera.cy - camera.height / 4], [camera.cx + camera.width / 4,
+                                                                         camera.cy + camera.height / 4]])
+    low, high = points.min(0), points.max(0)
+    # From a fifth of the hand cut off to no edge in sight.
+    room = (high - low).max() * rng.uniform(-0.2, 1.0, (2, 2))
+    low = np.clip(low - room[0], 0, camera.width - 33).astype(int)
+    high = np.clip(high + room[1], low + 32, camera.width).astype(int)
+    layers = view.layers[low[1]:high[1], low[0]:high[0]].copy()
+    height, width = layers.shape[:2]
+    behind = (1 - layers[..., 3:4] / 255) * draw_background(width, height, rng)
+    layers[..., :3] = np.clip(layers[..., :3] + behind, 0, 255)
+    layers[..., 3] = 255
+    return layers, Camera(width, height, camera.fx, camera.fy, camera.cx - low[0], camera.cy - low[1])
+
+
+def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough: float = 0.0, edges: float = 0.0
+                    ) -> Example:
     """Cut a crop out of a view with the errors in place and size that localization makes, before some background.
 
     Where the view shows no hand, joints, points and size are NaN and the mask is 0.
+
+    Args:
+        view: what is seen.
+        rng: source of randomness.
+        size: pixels along a side of the crop.
+        rough: share of crops that are as far off and as wrong in size as a detector's first guesses.
+        edges: share of crops that go on beyond the image's edges, as the run time cuts them: with the pixels there.
+
     """
-    off = rng.normal(0, 0.10 if rng.uniform() < 0.8 else 0.2, 3) * view.size
-    half = CUBE_PER_HAND * view.size * np.exp(np.clip(rng.normal(0, 0.12), -0.28, 0.28))
+    first = bool(rough) and rng.uniform() < rough
+    place, extent = (0.3, 0.25) if first else (0.10 if rng.uniform() < 0.8 else 0.2, 0.12)
+    off = rng.normal(0, place, 3) * view.size
+    half = CUBE_PER_HAND * view.size * np.exp(np.clip(rng.normal(0, extent), -0.28, 0.6 if first else 0.28))
     crop = ColorCrop.looking_at(view.centre + off * [1, 1, 0], half)
     way = rng.uniform(-np.pi, np.pi)
     if view.joints is not None and rng.uniform() > ANY_WAY_UP:
         points = pointing(crop.project(view.joints))
         way = np.arctan2(points[1], points[0]) + np.radians(rng.normal(0, 20))
     crop = crop.turned_up(np.array([np.cos(way), np.sin(way)]))
-    layers = crop.cut(view.layers, view.camera, size, black_beyond=True).astype(np.float32)
-    image = layers[..., :3] + (1 - layers[..., 3:4] / 255) * draw_background(size, size, rng)
+    if edges and rng.uniform() < edges:
+        cut = crop.cut(*_draw_edges(view, rng), size).astype(np.float32)
+        layers = crop.cut(view.layers, view.camera, size, black_beyond=True)
+        image = cut[..., :3]
+    else:
+        layers = crop.cut(view.layers, view.camera, size, black_beyond=True).astype(np.float32)
+        image = layers[..., :3] + (1 - layers[..., 3:4] / 255) * draw_background(size, size, rng)
     image = spoil(np.clip(image, 0, 255).astype(np.uint8), rng)
-    mask = layers[..., 4] / 255
+    mask = np.asarray(layers[..., 4], np.float32) / 255
     if view.joints is None:
         nothing = np.full((len(JOINTS), 3), np.nan)
         return Example(image, nothing, nothing[:, :2], np.zeros_like(mask), np.nan)
@@ -248,7 +287,8 @@ class _Poses:
 
 
 def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, crops_per_view: int = 2,
-                 poses: Mapping[str, float] = KINDS, empty: float = 0.15) -> Iterator[tuple[np.ndarray, ...]]:
+                 poses: Mapping[str, float] = KINDS, empty: float = 0.15, rough: float = 0.0, edges: float = 0.0
+                 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield endless batches of crops, as ``training.rgb_task`` describes them.
 
     Args:
@@ -259,6 +299,7 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
         crops_per_view: crops cut from one rendered view; more than one is cheaper and less varied.
         poses: kind of pose -> share, see ``training.synthesis.poses``.
         empty: share of views that show no hand.
+        rough: see :func:`draw_color_crop`, and so ``edges``.
 
     """
     artist, rng = Artist(people), np.random.default_rng(seed)
@@ -268,7 +309,7 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
         shows = str(rng.choice(list(NO_HAND), p=list(NO_HAND.values()))) if rng.uniform() < empty else 'hand'
         view = draw_color_view(artist, angles.next(), rng, shows)
         for _ in range(crops_per_view):
-            rows.append(draw_color_crop(view, rng, size).row())
+            rows.append(draw_color_crop(view, rng, size, rough, edges).row())
             if len(rows) == batch:
                 yield tuple(np.stack(parts) for parts in zip(*rows))
                 rows = []
@@ -293,8 +334,8 @@ class Frame:
     """A rendered image before its background.
 
     Attributes:
-        image: (FRAME, FRAME, 3) float32, 0 to 255, black where nothing is.
-        shown: (FRAME, FRAME) float32, share of a pixel where something is.
+        image: (FRAME_ROOM, FRAME_ROOM, 3) float32, 0 to 255, black where nothing is.
+        shown: (FRAME_ROOM, FRAME_ROOM) float32, share of a pixel where something is.
         labels: (HANDS, 7), see :func:`frame_batches`.
 
     """
@@ -306,7 +347,7 @@ class Frame:
 
 def draw_frame(artist: Artist, angles: list[np.ndarray], rng: np.random.Generator) -> Frame:
     """Draw a whole image with none, one or two hands."""
-    pixels = FRAME * 5 // 4
+    pixels = FRAME_ROOM
     middle = (pixels - 1) / 2
     focal = pixels / 2 / np.tan(np.radians(rng.uniform(20, 42)))
     camera = Camera(pixels, pixels, focal, focal, middle, middle)
@@ -321,7 +362,7 @@ def draw_frame(artist: Artist, angles: list[np.ndarray], rng: np.random.Generato
     if rng.uniform() < 0.12:
         at[:2] *= 3  # out of view; some of the body may be in it
     surfaces, posed, joints, forearm, _ = artist.person(angles[0], rng, whole=bool(rng.uniform() < 0.75))
-    joints = artist.place(surfaces, posed, joints, _draw_camera(rng, forearm), hand_centre(joints), at)
+    joints = artist.place(surfaces, posed, joints, _draw_camera(rng, forearm, FACING), hand_centre(joints), at)
     found = [(HAND, joints, True)]
     if rng.uniform() < 0.35:
         beside = position() * [1, 1, 0] + [0, 0, at[2] * np.exp(rng.normal(0, 0.15))]
@@ -337,13 +378,32 @@ def draw_frame(artist: Artist, angles: list[np.ndarray], rng: np.random.Generato
     labels = np.full((HANDS, 7), -1, np.float32)
     for row, (label, points, right) in enumerate(found):
         labels[row] = _hand_label(surfaces, picture.labels, label, camera, points, right)
-    return Frame(*(cv2.resize(x, (FRAME, FRAME), interpolation=cv2.INTER_AREA) for x in (image, shown)), labels)
+    return Frame(image, shown, labels)
+
+
+def _draw_cutout(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw what part of a frame a picture shows, turned a little: (2, 3) from its pixels to the picture's, and labels."""
+    closer = np.exp(rng.uniform(0, np.log(1.7))) if rng.uniform() < 0.7 else 1.0
+    turn = np.radians(rng.normal(0, 6))
+    linear = closer * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    shift = rng.uniform(-1, 1, 2) * (closer - 1)
+    labels = labels.copy()
+    labels[:, :2] = labels[:, :2] @ linear.T + shift
+    labels[:, 2] *= closer
+    labels[:, 3:5] = labels[:, 3:5] @ linear.T / closer
+    outside = (np.abs(labels[:, :2]) > 1).any(1)
+    labels[(labels[:, 6] > 0) & (outside | (labels[:, 2] < SMALL)), 6] = 0
+    # From half sides about the middle to pixels with whole numbers at their centres.
+    to_picture = np.column_stack([linear * FRAME / FRAME_ROOM, np.zeros(2)])
+    to_picture[:, 2] = (FRAME * (1 + shift) - 1) / 2 - to_picture[:, :2] @ np.full(2, (FRAME_ROOM - 1) / 2)
+    return to_picture, labels
 
 
 def photograph_frame(frame: Frame, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Put a background behind a frame and take a picture: (FRAME, FRAME, 3) uint8 and its labels (HANDS, 7)."""
-    labels = frame.labels.copy()
-    image = frame.image + (1 - frame.shown[..., None]) * draw_background(FRAME, FRAME, rng)
+    """Put a background behind a part of a frame and take a picture: (FRAME, FRAME, 3) uint8 and its labels (HANDS, 7)."""
+    to_picture, labels = _draw_cutout(frame.labels, rng)
+    image, shown = (cv2.warpAffine(x, to_picture, (FRAME, FRAME)) for x in (frame.image, frame.shown))
+    image = image + (1 - shown[..., None]) * draw_background(FRAME, FRAME, rng)
     image = spoil(np.clip(image, 0, 255).astype(np.uint8), rng)
     # The camera's own format: bars above and below, or at the sides.
     bar = int(FRAME / 2 * (1 - rng.choice([1, 3 / 4, 9 / 16], p=[0.2, 0.45, 0.35])))
@@ -361,7 +421,7 @@ def photograph_frame(frame: Frame, rng: np.random.Generator) -> tuple[np.ndarray
 
 
 def frame_batches(people: list[Person], seed: int, batch: int, poses: Mapping[str, float] = KINDS,
-                  pictures_per_frame: int = 2) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+                  pictures_per_frame: int = 4) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield endless batches for the detector.
 
     Args:
@@ -374,7 +434,8 @@ def frame_batches(people: list[Person], seed: int, batch: int, poses: Mapping[st
     Yields:
         Images (batch, FRAME, FRAME, 3) uint8 and labels (batch, HANDS, 7): centre u, v in -1 to 1 over the image, half
         side of the hand's square in half sides of the image, where the hand points u, v, 1 for a right hand, and 1
-        where it is to be found, 0 where nothing is to be learnt of it, being half hidden, and -1 where there is none.
+        where it is to be found, 0 where nothing is to be learnt of it, being half hidden, beyond the picture or too
+        small, and -1 where there is none.
 
     """
     artist, rng = Artist(people), np.random.default_rng(seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import cv2
 import numpy as np
 
 from hand_pose_ros.geometry.camera import Camera
@@ -23,6 +24,8 @@ FINEST_PITCH = 0.0030
 CROPS_PER_VIEW = 8
 #: Share of the pictures in which what is no hand has holes of its own.
 ABSORBED = 0.5
+#: Share of a hand's joints that the picture must hold for the hand to count as seen.
+LEAST_INSIDE = 0.6
 #: A crop's centre this far from a hand's is not on it, metres; between PRESENT_WITHIN and this, no label.
 ABSENT_BEYOND = 0.145
 
@@ -75,8 +78,47 @@ def absorb(depth: np.ndarray, camera: Camera, labels: np.ndarray, rng: np.random
     return depth
 
 
-def draw_surroundings(poser: Poser, angles: np.ndarray, rng: np.random.Generator, elsewhere: float = 0.0):
+def scatter(depth: np.ndarray, camera: Camera, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Make noise of patches of what is no hand or is nothing: dark, far and slanted surfaces send back too little.
+
+    Args:
+        depth: (H, W) metres, 0 for holes.
+        camera: of ``depth``.
+        labels: (H, W) of what is seen.
+        rng: source of randomness.
+
+    """
+    depth = depth.copy()
+    height, width = depth.shape
+    rows, columns = np.mgrid[:height, :width]
+    seen = depth[depth > 0]
+    if not len(seen):
+        return depth
+    for _ in range(rng.integers(1, 4)):
+        middle = rng.uniform(0, 1, 2) * (height, width)
+        way, reach = rng.uniform(0, np.pi), np.exp(rng.uniform(np.log(0.04), np.log(0.5), 2)) * width
+        along = (columns - middle[1]) * np.cos(way) + (rows - middle[0]) * np.sin(way)
+        across = (rows - middle[0]) * np.cos(way) - (columns - middle[1]) * np.sin(way)
+        patch = (np.abs(along) < reach[0]) & (np.abs(across) < reach[1]) & (labels != HAND)
+        if rng.uniform() < 0.6:
+            # Beside something, in the void; else on a surface.
+            base = np.where(depth > 0, 0, rng.choice(seen) + rng.uniform(-0.05, 0.3))
+        else:
+            base = depth
+        dense = cv2.resize(rng.uniform(-0.5, 1, rng.integers(2, 9, 2)), (width, height)) * np.exp(rng.uniform(-3, 0.5))
+        patch &= (base > 0.1) & (rng.uniform(size=depth.shape) < dense)
+        noise = np.exp(rng.uniform(np.log(0.004), np.log(0.15))) * rng.standard_normal(np.count_nonzero(patch))
+        if rng.uniform() < 0.5:
+            depth[(np.abs(along) < reach[0]) & (np.abs(across) < reach[1]) & (labels != HAND) & (base > 0)] = 0
+        depth[patch] = np.maximum(base[patch] + noise, 0.1)
+    return depth
+
+
+def draw_surroundings(poser: Poser, angles: np.ndarray, rng: np.random.Generator, elsewhere: float = 0.0,
+                      scattered: float = 0.0):
     """Draw a picture of a person around their right hand, or ``elsewhere`` often around another part of them.
+
+    Of the pictures, ``scattered`` have noise in what is no hand.
 
     Returns:
         Depth (H, W) as a sensor gives it, its camera, labels (H, W) of the ideal picture, joints (21, 3).
@@ -98,6 +140,8 @@ def draw_surroundings(poser: Poser, angles: np.ndarray, rng: np.random.Generator
             depth, camera, labels = seen
             if elsewhere and rng.uniform() < ABSORBED:
                 depth = absorb(depth, camera, labels, rng)
+            if scattered and rng.uniform() < scattered:
+                depth = scatter(depth, camera, labels, rng)
             return depth, camera, labels, scene.joints
 
 
@@ -115,7 +159,7 @@ def _crop_centre(kind: float, depth, camera, labels, truth, rng) -> np.ndarray |
 
 
 def refiner_batches(people: list[Person], seed: int, batch: int, elsewhere: float = 0.0, proposed: float = 0.0,
-                    kinds: Mapping[str, float] = KINDS) -> Iterator[tuple[np.ndarray, ...]]:
+                    scattered: float = 0.0, kinds: Mapping[str, float] = KINDS) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield endless (batch, S, S) crops and (batch, 6) labels.
 
     Args:
@@ -124,6 +168,7 @@ def refiner_batches(people: list[Person], seed: int, batch: int, elsewhere: floa
         batch: crops in a batch.
         elsewhere: share of the pictures that show another part of a person than the hand.
         proposed: share of the crops cut where the run time would look for a hand first, whatever is there.
+        scattered: share of the pictures in which what is no hand is noise in places, where there was nothing too.
         kinds: kind of pose -> share, see ``training.synthesis.poses``.
 
     A label holds the offset to the hand's centre in half sides (3), the logarithm of the hand's size over the crop's
@@ -137,8 +182,11 @@ def refiner_batches(people: list[Person], seed: int, batch: int, elsewhere: floa
         if not poses:
             person = people[0]
             poses = list(draw_poses(512, rng, person.axes, person.rest_angles, person.body.joints, kinds=kinds))
-        depth, camera, labels, joints = draw_surroundings(poser, poses.pop(), rng, elsewhere)
+        depth, camera, labels, joints = draw_surroundings(poser, poses.pop(), rng, elsewhere, scattered)
         truth, size = hand_centre(joints), hand_size(joints)
+        # Where another part is looked at, the hand may be beyond the picture, in part or wholly.
+        inside = (np.abs(camera.project(joints) - (camera.width - 1) / 2) < camera.width / 2).all(1).mean()
+        shows = -1.0 if np.any(labels == HAND) else 0.0
         proposals = propose_centres(depth, camera) if proposed else ()
         for _ in range(CROPS_PER_VIEW):
             if len(proposals) and rng.uniform() < proposed:
@@ -155,6 +203,8 @@ def refiner_batches(people: list[Person], seed: int, batch: int, elsewhere: floa
             distance = float(np.linalg.norm(truth - centre))
             present = 1.0 if distance < PRESENT_WITHIN else 0.0 if distance > ABSENT_BEYOND else -1.0
             weight = 1.0 if distance < PRESENT_WITHIN else 0.3 if distance < ABSENT_BEYOND else 0.0
+            if inside < LEAST_INSIDE and present != 0:
+                present, weight = shows, 0.0
             crops.append(crop)
             labels_out.append([*offset, np.log(size / REFINER_HALF), present, weight])
             if len(crops) == batch:
