@@ -12,6 +12,7 @@ import numpy as np
 
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import BONES, FINGER_JOINTS, FINGERS, TIPS, WRIST
+from hand_pose_ros.gestures import NONE, recognise
 from hand_pose_ros.pipeline.hand import Hand, HandFit
 
 #: bgr colour of each finger, thumb first.
@@ -239,7 +240,8 @@ def _draw_label(picture: np.ndarray, hand: Hand, camera: Camera, scale: int,
     if pixels is None:
         return
     height, width = picture.shape[:2]
-    text = f'{hand.side} {hand.score:.2f}'
+    gesture = recognise(hand.joints)
+    text = f'{hand.side} {hand.score:.2f}' + (f' {gesture}' if gesture != NONE else '')
     size = 0.42 * max(scale, min(width, height) / 480)
     (text_width, text_height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
     pad = text_height // 2 + 1

@@ -78,6 +78,8 @@ class TrackerParameters(Settings):
                                           'must be registered to the colour image, pixel for pixel.')
     min_score: float = _setting(0.4, 'Hands scored below this are not reported.', low=0.0, high=1.0, live=True)
     smoothing: bool = _setting(False, 'Steady the joints with a One Euro filter.', live=True)
+    gesture_hold: float = _setting(0.2, 'A gesture must be held for so long before it is reported, seconds.', low=0.0,
+                                   high=5.0, live=True)
     publish_tf: bool = _setting(True, 'Broadcast one TF frame a joint.', live=True)
     auto_activate: bool = _setting(True, 'Configure and activate the node by itself at start.')
 

@@ -29,6 +29,11 @@ def joint_states_topic(side: str) -> str:
     return f'hands/{side}/joint_states'
 
 
+def gesture_topic(side: str) -> str:
+    """Topic of the name of the gesture of the hand of ``side``."""
+    return f'hands/{side}/gesture'
+
+
 def transported_topic(topic: str, transport: str) -> str:
     """Topic of the form ``transport`` (``raw``, ``compressedDepth``, ``compressed``) of the images of ``topic``."""
     return topic if transport == 'raw' else f'{topic}/{transport}'

@@ -26,7 +26,7 @@ def recorded(namespace: str, camera: dict[str, str]) -> list[str]:
 
     """
     hands = [topics.KEYPOINTS, topics.MARKERS, *(topics.joints_topic(side) for side in SIDES),
-             *(topics.joint_states_topic(side) for side in SIDES)]
+             *(topics.joint_states_topic(side) for side in SIDES), *(topics.gesture_topic(side) for side in SIDES)]
     packed = [topics.transported_topic(camera[topic], transport) for topic, transport in _TRANSPORTS.items()]
     names = [*camera.values(), *packed, *hands]
     root = '/' + namespace.strip('/') if namespace.strip('/') else ''

@@ -180,4 +180,4 @@ def test_everything_is_recorded(launch, tmp_path):
         '/cam/depth', '/cam/depth/compressedDepth', '/robot/depth/camera_info', '/robot/color/image',
         '/robot/color/image/compressed', '/robot/color/camera_info', '/robot/hands/keypoints',
         '/robot/hands/markers', '/robot/hands/left/joints', '/robot/hands/right/joints', '/robot/hands/left/joint_states',
-        '/robot/hands/right/joint_states', '/tf', '/tf_static', '/diagnostics'}
+        '/robot/hands/right/joint_states', '/robot/hands/left/gesture', '/robot/hands/right/gesture', '/tf', '/tf_static', '/diagnostics'}

@@ -14,14 +14,18 @@ from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
 from rcl_interfaces.srv import DescribeParameters, SetParameters  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from ros_graph import BEST_EFFORT, FRAME_ID, RELIABLE, Graph  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
 from tf2_msgs.msg import TFMessage  # noqa: E402
 from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 
 from hand_pose_ros.geometry.camera import Camera  # noqa: E402
 from hand_pose_ros.nodes import inputs, messages, tracker  # noqa: E402
 from hand_pose_ros.nodes.parameters import parameter_overrides  # noqa: E402
+from hand_pose_ros.pipeline.hand import Hand  # noqa: E402
 from known_hands import KnownTracker, make_hand  # noqa: E402
+from synthetic_hand import open_hand  # noqa: E402
 
 CAMERA = Camera(64, 48, 60.0, 60.0, 31.5, 23.5)
 DEPTH = np.full((48, 64), 500, np.uint16)
@@ -272,6 +276,28 @@ BAD_IMAGES = {
     'all zero': (dict(image=DEPTH * 0), '/depth/image: every pixel is a hole'),
     'all NaN': (dict(image=np.full((48, 64), np.nan, np.float32), encoding='32FC1'), '/depth/image: every pixel'),
     'another size': (dict(image=DEPTH[:24]), '/depth/camera_info: the CameraInfo is for 64x48')}
+
+
+def test_a_gesture_is_sent_on_change_and_to_who_comes_late(graph):
+    graph = graph(parameters={'gesture_hold': 0.15})
+    graph.connect('hands/keypoints')
+    graph.show()
+    topic, latched = 'hands/right/gesture', QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    graph.listen(String, topic, latched)
+    graph.wait(lambda: [m.data for m in graph.received[topic]] == ['none'], 'for what is so before any hand')
+    graph.known.hands = [Hand('right', 0.9, open_hand('right'), np.full(21, 0.9))]
+    for step, stamp in enumerate((10.0, 10.1, 10.2, 10.3), 1):
+        graph.send(header=graph.header(stamp))
+        graph.wait(lambda: len(graph.known.seen) == step, 'for the frame')
+    graph.wait(lambda: [m.data for m in graph.received[topic]] == ['none', 'open'], 'for the gesture, once')
+    late: list[str] = []
+    graph.client.create_subscription(String, topic, lambda message: late.append(message.data), latched)
+    graph.wait(lambda: late == ['open'], 'for the late subscriber')
+    graph.known.hands = []
+    for step, stamp in enumerate((10.4, 10.6), 5):
+        graph.send(header=graph.header(stamp))
+        graph.wait(lambda: len(graph.known.seen) == step, 'for the frame')
+    graph.wait(lambda: late == ['open', 'none'], 'for the end of it')
 
 
 @pytest.mark.parametrize('changes, reason', BAD_IMAGES.values(), ids=list(BAD_IMAGES))

@@ -14,6 +14,10 @@ CAMERA_IN = QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, history=Histor
 OUT = QoSProfile(reliability=ReliabilityPolicy.RELIABLE, history=HistoryPolicy.KEEP_LAST, depth=1,
                  durability=DurabilityPolicy.VOLATILE)
 
+#: What is sent on change: who subscribes later gets the last one at once.
+STATE = QoSProfile(reliability=ReliabilityPolicy.RELIABLE, history=HistoryPolicy.KEEP_LAST, depth=1,
+                   durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
 #: What tf2_ros uses for /tf.
 TF_OUT = QoSProfile(reliability=ReliabilityPolicy.RELIABLE, history=HistoryPolicy.KEEP_LAST, depth=100,
                     durability=DurabilityPolicy.VOLATILE)

@@ -16,7 +16,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2
-from std_msgs.msg import Header
+from std_msgs.msg import Header, String
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
@@ -24,6 +24,7 @@ from hand_pose_ros import topics
 from hand_pose_ros.drawing import draw_overlay
 from hand_pose_ros.geometry.camera import Camera, CameraError
 from hand_pose_ros.geometry.joints import SIDES
+from hand_pose_ros.gestures import NONE, SteadyGesture, recognise
 from hand_pose_ros.images import DepthImage, ImageError
 from hand_pose_ros.io.pairing import DepthPairing
 from hand_pose_ros.nodes import messages
@@ -31,7 +32,7 @@ from hand_pose_ros.nodes.diagnostics import FrameStatistics, diagnostics_message
 from hand_pose_ros.nodes.inputs import read_camera, read_color, read_depth
 from hand_pose_ros.nodes.parameters import check_changes, declare_settings, read_settings
 from hand_pose_ros.nodes.process import run_nodes
-from hand_pose_ros.nodes.qos import CAMERA_IN, OUT, TF_OUT
+from hand_pose_ros.nodes.qos import CAMERA_IN, OUT, STATE, TF_OUT
 from hand_pose_ros.nodes.serialized import JointsSerializer, MarkerSerializer, TransformsSerializer
 from hand_pose_ros.parameters import TrackerParameters
 from hand_pose_ros.pipeline.hand import Hand
@@ -88,6 +89,7 @@ class TrackerNode(LifecycleNode):
         self._depth_problem = ''
         self._last_stamp = 0
         self._hands = 0
+        self._gestures: dict[str, SteadyGesture] = {}
         self._problem = ''
         self._complaints: dict[str, float] = {}
         self._statistics = FrameStatistics()
@@ -115,7 +117,8 @@ class TrackerNode(LifecycleNode):
         self._problem = ''
         self._name_inputs()
         for name, kind in _output_types().items():
-            self._outputs[name] = self.create_lifecycle_publisher(kind, name, TF_OUT if name == topics.TF else OUT)
+            quality = TF_OUT if name == topics.TF else STATE if kind is String else OUT
+            self._outputs[name] = self.create_lifecycle_publisher(kind, name, quality)
         self.get_logger().info(f'configured: {self._tracker.engine_description}')
         return super().on_configure(state)
 
@@ -138,7 +141,11 @@ class TrackerNode(LifecycleNode):
             self._inputs.append(self.create_subscription(kind, self._aligned_topic, self._on_depth, CAMERA_IN))
         self.get_logger().info(f'waiting for {self._image_topic} and {self._info_topic}'
                                + (f', and depth on {self._aligned_topic}' if aligned else ''))
-        return super().on_activate(state)
+        done = super().on_activate(state)
+        self._gestures = {side: SteadyGesture(lambda: self._settings.gesture_hold) for side in SIDES}
+        for side, gesture in self._gestures.items():
+            self._outputs[topics.gesture_topic(side)].publish(String(data=gesture.name))
+        return done
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Leave the camera alone."""
@@ -330,6 +337,11 @@ class TrackerNode(LifecycleNode):
             else:
                 self._complain(f'{self._image_topic}: frame_id is empty, so there is nothing to put TF frames under')
 
+        for side, gesture in self._gestures.items():
+            name = recognise(seen[side].joints) if side in seen else NONE
+            if gesture.hear(name, header.stamp.sec + 1e-9 * header.stamp.nanosec):
+                self._outputs[topics.gesture_topic(side)].publish(String(data=gesture.name))
+
     def _publish_pictures(self, header: Header, hands: Sequence[Hand], image: np.ndarray | DepthImage,
                           camera: Camera) -> None:
         if publisher := self._wanted(topics.MARKERS):
@@ -374,7 +386,8 @@ class TrackerNode(LifecycleNode):
 
 def _output_types() -> dict[str, type]:
     per_side = {name(side): kind for side in SIDES for name, kind in ((topics.joints_topic, PoseArray),
-                                                                      (topics.joint_states_topic, JointState))}
+                                                                      (topics.joint_states_topic, JointState),
+                                                                      (topics.gesture_topic, String))}
     return {**per_side, topics.KEYPOINTS: PointCloud2, topics.MARKERS: MarkerArray, topics.OVERLAY: Image,
             topics.TF: TFMessage}
 
