@@ -6,11 +6,13 @@ taken for the world's. What is between two gestures, or unlike any, is ``NONE``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from operator import mul
 
 import numpy as np
 
-from hand_pose_ros.geometry.joints import FINGER_JOINTS, TIPS, WRIST
+from hand_pose_ros.geometry.joints import FINGER_JOINTS, WRIST
 
 NONE = 'none'
 
@@ -28,51 +30,58 @@ TOUCH, PINCHING = 0.32, 0.62
 #: The thumb points up or down when it is this close to the vertical; degrees.
 UPRIGHT = 40.0
 
-#: Name of each gesture -> forms of it: what the thumb may do (``o`` stretched out, ``b`` beside the palm, ``i`` laid over
+#: Forms of the hand and their names: what the thumb may do (``o`` stretched out, ``b`` beside the palm, ``i`` laid over
 #: it), then for the index to the little finger ``1`` straight or ``0`` curled.
-FORMS = {
-    'open': ('ob', '1111'),
-    'four': ('i', '1111'),
-    'three': ('bi', '1110'),
-    'two': ('bi', '1100'),
-    'point': ('obi', '1000'),
-    'fist': ('bi', '0000'),
-    'thumb': ('o', '0000'),
-    'call': ('o', '0001'),
-    'horns': ('obi', '1001'),
-}
-#: Three as counted from the thumb on.
-_THREE_WITH_THUMB = ('o', '1100')
+FORMS = (
+    ('open', 'ob', '1111'),
+    ('four', 'i', '1111'),
+    ('three', 'bi', '1110'),
+    ('three', 'o', '1100'),
+    ('two', 'bi', '1100'),
+    ('point', 'obi', '1000'),
+    ('fist', 'bi', '0000'),
+    ('thumb', 'o', '0000'),
+    ('call', 'o', '0001'),
+    ('horns', 'obi', '1001'),
+)
 
 #: Every name that can be told; a thumb is up or down, or nothing.
-GESTURES = (NONE, *(name for name in FORMS if name != 'thumb'), 'thumb_up', 'thumb_down', 'pinch', 'ok')
+GESTURES = (NONE, *dict.fromkeys(name for name, _, _ in FORMS if name != 'thumb'), 'thumb_up', 'thumb_down', 'pinch', 'ok')
 
 
-def reaches(joints: np.ndarray) -> np.ndarray:
-    """How far each finger's tip is from its knuckle, as a share of the bones between: (5,), 1 for a straight finger.
+# Plain numbers here: on arrays this small each of numpy's calls costs more than all the arithmetic.
+Point = Sequence[float]
+
+
+def _minus(a: Point, b: Point) -> list[float]:
+    return [x - y for x, y in zip(a, b)]
+
+
+def _angle(a: Point, b: Point) -> float:
+    """Angle between two directions, degrees."""
+    lengths = math.hypot(*a) * math.hypot(*b)
+    return math.degrees(math.acos(max(-1.0, min(1.0, sum(map(mul, a, b)) / max(lengths, 1e-12)))))
+
+
+def reach(finger: Sequence[Point]) -> float:
+    """How far a finger's tip is from its knuckle, as a share of the bones between: 1 for a straight one.
 
     Args:
-        joints: (21, 3), in any unit and frame.
+        finger: its four joints from the palm to the tip, in any unit.
 
     """
-    chain = joints[np.array(list(FINGER_JOINTS.values()))]
-    lengths = np.linalg.norm(np.diff(chain, axis=1), axis=2).sum(1)
-    return np.linalg.norm(chain[:, 3] - chain[:, 0], axis=1) / np.maximum(lengths, 1e-9)
+    return math.dist(finger[0], finger[3]) / max(sum(map(math.dist, finger, finger[1:])), 1e-9)
 
 
-def raises(joints: np.ndarray) -> np.ndarray:
-    """Bend at each knuckle, between the line from the wrist and that to the finger's tip: (5,) degrees of (21, 3)."""
-    chain = joints[np.array(list(FINGER_JOINTS.values()))]
-    before, after = chain[:, 0] - joints[WRIST], chain[:, 3] - chain[:, 0]
-    cos = (before * after).sum(1) / np.maximum(np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1), 1e-12)
-    return np.degrees(np.arccos(np.clip(cos, -1, 1)))
+def raised(wrist: Point, finger: Sequence[Point]) -> float:
+    """Bend at a finger's knuckle, between the line from the wrist and that to the finger's tip; degrees."""
+    return _angle(_minus(finger[0], wrist), _minus(finger[3], finger[0]))
 
 
-def _thumb(joints: np.ndarray) -> str:
-    """What the thumb does, as in ``FORMS``."""
-    index, pinky, tip = joints[FINGER_JOINTS['index'][0]], joints[FINGER_JOINTS['pinky'][0]], joints[TIPS[0]]
-    across = index - pinky
-    place = (tip - index) @ across / max(across @ across, 1e-12)
+def _thumb(tip: Point, index: Point, pinky: Point) -> str:
+    """What the thumb does, as in ``FORMS``, by its tip and two knuckles."""
+    across = _minus(index, pinky)
+    place = sum(map(mul, _minus(tip, index), across)) / max(sum(map(mul, across, across)), 1e-12)
     return 'o' if place > OUT else 'i' if place < OVER else 'b'
 
 
@@ -86,22 +95,23 @@ def recognise(joints: np.ndarray) -> str:
         One of ``GESTURES``.
 
     """
-    reach = reaches(joints)[1:]
-    palm = np.linalg.norm(joints[FINGER_JOINTS['middle'][0]] - joints[WRIST])
-    straight, curled = (reach > STRAIGHT) & (raises(joints)[1:] < RAISED), reach < CURLED
-    gap = np.linalg.norm(joints[TIPS[0]] - joints[TIPS[1]])
-    if gap < TOUCH * palm and not straight[0] and reach[0] > PINCHING:
-        return 'ok' if straight[1:].all() else 'pinch'
-    if not (straight | curled).all():
+    points = joints.tolist()
+    wrist = points[WRIST]
+    (_, thumb_mcp, _, thumb_tip), *fingers = ([points[i] for i in finger] for finger in FINGER_JOINTS.values())
+    reaches = [reach(finger) for finger in fingers]
+    straight = [far > STRAIGHT and raised(wrist, finger) < RAISED for far, finger in zip(reaches, fingers)]
+    index, middle = fingers[:2]
+    touching = math.dist(thumb_tip, index[3]) < TOUCH * math.dist(middle[0], wrist)
+    if touching and not straight[0] and reaches[0] > PINCHING:
+        return 'ok' if all(straight[1:]) else 'pinch'
+    if not all(one or far < CURLED for one, far in zip(straight, reaches)):
         return NONE
-    thumb, fingers = _thumb(joints), ''.join('1' if one else '0' for one in straight)
-    if thumb in _THREE_WITH_THUMB[0] and fingers == _THREE_WITH_THUMB[1]:
-        return 'three'
-    name = next((name for name, (thumbs, form) in FORMS.items() if thumb in thumbs and fingers == form), NONE)
+    form = ''.join('1' if one else '0' for one in straight)
+    thumb = _thumb(thumb_tip, index[0], fingers[-1][0])
+    name = next((name for name, thumbs, other in FORMS if thumb in thumbs and form == other), NONE)
     if name != 'thumb':
         return name
-    way = joints[TIPS[0]] - joints[FINGER_JOINTS['thumb'][1]]
-    up = np.degrees(np.arccos(np.clip(-way[1] / max(np.linalg.norm(way), 1e-9), -1, 1)))
+    up = _angle(_minus(thumb_tip, thumb_mcp), (0, -1, 0))
     return 'thumb_up' if up < UPRIGHT else 'thumb_down' if up > 180 - UPRIGHT else NONE
 
 

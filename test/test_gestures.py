@@ -7,7 +7,7 @@ import pytest
 
 from hand_pose_ros.geometry.joints import FINGERS
 from hand_pose_ros.geometry.rotations import random_rotations
-from hand_pose_ros.gestures import GESTURES, NONE, SteadyGesture, raises, reaches, recognise
+from hand_pose_ros.gestures import GESTURES, NONE, SteadyGesture, raised, reach, recognise
 from hand_pose_ros.hand_model.kinematics import DOF_INDEX, DOF_NAMES
 from hand_pose_ros.hand_model.loading import load_hand_models
 
@@ -90,9 +90,10 @@ def test_what_is_between_is_no_gesture():
 
 def test_reach_and_raise_are_those_of_the_model():
     joints = pose(OVER, '1010')
-    assert (reaches(joints)[[1, 3]] > 0.98).all() and (reaches(joints)[[2, 4]] < 0.65).all()
-    joints[5:9] = joints[5] + np.arange(4)[:, None] * np.cross(joints[5], joints[9])
-    assert reaches(joints)[1] == pytest.approx(1) and raises(joints)[1] > 60
+    reaches = [reach(joints[i:i + 4]) for i in range(5, 21, 4)]
+    assert min(reaches[::2]) > 0.98 and max(reaches[1::2]) < 0.65
+    assert raised((0, 0, 0), [(1, 0, 0), (1, 1, 0), (1, 2, 0), (2, 3, 0)]) == pytest.approx(71.565)
+    assert reach([(0, 0, 0), (1, 0, 0), (1, 1, 0), (1, 1, 1)]) == pytest.approx(3 ** -0.5)
 
 
 def test_a_gesture_changes_once_another_was_held():
