@@ -6,7 +6,7 @@ from arrays to (entity path, archetype) pairs; :class:`Scene` logs them at the i
 ============================  ========================================================================
 ``camera``                    the pinhole; the root of the tree is its optical frame, in metres
 ``camera/picture``            the image, depth shaded as everywhere else in this package
-``camera/hands/<side>/...``   skeletons in the image's pixels
+``camera/hands/<side>/...``   skeletons in the image's pixels, and gestures' names
 ``cloud``                     the depth image as points
 ``hands/<side>/...``          skeleton, joints, axes and mesh in space; ``confidence`` and ``gap``, series
 ``latency``                   a series
@@ -25,6 +25,7 @@ import rerun.blueprint as rrb
 from hand_pose_ros.drawing import FINGER_COLORS, HOLE_COLOR, SIDE_COLORS, WRIST_COLOR, depth_picture
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import FINGER_JOINTS, JOINTS, SIDES, TIPS, WRIST
+from hand_pose_ros.gestures import recognise
 from hand_pose_ros.io.compressed import encode_jpeg
 from hand_pose_ros.io.outputs import Frames, Keypoints, Meshes, Output
 from hand_pose_ros.pipeline.hand import Hand
@@ -110,7 +111,7 @@ def cloud(depth: np.ndarray, picture: np.ndarray, camera: Camera) -> tuple[np.nd
 
 
 def joints_entities(side: str, joints: np.ndarray, confidence: np.ndarray, camera: Camera | None) -> Entities:
-    """A hand's skeleton, in space and in the image, its confidence, and the gap between thumb and index finger.
+    """A hand's skeleton, in space and in the image, its gesture, confidence, and the gap of thumb and index finger.
 
     Args:
         side: of the hand.
@@ -131,7 +132,9 @@ def joints_entities(side: str, joints: np.ndarray, confidence: np.ndarray, camer
         entities += [(f'camera/{place}/skeleton', rr.LineStrips2D(pixels[CHAINS], colors=CHAIN_COLORS,
                                                                   radii=rr.Radius.ui_points(1.8))),
                      (f'camera/{place}/joints', rr.Points2D(pixels, colors=colors, radii=rr.Radius.ui_points(3.0),
-                                                            labels=JOINTS, show_labels=False))]
+                                                            labels=JOINTS, show_labels=False)),
+                     (f'camera/{place}/gesture', rr.Points2D(pixels[:1], radii=rr.Radius.ui_points(0.0), show_labels=True,
+                                                             colors=rgb(SIDE_COLORS[side]), labels=recognise(joints)))]
     return entities
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from browser import Browser, find_chromium
 from known_hands import KnownTracker, make_hand
+from synthetic_hand import open_hand
 from test_outputs import DELAY, STAMP, record
 
 from hand_pose_ros.cli.main import main
@@ -74,6 +75,13 @@ def test_a_hand_is_where_it_is_in_metres_and_in_pixels():
         gap = 1000 * np.linalg.norm(hand.joints[4] - hand.joints[8])
         assert numbers(entities[f'{place}/gap'].scalars) == pytest.approx([gap])
         assert numbers(entities[f'{place}/confidence'].scalars) == pytest.approx([hand.confidence.mean()])
+
+
+def test_a_gesture_is_written_at_the_wrist():
+    joints = open_hand('right')
+    label = dict(viewing.joints_entities('right', joints, np.ones(21), CAMERA))['camera/hands/right/gesture']
+    assert label.labels.as_arrow_array().to_pylist() == ['open']
+    assert numbers(label.positions) == pytest.approx(CAMERA.project(joints[:1]) + 0.5, abs=1e-3)
 
 
 def test_colours_are_those_of_the_overlays():
