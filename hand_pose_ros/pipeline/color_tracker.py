@@ -24,9 +24,9 @@ from hand_pose_ros.pipeline.track import FRAME_TIME, Track
 
 #: A detection is looked at from this score on, and at most so many of them: the pose network, which sees more of a hand
 #: than the detector does, has the last word on whether it is one.
-DETECTED, CANDIDATES = 0.2, 4
+DETECTED, CANDIDATES = 0.15, 4
 #: Without a detection of this score, a hand may be where the detector does not see it.
-LIKELY = 0.5
+LIKELY = 0.4
 #: A hand is found from this probability on that its crop shows one, and a followed one is lost below the second.
 FOUND, LOST = 0.5, 0.25
 #: Frames between searches for a second hand while the first is followed.
