@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hand_pose_ros.geometry.joints import FINGERS
+from hand_pose_ros.geometry.joints import FINGERS, SIDES
 from hand_pose_ros.geometry.rotations import random_rotations
 from hand_pose_ros.gestures import GESTURES, NONE, SteadyGesture, raised, reach, recognise
 from hand_pose_ros.hand_model.kinematics import DOF_INDEX, DOF_NAMES
 from hand_pose_ros.hand_model.loading import load_hand_models
+from hand_pose_ros.io.recording import open_recording, read_joints
+from hand_pose_ros.pipeline.tracker import HandTracker
+from hand_pose_ros.resources import resource_path
 
 MODELS = {model.side: model for model in load_hand_models('')}
 
@@ -104,3 +107,22 @@ def test_a_gesture_changes_once_another_was_held():
     assert [i for i, one in enumerate(heard) if one] == [6, 13], 'time that jumps back begins anew'
     assert gesture.name == NONE
     assert SteadyGesture(lambda: 0.0).hear('fist', 1.0), 'without a hold at once'
+
+
+def test_the_clips_gestures_are_told_as_they_were():
+    clip = resource_path('demo', 'clip')
+    truth, tracker = read_joints(clip), HandTracker()
+    same, changes = [], {(who, side): [] for who in ('true', 'told') for side in SIDES}
+    steady = {key: SteadyGesture(lambda: 0.2) for key in changes}
+    for frame in open_recording(clip):
+        hands = {hand.side: hand.joints for hand in tracker.process(frame.picture(), **frame.for_tracker())}
+        for side, joints in truth[frame.name].items():
+            names = {'true': recognise(joints), 'told': recognise(hands[side]) if side in hands else NONE}
+            same.append(names['true'] == names['told'])
+            for who, name in names.items():
+                if steady[who, side].hear(name, frame.stamp):
+                    changes[who, side].append(name)
+    print(f'{100 * np.mean(same):.1f} % of {len(same)} hands; {changes}')
+    assert len(same) > 400 and np.mean(same) > 0.93
+    assert [changes['told', side] for side in SIDES] == [changes['true', side] for side in SIDES]
+    assert {'fist', 'point', 'two', 'three', 'four', 'open', 'ok'} <= {name for names in changes.values() for name in names}
