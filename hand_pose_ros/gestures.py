@@ -7,7 +7,7 @@ taken for the world's. What is between two gestures, or unlike any, is ``NONE``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from operator import mul
 
 import numpy as np
@@ -118,27 +118,23 @@ def recognise(joints: np.ndarray) -> str:
 class SteadyGesture:
     """A gesture that changes only once a new one was held for a while.
 
-    Args:
-        hold: gives the seconds.
-
     Attributes:
         name: the gesture, at first ``NONE``.
 
     """
 
-    def __init__(self, hold: Callable[[], float]) -> None:
-        self._hold = hold
+    def __init__(self) -> None:
         self.name = NONE
         self._other: str | None = None
         self._since = 0.0
 
-    def hear(self, name: str, stamp: float) -> bool:
-        """Take what one frame says at ``stamp`` in seconds; True where the gesture changed."""
+    def hear(self, name: str, stamp: float, hold: float) -> bool:
+        """Take what one frame says at ``stamp``; True where the gesture changed, being held for ``hold``; seconds."""
         if name == self.name:
             self._other = None
         elif name != self._other or stamp < self._since:
             self._other, self._since = name, stamp
-        if self._other is None or stamp - self._since < self._hold():
+        if self._other is None or stamp - self._since < hold:
             return False
         self.name, self._other = name, None
         return True

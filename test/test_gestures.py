@@ -100,27 +100,27 @@ def test_reach_and_raise_are_those_of_the_model():
 
 
 def test_a_gesture_changes_once_another_was_held():
-    gesture = SteadyGesture(lambda: 0.2)
-    heard = [gesture.hear(name, stamp) for stamp, name in (
+    gesture = SteadyGesture()
+    heard = [gesture.hear(name, stamp, 0.2) for stamp, name in (
         (0.0, 'fist'), (0.1, 'open'), (0.2, 'open'), (0.25, 'fist'), (0.3, 'open'), (0.45, 'open'), (0.51, 'open'),
         (0.6, 'open'), (0.7, NONE), (0.8, 'open'), (5.0, NONE), (4.0, NONE), (4.1, NONE), (4.3, NONE))]
     assert [i for i, one in enumerate(heard) if one] == [6, 13], 'time that jumps back begins anew'
     assert gesture.name == NONE
-    assert SteadyGesture(lambda: 0.0).hear('fist', 1.0), 'without a hold at once'
+    assert SteadyGesture().hear('fist', 1.0, 0.0), 'without a hold at once'
 
 
 def test_the_clips_gestures_are_told_as_they_were():
     clip = resource_path('demo', 'clip')
     truth, tracker = read_joints(clip), HandTracker()
     same, changes = [], {(who, side): [] for who in ('true', 'told') for side in SIDES}
-    steady = {key: SteadyGesture(lambda: 0.2) for key in changes}
+    steady = {key: SteadyGesture() for key in changes}
     for frame in open_recording(clip):
         hands = {hand.side: hand.joints for hand in tracker.process(frame.picture(), **frame.for_tracker())}
         for side, joints in truth[frame.name].items():
             names = {'true': recognise(joints), 'told': recognise(hands[side]) if side in hands else NONE}
             same.append(names['true'] == names['told'])
             for who, name in names.items():
-                if steady[who, side].hear(name, frame.stamp):
+                if steady[who, side].hear(name, frame.stamp, 0.2):
                     changes[who, side].append(name)
     print(f'{100 * np.mean(same):.1f} % of {len(same)} hands; {changes}')
     assert len(same) > 400 and np.mean(same) > 0.93

@@ -220,15 +220,14 @@ def test_what_is_no_hand_gets_holes_of_its_own():
 
 
 def test_what_is_no_hand_gets_noise_of_its_own():
-    camera = Camera(80, 60, 70, 70, 39.5, 29.5)
     depth, labels = np.zeros((60, 80), np.float32), np.zeros((60, 80), np.uint8)
     depth[:, 20:60], labels[20:40, 30:50] = 0.6, HAND
     beside, spread = [], []
     for seed in range(12):
-        noisy = scatter(depth, camera, labels, np.random.default_rng(seed))
+        noisy = scatter(depth, labels, np.random.default_rng(seed))
         assert (noisy[labels == HAND] == np.float32(0.6)).all() and depth[:, 20:60].min() == depth.max()
         assert noisy.min() >= 0 and noisy[noisy > 0].min() > 0.09
         beside.append((noisy[:, :20] > 0).any())
         spread.append(noisy[noisy > 0].std())
     assert np.mean(beside) > 0.3 and np.mean(np.array(spread) > 0.002) > 0.7
-    assert not scatter(np.zeros((60, 80), np.float32), camera, labels, np.random.default_rng(0)).any()
+    assert not scatter(np.zeros((60, 80), np.float32), labels, np.random.default_rng(0)).any()

@@ -11,13 +11,13 @@ import argparse
 import cv2
 import numpy as np
 
-from hand_pose_ros.estimation.engines import Engine, open_engine
+from hand_pose_ros.estimation.engines import open_engine
 from hand_pose_ros.estimation.models import RGB_POSE, find_model
 from hand_pose_ros.hand_model.fitting import HandFitter
 from hand_pose_ros.hand_model.loading import load_hand_models
 from hand_pose_ros.localization.color_crop import ColorCrop
 from hand_pose_ros.scoring import align
-from training.measure_precision import color_input
+from training.measure_precision import color_input, run_in_batches
 from training.rgb_task import validation_renders
 
 
@@ -46,12 +46,6 @@ def silhouette(vertices: np.ndarray, faces: np.ndarray, crop: ColorCrop, size: i
     return mask > 0
 
 
-def _run(network: Engine, inputs: np.ndarray) -> list[np.ndarray]:
-    """Joints, points, spreads and sides of crops (N, 3, S, S)."""
-    parts = [network(np.ascontiguousarray(inputs[i:i + 8]))[:4] for i in range(0, len(inputs), 8)]
-    return [np.concatenate(part) for part in zip(*parts)]
-
-
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -61,8 +55,8 @@ def main() -> None:
     data = validation_renders()
     network = open_engine(find_model(arguments.model, RGB_POSE))
     inputs = color_input(data.images)
-    joints, points, spread, right = _run(network, inputs)
-    mirrored = _run(network, inputs[..., ::-1])[3]
+    joints, points, spread, right = run_in_batches(network, inputs)
+    mirrored = run_in_batches(network, inputs[..., ::-1])[3]
     scale = 1000 * data.sizes[:, None, None]
     found, truth = (joints - joints[:, :1]) * scale, data.joints * scale
     aligned = np.linalg.norm(align(found, truth, 'procrustes') - truth, axis=2)
@@ -71,8 +65,8 @@ def main() -> None:
     print(f'joints: {aligned.mean():.2f} mm after Procrustes alignment (median {np.median(aligned):.2f}), '
           f'{np.linalg.norm(found - truth, axis=2).mean():.2f} mm from the wrist')
     print(f'points: {np.linalg.norm(points - data.points, axis=2).mean() * size / 2:.2f} pixels of {size}')
-    print(f'side wrong: {50 * ((right < 0).mean() + (mirrored > 0).mean()):.1f} % by one look at either, {100 * (right < mirrored).mean():.1f} % with the mirror '
-          'image')
+    print(f'side wrong: {50 * ((right < 0).mean() + (mirrored > 0).mean()):.1f} % by one look at either, '
+          f'{100 * (right < mirrored).mean():.1f} % with the mirror image')
     fitter = HandFitter(*load_hand_models())
     overlaps = []
     for i in range(min(arguments.crops, len(found))):

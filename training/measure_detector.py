@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-import numpy as np
-
 from hand_pose_ros.estimation.engines import open_engine
 from hand_pose_ros.estimation.models import DETECTOR, find_model
 from hand_pose_ros.localization.detector import read_cells
 from training.detector_task import compare, validation_frames
+from training.measure_precision import color_input, run_in_batches
 
 SCORES = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 
@@ -21,7 +20,7 @@ def main() -> None:
     arguments = parser.parse_args()
     network = open_engine(find_model(arguments.model, DETECTOR), 'onnxruntime', precision='f32')
     images, labels = validation_frames()
-    cells = [network(image.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(127.5) - 1)[0][0] for image in images]
+    cells = run_in_batches(network, color_input(images))[0]
     print('score  missed  false  side wrong  centre   size, %')
     for score in SCORES:
         found = compare([read_cells(one, score) for one in cells], labels, score)

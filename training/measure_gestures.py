@@ -6,30 +6,17 @@ the gesture of the true joints.
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 
-import numpy as np
-
-from hand_pose_ros.estimation.pose import Cube, PoseEstimator
 from hand_pose_ros.gestures import GESTURES, NONE, recognise
-from hand_pose_ros.localization.crop import CUBE_PER_HAND
-from training.pose_task import validation_set
+from training.measure_looks import look_at_validation
 
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('model', nargs='?', default='', help='a pose model of models/manifest.yaml, or an .onnx file; default the shipped one')
-    parser.add_argument('--crops', type=int, default=4096, help='how many of the validation set (4096)')
-    arguments = parser.parse_args()
-    estimator = PoseEstimator(arguments.model, 'onnxruntime', precision='f32')
-    crops, joints, halves = (part[:arguments.crops] for part in validation_set(estimator.input_size))
+    looks, truth = look_at_validation(__doc__.splitlines()[0], 4096, (0,))
     # The camera's up means nothing in these crops: thumbs up and down are as likely.
-    truth = [recognise(one) for one in joints]
-    cubes = [Cube(np.array([0, 0, 1000.0]), float(half) / CUBE_PER_HAND, 'right') for half in halves]
-    found = [recognise(estimator.estimate(crop[None, None], [cube], (0,))[0][0].joints) for crop, cube in zip(crops, cubes)]
-    pairs = Counter(zip(truth, found))
+    pairs = Counter((recognise(true), recognise(pose.joints)) for true, (pose,) in zip(truth, looks))
     print('gesture        hands   right  none  another, %')
     for name in GESTURES:
         told = {other: count for (true, other), count in pairs.items() if true == name}

@@ -53,10 +53,16 @@ def color_input(images: np.ndarray) -> np.ndarray:
     return rgb_task.to_input(torch.from_numpy(images)).numpy()
 
 
+def run_in_batches(network: Network, inputs: np.ndarray) -> list[np.ndarray]:
+    """All that a network gives of N inputs, eight at a time: arrays (N, ...)."""
+    parts = [network(np.ascontiguousarray(inputs[i:i + 8])) for i in range(0, len(inputs), 8)]
+    return [np.concatenate(part) for part in zip(*parts)]
+
+
 def measure_error(network: Network, task: str, count: int) -> float:
     """Mean error on the first ``count`` of a task's validation set, of what ``MEASURED`` says."""
     def run(inputs: np.ndarray) -> np.ndarray:
-        return np.concatenate([network(inputs[i:i + 8])[0] for i in range(0, len(inputs), 8)])
+        return run_in_batches(network, inputs)[0]
 
     if task == CENTRE:
         crops, labels = centre_validation_set()

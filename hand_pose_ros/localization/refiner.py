@@ -63,5 +63,5 @@ def refine(depth: np.ndarray | DepthImage, camera: Camera, centres: np.ndarray,
     """
     crops = np.stack([cut_cube(depth, camera, centre, REFINER_HALF, REFINER_INPUT) for centre in centres])
     found = read_output(network(crops[:, None])[0].astype(float), centres)
-    # The network has never seen nothing at all.
+    # Of so little the network knows next to nothing.
     return replace(found, presence=found.presence * (np.count_nonzero(crops < 1, axis=(1, 2)) >= LEAST_PIXELS))

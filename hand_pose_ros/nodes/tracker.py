@@ -15,6 +15,7 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2
 from std_msgs.msg import Header, String
 from tf2_msgs.msg import TFMessage
@@ -116,8 +117,7 @@ class TrackerNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         self._problem = ''
         self._name_inputs()
-        for name, kind in _output_types().items():
-            quality = TF_OUT if name == topics.TF else STATE if kind is String else OUT
+        for name, (kind, quality) in _outputs().items():
             self._outputs[name] = self.create_lifecycle_publisher(kind, name, quality)
         self.get_logger().info(f'configured: {self._tracker.engine_description}')
         return super().on_configure(state)
@@ -142,9 +142,9 @@ class TrackerNode(LifecycleNode):
         self.get_logger().info(f'waiting for {self._image_topic} and {self._info_topic}'
                                + (f', and depth on {self._aligned_topic}' if aligned else ''))
         done = super().on_activate(state)
-        self._gestures = {side: SteadyGesture(lambda: self._settings.gesture_hold) for side in SIDES}
-        for side, gesture in self._gestures.items():
-            self._outputs[topics.gesture_topic(side)].publish(String(data=gesture.name))
+        self._gestures = {side: SteadyGesture() for side in SIDES}
+        for side in SIDES:
+            self._publish_gesture(side)
         return done
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -234,7 +234,8 @@ class TrackerNode(LifecycleNode):
         try:
             image, camera = self._read(message)
             given = {} if self._pairing is None else {'depth': self._read_aligned(depth, image)}
-            hands = self._tracker.process(image, camera, 1e-9 * _nanoseconds(message), **given)
+            stamp = 1e-9 * _nanoseconds(message)
+            hands = self._tracker.process(image, camera, stamp, **given)
         except (ImageError, CameraError) as error:
             self._refuse(message.header, str(error))
             return
@@ -248,6 +249,7 @@ class TrackerNode(LifecycleNode):
         tracked = time.perf_counter()
         self._publish_joints(message.header, hands)
         latency = 1e-9 * (time.time_ns() - (info['source_timestamp'] or info['received_timestamp']))
+        self._publish_gestures(hands, stamp)
         self._publish_pictures(message.header, hands, image, camera)
         self._statistics.finish(latency, {'processing': tracked - started, **self._tracker.stage_times,
                                           'messages': time.perf_counter() - tracked})
@@ -337,10 +339,15 @@ class TrackerNode(LifecycleNode):
             else:
                 self._complain(f'{self._image_topic}: frame_id is empty, so there is nothing to put TF frames under')
 
+    def _publish_gestures(self, hands: Sequence[Hand], stamp: float) -> None:
+        seen = messages.one_per_side(hands)
         for side, gesture in self._gestures.items():
             name = recognise(seen[side].joints) if side in seen else NONE
-            if gesture.hear(name, header.stamp.sec + 1e-9 * header.stamp.nanosec):
-                self._outputs[topics.gesture_topic(side)].publish(String(data=gesture.name))
+            if gesture.hear(name, stamp, self._settings.gesture_hold):
+                self._publish_gesture(side)
+
+    def _publish_gesture(self, side: str) -> None:
+        self._outputs[topics.gesture_topic(side)].publish(String(data=self._gestures[side].name))
 
     def _publish_pictures(self, header: Header, hands: Sequence[Hand], image: np.ndarray | DepthImage,
                           camera: Camera) -> None:
@@ -384,12 +391,12 @@ class TrackerNode(LifecycleNode):
         return DiagnosticStatus.OK, view
 
 
-def _output_types() -> dict[str, type]:
-    per_side = {name(side): kind for side in SIDES for name, kind in ((topics.joints_topic, PoseArray),
-                                                                      (topics.joint_states_topic, JointState),
-                                                                      (topics.gesture_topic, String))}
-    return {**per_side, topics.KEYPOINTS: PointCloud2, topics.MARKERS: MarkerArray, topics.OVERLAY: Image,
-            topics.TF: TFMessage}
+def _outputs() -> dict[str, tuple[type, QoSProfile]]:
+    per_side = {name(side): what for side in SIDES for name, what in ((topics.joints_topic, (PoseArray, OUT)),
+                                                                      (topics.joint_states_topic, (JointState, OUT)),
+                                                                      (topics.gesture_topic, (String, STATE)))}
+    return {**per_side, topics.KEYPOINTS: (PointCloud2, OUT), topics.MARKERS: (MarkerArray, OUT),
+            topics.OVERLAY: (Image, OUT), topics.TF: (TFMessage, TF_OUT)}
 
 
 def _nanoseconds(message: Image | CompressedImage) -> int:

@@ -211,8 +211,14 @@ def draw_color_view(artist: Artist, angles: np.ndarray, rng: np.random.Generator
         return ColorView(layers, camera, joints if shows == 'hand' else None, position, size)
 
 
+def _before_background(colour: np.ndarray, share: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Put a background behind colours (H, W, 3), 0 to 255 and black where nothing is, which cover ``share`` (H, W, 1)."""
+    height, width = colour.shape[:2]
+    return np.clip(colour + (1 - share) * draw_background(width, height, rng), 0, 255).astype(np.uint8)
+
+
 def _draw_edges(view: ColorView, rng: np.random.Generator) -> tuple[np.ndarray, Camera]:
-    """Draw where an image ends about a hand: the layers within, before a background of their own, and their camera."""
+    """Draw where an image ends about a hand: what is within, before a background, and its camera."""
     camera = view.camera
     points = camera.project(view.joints) if view.joints is not None else np.array(
         [[camera.cx - camera.width / 4, camera.cy - camera.height / 4], [camera.cx + camera.width / 4,
@@ -222,12 +228,10 @@ def _draw_edges(view: ColorView, rng: np.random.Generator) -> tuple[np.ndarray, 
     room = (high - low).max() * rng.uniform(-0.2, 1.0, (2, 2))
     low = np.clip(low - room[0], 0, camera.width - 33).astype(int)
     high = np.clip(high + room[1], low + 32, camera.width).astype(int)
-    layers = view.layers[low[1]:high[1], low[0]:high[0]].copy()
+    layers = view.layers[low[1]:high[1], low[0]:high[0]]
     height, width = layers.shape[:2]
-    behind = (1 - layers[..., 3:4] / 255) * draw_background(width, height, rng)
-    layers[..., :3] = np.clip(layers[..., :3] + behind, 0, 255)
-    layers[..., 3] = 255
-    return layers, Camera(width, height, camera.fx, camera.fy, camera.cx - low[0], camera.cy - low[1])
+    image = _before_background(layers[..., :3], layers[..., 3:4] / 255, rng)
+    return image, Camera(width, height, camera.fx, camera.fy, camera.cx - low[0], camera.cy - low[1])
 
 
 def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough: float = 0.0, edges: float = 0.0
@@ -254,15 +258,13 @@ def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough:
         points = pointing(crop.project(view.joints))
         way = np.arctan2(points[1], points[0]) + np.radians(rng.normal(0, 20))
     crop = crop.turned_up(np.array([np.cos(way), np.sin(way)]))
+    layers = crop.cut(view.layers, view.camera, size, black_beyond=True).astype(np.float32)
     if edges and rng.uniform() < edges:
-        cut = crop.cut(*_draw_edges(view, rng), size).astype(np.float32)
-        layers = crop.cut(view.layers, view.camera, size, black_beyond=True)
-        image = cut[..., :3]
+        image = crop.cut(*_draw_edges(view, rng), size)
     else:
-        layers = crop.cut(view.layers, view.camera, size, black_beyond=True).astype(np.float32)
-        image = layers[..., :3] + (1 - layers[..., 3:4] / 255) * draw_background(size, size, rng)
-    image = spoil(np.clip(image, 0, 255).astype(np.uint8), rng)
-    mask = np.asarray(layers[..., 4], np.float32) / 255
+        image = _before_background(layers[..., :3], layers[..., 3:4] / 255, rng)
+    image = spoil(image, rng)
+    mask = layers[..., 4] / 255
     if view.joints is None:
         nothing = np.full((len(JOINTS), 3), np.nan)
         return Example(image, nothing, nothing[:, :2], np.zeros_like(mask), np.nan)
@@ -403,8 +405,7 @@ def photograph_frame(frame: Frame, rng: np.random.Generator) -> tuple[np.ndarray
     """Put a background behind a part of a frame and take a picture: (FRAME, FRAME, 3) uint8 and its labels (HANDS, 7)."""
     to_picture, labels = _draw_cutout(frame.labels, rng)
     image, shown = (cv2.warpAffine(x, to_picture, (FRAME, FRAME)) for x in (frame.image, frame.shown))
-    image = image + (1 - shown[..., None]) * draw_background(FRAME, FRAME, rng)
-    image = spoil(np.clip(image, 0, 255).astype(np.uint8), rng)
+    image = spoil(_before_background(image, shown[..., None], rng), rng)
     # The camera's own format: bars above and below, or at the sides.
     bar = int(FRAME / 2 * (1 - rng.choice([1, 3 / 4, 9 / 16], p=[0.2, 0.45, 0.35])))
     if bar:

@@ -78,12 +78,11 @@ def absorb(depth: np.ndarray, camera: Camera, labels: np.ndarray, rng: np.random
     return depth
 
 
-def scatter(depth: np.ndarray, camera: Camera, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def scatter(depth: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Make noise of patches of what is no hand or is nothing: dark, far and slanted surfaces send back too little.
 
     Args:
         depth: (H, W) metres, 0 for holes.
-        camera: of ``depth``.
         labels: (H, W) of what is seen.
         rng: source of randomness.
 
@@ -106,11 +105,11 @@ def scatter(depth: np.ndarray, camera: Camera, labels: np.ndarray, rng: np.rando
         else:
             base = depth
         dense = cv2.resize(rng.uniform(-0.5, 1, rng.integers(2, 9, 2)), (width, height)) * np.exp(rng.uniform(-3, 0.5))
-        patch &= (base > 0.1) & (rng.uniform(size=depth.shape) < dense)
-        noise = np.exp(rng.uniform(np.log(0.004), np.log(0.15))) * rng.standard_normal(np.count_nonzero(patch))
+        noisy = patch & (base > 0.1) & (rng.uniform(size=depth.shape) < dense)
+        noise = np.exp(rng.uniform(np.log(0.004), np.log(0.15))) * rng.standard_normal(np.count_nonzero(noisy))
         if rng.uniform() < 0.5:
-            depth[(np.abs(along) < reach[0]) & (np.abs(across) < reach[1]) & (labels != HAND) & (base > 0)] = 0
-        depth[patch] = np.maximum(base[patch] + noise, 0.1)
+            depth[patch & (base > 0)] = 0
+        depth[noisy] = np.maximum(base[noisy] + noise, 0.1)
     return depth
 
 
@@ -141,7 +140,7 @@ def draw_surroundings(poser: Poser, angles: np.ndarray, rng: np.random.Generator
             if elsewhere and rng.uniform() < ABSORBED:
                 depth = absorb(depth, camera, labels, rng)
             if scattered and rng.uniform() < scattered:
-                depth = scatter(depth, camera, labels, rng)
+                depth = scatter(depth, labels, rng)
             return depth, camera, labels, scene.joints
 
 
