@@ -46,17 +46,30 @@ def test_pixels_are_where_the_crop_has_them(network):
 
 
 def test_joints_are_weighted_means_of_pixels_plus_offsets(network):
-    """Eq. 8: with zero offsets a joint lies among the pixels; the spread is that of their estimates."""
+    """Eq. 8: with zero offsets and weights every pixel says its own place, and a joint is the mean of them all."""
     head = network.heads[0]
     saved = {k: v.clone() for k, v in head.state_dict().items()}
     with torch.no_grad():
         for p in head.parameters():
             p.zero_()
         crop = torch.rand(1, 1, 96, 96)
-        joints, offsets, spread = head(torch.zeros(1, 128, 24, 24), network.pixels(crop))
-        assert (offsets == 0).all() and torch.allclose(joints[0], network.pixels(crop)[0].mean(1), atol=1e-5)
-        assert spread.min() > 0.5
+        pixels = network.pixels(crop)
+        joints, estimates, weights = head(torch.zeros(1, 128, 24, 24), pixels)
+        assert (estimates == pixels).all() and torch.allclose(weights, torch.tensor(1 / 576))
+        assert torch.allclose(joints[0], pixels[0].mean(1), atol=1e-5)
     head.load_state_dict(saved)
+
+
+def test_spread_is_that_of_the_pixels_estimates_and_features_are_of_the_pixels_behind_a_joint(network):
+    with torch.no_grad():
+        crop = torch.rand(2, 1, 96, 96) * 2 - 1
+        joints, spread, at_joints = network.look(crop)
+        stages, features = network.forward_stages(crop)
+        found, estimates, weights = stages[-1]
+        away = (estimates[1, 4] - found[1, 4][:, None]).norm(dim=0)
+        assert torch.allclose(joints, found)
+        assert spread[1, 4] == pytest.approx(float((away ** 2 * weights[1, 4]).sum() ** 0.5), rel=1e-4)
+        assert torch.allclose(at_joints[1, 4], features[1].flatten(1) @ weights[1, 4], atol=1e-5)
 
 
 def test_offset_loss_is_switched_by_beta_and_zero_at_the_truth(network):
@@ -161,15 +174,35 @@ def test_the_prior_layer_begins_as_the_pca_of_poses():
         prior.initialise(poses[:2])
 
 
-def test_heads_learn_the_side_and_the_error_without_touching_the_rest():
-    from training.heads_task import heads_loss
-    torch.manual_seed(0)
-    network = srn.SRN(width=16).eval()
+@pytest.mark.parametrize(('network', 'heads'), [
+    (srn.SRN(width=16), {'chirality', 'certainty'}), (JGRP2O(stacks=1), {'chirality'})], ids=['srn', 'jgr_p2o'])
+def test_heads_learn_the_side_and_the_error_without_touching_the_rest(network, heads):
+    from training.heads_task import heads_loss, look
     crops, truth = torch.rand(4, 96, 96) * 2 - 1, torch.rand(4, 21, 3) - 0.5
-    right = torch.tensor([True, False, True, True])
-    heads_loss(network, crops, truth, right).backward()
+    heads_loss(network.eval(), look(network, crops), truth).backward()
     trained = {key.split('.')[0] for key, weight in network.named_parameters() if weight.grad is not None}
-    assert trained == {'chirality', 'certainty'}
+    assert trained == heads
+
+
+def test_a_head_that_knows_the_side_is_never_wrong_and_one_that_has_it_backwards_always():
+    from training.heads_task import look, wrong_share
+
+    class Halves(torch.nn.Module):
+        """Calls a hand right whose right half has more."""
+
+        def look(self, crop):
+            told = crop.float().mean(2)[:, 0]
+            return torch.zeros(len(crop), 21, 3), torch.ones(len(crop), 21), told
+
+        def chirality(self, features, joints, spread):
+            return self.sign * (features[:, 48:].sum(1) - features[:, :48].sum(1))
+
+    crops = torch.linspace(0, 1, 96).expand(5, 96, 96).contiguous()
+    network = Halves()
+    network.sign = 1
+    assert wrong_share(network, look(network, crops))[:2] == (0, 0)
+    network.sign = -1
+    assert wrong_share(network, look(network, crops))[:2] == (1, 1)
 
 
 @pytest.mark.parametrize('name', ['adam', 'adamw', 'muon'])

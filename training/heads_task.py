@@ -1,7 +1,8 @@
 """Train what a pose network says beside the joints: ``python -m training.heads_task WEIGHTS OUT.pt``.
 
-Everything but the heads (``training.networks.heads``) stays as it is. Half of the crops are mirrored, and the
-chirality head learns which; a certainty head, where the network has one, learns how far off the joints are.
+Everything but the heads (``training.networks.heads``) stays as it is, so that it need see each crop and its mirror image
+only once. The chirality head learns which of the two is the right hand; a certainty head, where the network has one,
+learns how far off the joints are.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.export import load_trained
@@ -20,40 +22,69 @@ from training.networks.heads import HEADS
 from training.pose_task import validation_set
 from training.train import Feeder
 
-
-@torch.no_grad()
-def look(network: nn.Module, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """What the fixed part makes of (B, S, S) crops: joints, spread and features, see the networks' ``look``."""
-    with torch.autocast('cpu', torch.bfloat16):
-        seen = network.look(crops[:, None].contiguous(memory_format=torch.channels_last))
-    return tuple(part.float() for part in seen)
+#: Crops in a batch, each with its mirror image; how often the heads see all of them.
+BATCH, EPOCHS = 64, 12
 
 
-def heads_loss(network: nn.Module, crops: torch.Tensor, truth: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of the side (B,), plus the Laplace log likelihood of the joints' errors under a certainty head."""
-    joints, spread, features = look(network, crops)
-    value = torch.zeros(())
-    if hasattr(network, 'certainty'):
-        spread = network.certainty(features, joints)
-        errors = (joints - truth).norm(dim=2)
-        # A mirrored crop's joints are nobody's: its errors say nothing.
-        value = (spread.log() + errors / spread)[right].mean()
-    return value + F.binary_cross_entropy_with_logits(network.chirality(features, joints, spread.detach()), right.float())
+class Looks(NamedTuple):
+    """What the fixed part of a network makes of crops, first of all as they are and then of their mirror images."""
+
+    features: Tensor  #: (2, N, C) or (2, N, J, C), half precision
+    joints: Tensor    #: (2, N, J, 3)
+    spread: Tensor    #: (2, N, J)
 
 
 @torch.no_grad()
-def wrong_share(network: nn.Module, crops: np.ndarray) -> tuple[float, float]:
-    """Share of validation crops whose side is told wrongly: by one look, and by a look at the crop and its mirror image."""
-    found = []
-    for flipped in (False, True):
-        images = torch.from_numpy(np.ascontiguousarray(crops[:, :, ::-1]) if flipped else crops)
+def look(network: nn.Module, crops: Tensor) -> Looks:
+    """Look at crops (N, S, S) and at their mirror images."""
+    seen = []
+    for image in (crops, crops.flip(2)):
         parts = []
-        for i in range(0, len(images), 128):
-            joints, spread, features = look(network, images[i:i + 128])
-            parts.append(network.chirality(features, joints, spread))
-        found.append(torch.cat(parts))
-    once = 0.5 * float((found[0] < 0).float().mean() + (found[1] > 0).float().mean())
-    return once, float((found[0] < found[1]).float().mean())
+        for some in image[:, None].split(2 * BATCH):
+            with torch.autocast('cpu', torch.bfloat16):
+                joints, spread, features = network.look(some.contiguous(memory_format=torch.channels_last))
+            parts.append(Looks(features.half(), joints.float(), spread.float()))
+        seen.append([torch.cat(column) for column in zip(*parts)])
+    return Looks(*(torch.stack(both) for both in zip(*seen)))
+
+
+def side_odds(network: nn.Module, looks: Looks) -> Tensor:
+    """Log odds (2, N) of a right hand, from what was seen of crops and of their mirror images."""
+    return network.chirality(looks.features.flatten(0, 1).float(), looks.joints.flatten(0, 1),
+                             looks.spread.flatten(0, 1)).unflatten(0, looks.joints.shape[:2])
+
+
+def judged(network: nn.Module, looks: Looks) -> Looks:
+    """The looks with the joints' errors as a certainty head expects them, where the network has one."""
+    if not hasattr(network, 'certainty'):
+        return looks
+    return looks._replace(spread=torch.stack([network.certainty(features.float(), joints)
+                                              for features, joints in zip(looks.features, looks.joints)]))
+
+
+def heads_loss(network: nn.Module, looks: Looks, truth: Tensor) -> Tensor:
+    """Cross entropy of the side, plus the Laplace log likelihood of the joints' errors under a certainty head.
+
+    Args:
+        network: the network.
+        looks: at N crops and their mirror images.
+        truth: (N, J, 3) the crops' joints. A mirror image's are nobody's, and its errors say nothing.
+
+    """
+    looks = judged(network, looks)
+    odds = side_odds(network, looks._replace(spread=looks.spread.detach()))
+    value = F.softplus(torch.cat([-odds[0], odds[1]])).mean()
+    if looks.spread.requires_grad:
+        value = value + (looks.spread[0].log() + (looks.joints[0] - truth).norm(dim=2) / looks.spread[0]).mean()
+    return value
+
+
+@torch.no_grad()
+def wrong_share(network: nn.Module, looks: Looks) -> tuple[float, float, float]:
+    """How the side is told: share wrong by one look, by a look at the crop and its mirror image, and cross entropy of one."""
+    own, mirrored = side_odds(network, judged(network, looks))
+    odds = torch.cat([own, -mirrored])
+    return float((odds < 0).float().mean()), float((own < mirrored).float().mean()), float(F.softplus(-odds).mean())
 
 
 def main() -> None:
@@ -61,7 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('weights', type=Path, help='best.pt of a pose network')
     parser.add_argument('out', type=Path, help='where to write the weights with the trained heads')
-    parser.add_argument('--samples', type=int, default=60_000)
+    parser.add_argument('--samples', type=int, default=48_000, help='crops that are drawn; a thousand take 11 MB')
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--seed', type=int, default=77)
     arguments = parser.parse_args()
@@ -69,32 +100,38 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     network = load_trained(arguments.weights).to(memory_format=torch.channels_last)
     stored = torch.load(arguments.weights, map_location='cpu', weights_only=True)
-    recipe = stored['recipe']
-    batch = 64
-    feeder = Feeder(recipe, arguments.seed, 1, batch)
-    heads = [head for name, head in network.named_children() if f'{name}.' in HEADS]
-    optimizer = torch.optim.AdamW([p for head in heads for p in head.parameters()], 2e-3, weight_decay=0.02)
-    steps = arguments.samples // batch
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    begun, losses = time.monotonic(), []
-    for step in range(steps):
+    begun, seen, truths = time.monotonic(), [], []
+    feeder = Feeder(stored['recipe'], arguments.seed, 1, 4 * BATCH)
+    while sum(map(len, truths)) < arguments.samples:
         crops, truth, *_ = feeder.next()
-        right = torch.rand(len(crops)) < 0.5
-        crops[~right] = crops[~right].flip(2)
-        for head in heads:
-            head.train()
-        value = heads_loss(network, crops, truth, right)
+        seen.append(look(network, crops))
+        truths.append(truth)
+        if len(truths) % 20 == 0:
+            print(f'{sum(map(len, truths))} crops looked at, {time.monotonic() - begun:.0f} s', flush=True)
+    feeder.close()
+    looks, truth = Looks(*(torch.cat(column, 1) for column in zip(*seen))), torch.cat(truths)
+    del seen
+    heads = [head for name, head in network.named_children() if f'{name}.' in HEADS]
+    optimizer = torch.optim.AdamW([p for head in heads for p in head.parameters()], weight_decay=0.02)
+    steps = EPOCHS * (len(truth) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
+    for head in heads:
+        head.train()
+    losses = []
+    for step in range(steps):
+        chosen = torch.randint(len(truth), (BATCH,))
+        value = heads_loss(network, Looks(*(part[:, chosen] for part in looks)), truth[chosen])
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
         schedule.step()
-        network.eval()
         losses.append(float(value.detach()))
-        if step % 100 == 99:
-            print(f'{(step + 1) * batch} crops, loss {np.mean(losses[-100:]):.4f}, {time.monotonic() - begun:.0f} s', flush=True)
-    feeder.close()
-    once, twice = wrong_share(network, validation_set(network.input_size)[0])
-    print(f'side wrong on validation: {100 * once:.2f} % by one look, {100 * twice:.2f} % with the mirror image')
+        if step % 1000 == 999:
+            print(f'step {step + 1} of {steps}, loss {np.mean(losses[-1000:]):.4f}, {time.monotonic() - begun:.0f} s', flush=True)
+    network.eval()
+    once, twice, entropy = wrong_share(network, look(network, torch.from_numpy(validation_set(network.input_size)[0])))
+    print(f'side wrong on validation: {100 * once:.2f} % by one look (cross entropy {entropy:.3f}), {100 * twice:.2f} % with '
+          'the mirror image')
     stored['network'] = network.state_dict()
     stored['figures'] |= {'side_wrong_percent': round(100 * once, 2), 'side_wrong_twice_percent': round(100 * twice, 2)}
     torch.save(stored, arguments.out)

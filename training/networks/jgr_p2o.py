@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.networks.heads import ChiralityHead
+from training.networks.heads import JointChiralityHead
 from training.networks.losses import joint_loss
 from training.networks.skeletons import OURS, Bones, skeleton
 
@@ -103,16 +103,13 @@ class PixelToOffset(nn.Module):
             pixels: (B, 3, H*W) cube coordinates u, v, z of each pixel.
 
         Returns:
-            (B, J, 3) joints, (B, J, 3, H*W) offsets, and (B, J) spread of the weighted pixels' estimates.
+            (B, J, 3) joints, (B, J, 3, H*W) the pixels' estimates of them, and (B, J, H*W) these estimates' weights.
 
         """
-        batch = x.shape[0]
-        offsets = self.offsets(x).float().reshape(batch, self.joints, 3, -1)
+        offsets = self.offsets(x).float().reshape(x.shape[0], self.joints, 3, -1)
         weights = self.weights(x).float().flatten(2).softmax(-1)
         estimates = pixels[:, None] + offsets
-        joints = (estimates * weights[:, :, None]).sum(-1)  # eq. 8
-        spread = (((estimates - joints[..., None]) ** 2).sum(2) * weights).sum(-1)
-        return joints, offsets, (spread + 1e-8).sqrt()
+        return (estimates * weights[:, :, None]).sum(-1), estimates, weights  # eq. 8
 
 
 class JGRP2O(nn.Module):
@@ -148,7 +145,7 @@ class JGRP2O(nn.Module):
             JointGraphReasoning(channels, adjacency) if graph else nn.Identity() for _ in range(stacks))
         self.heads = nn.ModuleList(PixelToOffset(channels, count) for _ in range(stacks))
         self.back = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(stacks - 1))
-        self.chirality = ChiralityHead(channels, count)
+        self.chirality = JointChiralityHead(channels, count)
         for name, size in (('grid', self.input_size), ('coarse_grid', self.input_size // 4)):
             line = (torch.arange(size) + 0.5) / size * 2 - 1
             self.register_buffer(name, torch.stack(torch.meshgrid(line, line, indexing='xy'))[None], persistent=False)
@@ -172,10 +169,11 @@ class JGRP2O(nn.Module):
         return stages, features
 
     def look(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Joints (B, J, 3) in cube coordinates, their spread (B, J), and features (B, C) for the heads."""
+        """Joints (B, J, 3) in cube coordinates, their spread (B, J), and features (B, J, C) of the pixels behind each."""
         stages, features = self.forward_stages(crop)
-        joints, _, spread = stages[-1]
-        return joints, spread, features.float().mean((2, 3))
+        joints, estimates, weights = stages[-1]
+        spread = ((estimates - joints[..., None]).square().sum(2) * weights).sum(-1)
+        return joints, (spread + 1e-8).sqrt(), weights @ features.float().flatten(2).transpose(1, 2)
 
     def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Joints (B, J, 3) and their spread (B, J) in cube coordinates; log odds (B,) of a right hand."""
@@ -194,10 +192,12 @@ def loss(network: JGRP2O, crop: Tensor, truth: Tensor, beta: float = 1e-4, delta
         delta: where the Huber loss turns linear.
 
     """
-    wanted = truth[..., None] - network.pixels(crop.float())[:, None]
     total = truth.new_zeros(())
-    for joints, offsets, _ in network.forward_stages(crop)[0]:
+    for joints, estimates, _ in network.forward_stages(crop)[0]:
         total = total + joint_loss(joints, truth, delta=delta)
         if beta:
-            total = total + beta * offsets.shape[-1] * F.huber_loss(offsets, wanted, delta=delta) / delta
+            # A pixel's offset is as far from the true one as its estimate from the joint.
+            pixels = estimates.shape[-1]
+            wanted = truth[..., None].expand_as(estimates)
+            total = total + beta * pixels * F.huber_loss(estimates, wanted, delta=delta) / delta
     return total
