@@ -15,6 +15,7 @@ from hand_pose_ros.cli.main import main
 from hand_pose_ros.evaluation.figures import Distribution, Figures, Jitter
 from hand_pose_ros.evaluation.replay import WorstFrames
 from hand_pose_ros.evaluation.truth import BagTruth
+from hand_pose_ros.gestures import recognise
 from hand_pose_ros.io.frame import RecordedFrame
 from hand_pose_ros.io.recording import write_bag
 from hand_pose_ros.pipeline.hand import Hand
@@ -93,7 +94,8 @@ def test_two_runs_are_identical_and_everything_is_written(bag, tmp_path, capsys)
     assert timings['run']['engine'] == 'fake engine' and timings['run']['frame_ms']['median'] >= 0
     page = (tmp_path / 'a' / 'report.html').read_text()
     assert 'http' not in page.replace('http://www.w3.org', '') and 'prefers-color-scheme: dark' in page
-    assert '5.00 mm' in page and page.count('data:image/jpeg') == 2, 'the worst frames, half a second apart'
+    assert '5.00 mm' in page and 'Gestures of the true joints' in page and '100.00 %' in page
+    assert page.count('data:image/jpeg') == 2, 'the worst frames, half a second apart'
     video = cv2.VideoCapture(str(tmp_path / 'a' / 'overlay.mp4'))
     assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == 12
     assert int(video.get(cv2.CAP_PROP_FRAME_WIDTH)) == 2 * CAMERA.width
@@ -236,6 +238,27 @@ def test_distribution_and_jitter():
     for i in range(5):
         shaking.add(i, np.array([[0.001 * (i % 2), 0, 0]] * 21))
     assert shaking.millimetres() == pytest.approx(2)
+
+
+def curled(joints):
+    """A hand's joints with the four fingers' tips brought back to their knuckles."""
+    joints = joints.copy()
+    joints[8::4] = joints[5::4]
+    return joints
+
+
+def test_gestures_are_counted_by_what_the_true_joints_show():
+    figures, hand = Figures(with_truth=True), open_hand('left', (0, 0, 0.5))
+    for i, (found, known) in enumerate(((hand, hand), (hand + 0.01, hand), (curled(hand), hand), (hand, curled(hand)))):
+        figures.add(i / 30, {'left': found}, {'left': known})
+    found = figures.summary()
+    other = recognise(curled(hand))
+    assert other != 'open' and found['gestures_seen'] == {'open': 3, other: 1}
+    assert found['gestures'] == {'open': {'hands': 3, 'same_percent': 66.67}, other: {'hands': 1, 'same_percent': 0}}
+    assert found['same_gesture_percent'] == 50
+    figures = Figures(with_truth=False)
+    figures.add(0, {'left': hand}, {})
+    assert figures.summary()['gestures_seen'] == {'open': 1} and 'gestures' not in figures.summary()
 
 
 def test_the_worst_frames_are_kept_apart():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from hand_pose_ros.geometry.joints import JOINTS, SIDES
+from hand_pose_ros.gestures import GESTURES, recognise
 from hand_pose_ros.metrics import HandComparison, compare_hands
 from hand_pose_ros.scoring import align, area_under_curve
 
@@ -83,6 +85,8 @@ class Figures:
         self._joint_sums, self._errors = np.zeros(len(JOINTS)), Distribution()
         self._aligned_sum = 0.0
         self._worst, self._mean = Distribution(), Distribution()
+        self._gestures: Counter[str] = Counter()
+        self._known_gestures, self._same_gestures = Counter(), Counter()
         self._raw = {side: Jitter() for side in SIDES}
         self._of_truth = {side: Jitter() for side in SIDES}
         self._of_error = {side: Jitter() for side in SIDES}
@@ -105,6 +109,7 @@ class Figures:
         self.hands_seen += len(found)
         for side, joints in found.items():
             self._raw[side].add(number, joints)
+            self._gestures[recognise(joints)] += 1
         if not self.with_truth:
             self._follow(seconds, found, {side: side in found for side in SIDES if side in self._seen_before})
             self._seen_before |= set(found)
@@ -127,6 +132,9 @@ class Figures:
                 self._mean.add(millimetres.mean())
                 self._of_truth[hand.side].add(number, truth[hand.side])
                 self._of_error[hand.side].add(number, found[hand.side] - truth[hand.side])
+                gesture = recognise(truth[hand.side])
+                self._known_gestures[gesture] += 1
+                self._same_gestures[gesture] += recognise(found[hand.side]) == gesture
                 self._measure_lag(number, seconds, hand.side, found[hand.side], truth[hand.side])
             self.timeline.extend((seconds, SIDES.index(hand.side), mean))
         self.extra += max(0, len(found) - len(truth))
@@ -160,6 +168,7 @@ class Figures:
         """Return the figures as JSON takes them; None where there is nothing to tell."""
         result: dict[str, Any] = {
             'frames': self.frames, 'frames_with_hands': self.frames_with_hands, 'hands_seen': self.hands_seen,
+            'gestures_seen': {name: self._gestures[name] for name in GESTURES if self._gestures[name]},
             'jitter_mm': _overall(self._raw.values()),
             'losses': self.losses,
             'recovery_s': {'median': _rounded(float(np.median(self._recoveries))),
@@ -178,6 +187,9 @@ class Figures:
             'aligned_joint_error_mm': _rounded(self._aligned_sum / self.found) if self.found else None,
             'per_joint_error_mm': dict(zip(JOINTS, (_rounded(total / self.found) for total in self._joint_sums)))
                                   if self.found else {},
+            'same_gesture_percent': _percent(self._same_gestures.total(), self.found),
+            'gestures': {name: {'hands': count, 'same_percent': _percent(self._same_gestures[name], count)}
+                         for name in GESTURES if (count := self._known_gestures[name])},
             'truth_jitter_mm': _overall(self._of_truth.values()), 'error_jitter_mm': _overall(self._of_error.values()),
             'lag_ms': _rounded(1000 * self._along / self._speed) if self._speed else None,
             'auc': _rounded(area_under_curve(fine, self._errors.within(fine)), 4) if self.found else None,
@@ -194,6 +206,10 @@ class Figures:
 def _overall(parts: Sequence[Jitter]) -> float | None:
     values = [value for part in parts if (value := part.millimetres()) is not None]
     return _rounded(float(np.sqrt(np.mean(np.square(values))))) if values else None
+
+
+def _percent(part: int, whole: int) -> float | None:
+    return _rounded(100 * part / whole, 2) if whole else None
 
 
 def _rounded(value: float | None, digits: int = 3) -> float | None:
