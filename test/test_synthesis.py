@@ -229,5 +229,8 @@ def test_what_is_no_hand_gets_noise_of_its_own():
         assert noisy.min() >= 0 and noisy[noisy > 0].min() > 0.09
         beside.append((noisy[:, :20] > 0).any())
         spread.append(noisy[noisy > 0].std())
+        surface = noisy[:, 20:60]
+        moved = surface[(surface > 0) & (surface != np.float32(0.6))]
+        assert not len(moved) or abs(np.median(moved) - 0.6) < 0.05, 'a surface\'s noise is about the surface'
     assert np.mean(beside) > 0.3 and np.mean(np.array(spread) > 0.002) > 0.7
     assert not scatter(np.zeros((60, 80), np.float32), labels, np.random.default_rng(0)).any()

@@ -103,7 +103,7 @@ def scatter(depth: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> 
             # Beside something, in the void; else on a surface.
             base = np.where(depth > 0, 0, rng.choice(seen) + rng.uniform(-0.05, 0.3))
         else:
-            base = depth
+            base = depth.copy()
         dense = cv2.resize(rng.uniform(-0.5, 1, rng.integers(2, 9, 2)), (width, height)) * np.exp(rng.uniform(-3, 0.5))
         noisy = patch & (base > 0.1) & (rng.uniform(size=depth.shape) < dense)
         noise = np.exp(rng.uniform(np.log(0.004), np.log(0.15))) * rng.standard_normal(np.count_nonzero(noisy))
