@@ -79,7 +79,7 @@ def open_recording(path: str | Path, camera: Camera | None = None, depth_unit: f
         _refuse_aligned(path, aligned)
         return _open_video(path, camera, 'no frame can be read; the video is empty, damaged or of an unknown codec')
     hint = '; convert it with rosbags-convert' if suffix == '.bag' else ''
-    raise RecordingError(f'{path}: not a folder of images, a rosbag2 ({", ".join(BAG_SUFFIXES)}) '
+    raise RecordingError(f'{path}: not a folder of images, a rosbag2 ({", ".join(BAG_SUFFIXES)}), '
                          f'a video ({", ".join(VIDEO_SUFFIXES)}) or a webcam (/dev/video0){hint}')
 
 
