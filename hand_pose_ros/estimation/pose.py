@@ -113,7 +113,7 @@ def filled_share(crops: np.ndarray) -> np.ndarray:
 
 
 def merge(poses: Sequence[Pose]) -> Pose:
-    """Average several opinions on one hand, each joint by its certainty: four are 8 % better than one (``models/README.md``)."""
+    """Average several opinions on one hand, each joint by its certainty: four are 9 % better than one (``models/README.md``)."""
     if len(poses) == 1:
         return poses[0]
     weights = np.stack([1 / np.square(pose.spread) for pose in poses])[..., None]
