@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip('torch', reason='training requirements are not installed: make setup-training')
 pytest.importorskip('onnx', reason='training requirements are not installed: make setup-training')
 
+from hand_pose_ros.estimation.models import read_manifest  # noqa: E402
 from hand_pose_ros.resources import resource_path  # noqa: E402
 from training import compare_networks  # noqa: E402
 
@@ -25,7 +26,8 @@ def test_the_table_has_what_the_manifest_and_the_validation_set_say(monkeypatch)
     monkeypatch.setattr(compare_networks, 'validation_set', lambda size: data)
     monkeypatch.setattr(compare_networks, 'hard_crops', lambda *_: np.arange(5) < 2)
     row = compare_networks.compare(['jgr_p2o'], 5).splitlines()[-1].split(' | ')
-    assert row[:3] == ['| jgr_p2o', '1,498,683', '6.7 MB']
+    entry = read_manifest()['jgr_p2o']
+    assert row[:4] == ['| jgr_p2o', f'{entry["parameters"]:,}', '6.7 MB', f'{entry["training"]["images"]:,}']
     assert all(float(cell.split()[0]) > 0 for cell in row[4:9])
 
 
