@@ -230,6 +230,7 @@ def test_schedules():
     assert learning_rate(0.0, 'cosine', 100, 10) < 0.01 and learning_rate(1.0, 'cosine', 100, 10) < 1e-9
     assert learning_rate(0.5, 'cosine', 100, 10) == pytest.approx(0.5)
     assert learning_rate(0.55, 'exponential', 100, 10) == pytest.approx(0.96 ** 5)
+    assert learning_rate(0.5, 'linear', 100, 10) == 0.5 and learning_rate(0.001, 'linear', 100, 10) < 0.2
     assert learning_rate(0.5, 'trapezoid', 100, 10) == 1 and learning_rate(0.9, 'trapezoid', 100, 10) == pytest.approx(0.3)
     # SRN's: 80 epochs, divided by ten every 25.
     assert [learning_rate(e / 80, 'steps', 800, 10, 25) for e in (0, 24.9, 25, 50, 79)] == pytest.approx(

@@ -1,8 +1,8 @@
 """Train what a pose network says beside the joints: ``python -m training.heads_task WEIGHTS OUT.pt``.
 
-Everything but the heads (``training.networks.heads``) stays as it is, so that it need see each crop and its mirror image
-only once. The chirality head learns which of the two is the right hand; a certainty head, where the network has one,
-learns how far off the joints are.
+Everything but the heads (``training.networks.heads``) stays as it is, so that it need see each crop and its mirror
+image only once. The chirality head learns which of the two is the right hand; a certainty head, where the network has
+one, learns how far off the joints are.
 """
 
 from __future__ import annotations
@@ -74,14 +74,14 @@ def heads_loss(network: nn.Module, looks: Looks, truth: Tensor) -> Tensor:
     looks = judged(network, looks)
     odds = side_odds(network, looks._replace(spread=looks.spread.detach()))
     value = F.softplus(torch.cat([-odds[0], odds[1]])).mean()
-    if looks.spread.requires_grad:
+    if hasattr(network, 'certainty'):
         value = value + (looks.spread[0].log() + (looks.joints[0] - truth).norm(dim=2) / looks.spread[0]).mean()
     return value
 
 
 @torch.no_grad()
 def wrong_share(network: nn.Module, looks: Looks) -> tuple[float, float, float]:
-    """How the side is told: share wrong by one look, by a look at the crop and its mirror image, and cross entropy of one."""
+    """How the side is told: share wrong by one look and by a look at the mirror image too; cross entropy of one look."""
     own, mirrored = side_odds(network, judged(network, looks))
     odds = torch.cat([own, -mirrored])
     return float((odds < 0).float().mean()), float((own < mirrored).float().mean()), float(F.softplus(-odds).mean())
@@ -127,11 +127,13 @@ def main() -> None:
         schedule.step()
         losses.append(float(value.detach()))
         if step % 1000 == 999:
-            print(f'step {step + 1} of {steps}, loss {np.mean(losses[-1000:]):.4f}, {time.monotonic() - begun:.0f} s', flush=True)
+            print(f'step {step + 1} of {steps}, loss {np.mean(losses[-1000:]):.4f}, {time.monotonic() - begun:.0f} s',
+                  flush=True)
     network.eval()
-    once, twice, entropy = wrong_share(network, look(network, torch.from_numpy(validation_set(network.input_size)[0])))
-    print(f'side wrong on validation: {100 * once:.2f} % by one look (cross entropy {entropy:.3f}), {100 * twice:.2f} % with '
-          'the mirror image')
+    crops = torch.from_numpy(validation_set(network.input_size)[0])
+    once, twice, entropy = wrong_share(network, look(network, crops))
+    print(f'side wrong on validation: {100 * once:.2f} % by one look (cross entropy {entropy:.3f}), '
+          f'{100 * twice:.2f} % with the mirror image')
     stored['network'] = network.state_dict()
     stored['figures'] |= {'side_wrong_percent': round(100 * once, 2), 'side_wrong_twice_percent': round(100 * twice, 2)}
     torch.save(stored, arguments.out)

@@ -69,9 +69,9 @@ def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 def learning_rate(share: float, schedule: str, samples: int, epoch: int, step_epochs: int | list[int] = 0) -> float:
     """Factor on the learning rate after ``share`` (0 to 1) of the training.
 
-    ``cosine`` warms up over the first hundredth and falls to zero, ``linear`` likewise in a line; ``trapezoid`` warms up likewise, stays, and falls
-    in a line to zero over the last third, so that a run can be made longer while it stays; ``late_cosine`` stays for the
-    first half and falls to zero by a cosine over the second; ``exponential`` falls by
+    ``cosine`` warms up over the first hundredth and falls to zero, ``linear`` likewise in a line; ``trapezoid`` warms up
+    likewise, stays, and falls in a line to zero over the last third, so that a run can be made longer while it stays;
+    ``late_cosine`` stays for the first half and falls to zero by a cosine over the second; ``exponential`` falls by
     0.96 an epoch of ``epoch`` samples, as JGR-P2O's authors have it; ``steps`` divides by ten every ``step_epochs``
     of them, as SRN's have it, or after each of a list of epochs; ``constant`` stays.
 
@@ -82,7 +82,7 @@ def learning_rate(share: float, schedule: str, samples: int, epoch: int, step_ep
     if schedule == 'cosine':
         return min(1.0, share / 0.01 + 1e-3) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
     if schedule == 'linear':
-        return min(1.0, share / 0.01 + 1e-3, 1 - min(share, 1.0))
+        return min(share / 0.01 + 1e-3, 1 - min(share, 1.0))
     if schedule == 'trapezoid':
         return min(1.0, share / 0.01 + 1e-3, 3 * (1 - min(share, 1.0)))
     if schedule == 'late_cosine':

@@ -25,8 +25,8 @@ RUN, SMOOTHED, AGAINST = 'run', 'run, smoothed', 'against'
 ROWS = (('mean_joint_error_mm', 'mean joint error', 'mm'), ('median_joint_error_mm', 'median joint error', 'mm'),
         ('aligned_joint_error_mm', 'mean joint error, hands aligned (Procrustes)', 'mm'),
         ('auc', 'area under the PCK curve', ''), ('hands_found', 'hands found', ''),
-        ('wrong_side', 'on the wrong side', ''), ('same_gesture_percent', 'gesture as that of the true joints', '%'), ('hands_too_many', 'hands too many', ''), ('losses', 'times lost', ''),
-        ('not_recovered', 'lost to the end', ''),
+        ('wrong_side', 'on the wrong side', ''), ('same_gesture_percent', 'gesture as that of the true joints', '%'),
+        ('hands_too_many', 'hands too many', ''), ('losses', 'times lost', ''), ('not_recovered', 'lost to the end', ''),
         ('jitter_mm', 'jitter', 'mm'), ('error_jitter_mm', 'jitter of the error', 'mm'),
         ('truth_jitter_mm', 'the hand\'s own second difference', 'mm'), ('lag_ms', 'lag', 'ms'))
 
@@ -179,14 +179,12 @@ def report_page(metrics: Mapping[str, Any], methods: Mapping[str, Mapping[str, A
     sections.append(report.section('Figures', report.columns(
         ['', *methods], [[label, *(_number(method.get(key), unit) for method in methods.values())]
                          for key, label, unit in rows])))
-    known = one.get('gestures') or {}
-    if known:
-        told = [[(method.get('gestures') or {}).get(name, {}).get('same_percent') for method in methods.values()]
-                for name in known]
+    if one.get('gestures'):
+        told = [method.get('gestures', {}) for method in methods.values()]
         sections.append(report.section('Gestures of the true joints', report.columns(
             ['', 'hands', *(f'told the same, {name}' for name in methods)],
-            [[name, str(known[name]['hands']), *(_number(share, '%') for share in shares)]
-             for name, shares in zip(known, told)])))
+            [[name, str(known['hands']), *(_number(shares.get(name, {}).get('same_percent'), '%') for shares in told)]
+             for name, known in one['gestures'].items()])))
     if worst:
         sections.append(report.section('Worst frames', report.grid(
             [report.chart_card(f'{error:.1f} mm in {name}; found on the left, known on the right',

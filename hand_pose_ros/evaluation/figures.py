@@ -85,8 +85,10 @@ class Figures:
         self._joint_sums, self._errors = np.zeros(len(JOINTS)), Distribution()
         self._aligned_sum = 0.0
         self._worst, self._mean = Distribution(), Distribution()
+        # Gestures of the hands found; of the true joints of those; and of these, where both are the same.
         self._gestures: Counter[str] = Counter()
-        self._known_gestures, self._same_gestures = Counter(), Counter()
+        self._known_gestures: Counter[str] = Counter()
+        self._same_gestures: Counter[str] = Counter()
         self._raw = {side: Jitter() for side in SIDES}
         self._of_truth = {side: Jitter() for side in SIDES}
         self._of_error = {side: Jitter() for side in SIDES}
@@ -109,7 +111,8 @@ class Figures:
         self.hands_seen += len(found)
         for side, joints in found.items():
             self._raw[side].add(number, joints)
-            self._gestures[recognise(joints)] += 1
+        gestures = {side: recognise(joints) for side, joints in found.items()}
+        self._gestures.update(gestures.values())
         if not self.with_truth:
             self._follow(seconds, found, {side: side in found for side in SIDES if side in self._seen_before})
             self._seen_before |= set(found)
@@ -134,7 +137,7 @@ class Figures:
                 self._of_error[hand.side].add(number, found[hand.side] - truth[hand.side])
                 gesture = recognise(truth[hand.side])
                 self._known_gestures[gesture] += 1
-                self._same_gestures[gesture] += recognise(found[hand.side]) == gesture
+                self._same_gestures[gesture] += gestures[hand.side] == gesture
                 self._measure_lag(number, seconds, hand.side, found[hand.side], truth[hand.side])
             self.timeline.extend((seconds, SIDES.index(hand.side), mean))
         self.extra += max(0, len(found) - len(truth))

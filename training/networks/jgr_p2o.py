@@ -169,7 +169,7 @@ class JGRP2O(nn.Module):
         return stages, features
 
     def look(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Joints (B, J, 3) in cube coordinates, their spread (B, J), and features (B, J, C) of the pixels behind each."""
+        """Joints (B, J, 3) in cube coordinates, their spread (B, J), and the features (B, J, C) of each one's pixels."""
         stages, features = self.forward_stages(crop)
         joints, estimates, weights = stages[-1]
         spread = ((estimates - joints[..., None]).square().sum(2) * weights).sum(-1)
@@ -197,7 +197,6 @@ def loss(network: JGRP2O, crop: Tensor, truth: Tensor, beta: float = 1e-4, delta
         total = total + joint_loss(joints, truth, delta=delta)
         if beta:
             # A pixel's offset is as far from the true one as its estimate from the joint.
-            pixels = estimates.shape[-1]
             wanted = truth[..., None].expand_as(estimates)
-            total = total + beta * pixels * F.huber_loss(estimates, wanted, delta=delta) / delta
+            total = total + beta * estimates.shape[-1] * F.huber_loss(estimates, wanted, delta=delta) / delta
     return total
