@@ -18,7 +18,7 @@ from training.networks import dense_rgb, rgb_regression  # noqa: E402
 from training.networks.dense_rgb import WEIGHTS, DenseHand, points_error, refine  # noqa: E402
 from training.networks.resnet import ResNet  # noqa: E402
 from training.networks.rgb_regression import RGBRegression  # noqa: E402
-from training.train import build, learning_rate, load_backbone, load_recipe  # noqa: E402
+from training.train import build, learning_rate, load_backbone, load_recipe, load_weights  # noqa: E402
 from training_aids import InlineFeeder, one_thread  # noqa: E402, F401
 
 LIGHT = {'depth': 18, 'width': 8}
@@ -54,7 +54,7 @@ def test_features_are_at_a_4th_to_a_32nd():
 
 
 @pytest.mark.parametrize('options', [{'depths': [50]}, {'depths': [18, 34]}, {'depths': [18], 'head': 'pixels'},
-                                     {'depths': [18], 'input_size': 96}])
+                                     {'depths': [18], 'head': 'graph'}, {'depths': [18], 'input_size': 96}])
 def test_every_weight_is_trained_and_outputs_are_what_the_runtime_takes(options):
     network = RGBRegression(**{'width': 8} | options)
     size = network.input_size
@@ -98,7 +98,7 @@ def test_a_pipeline_shows_the_estimate_to_the_next_network():
     assert gradient.abs().sum() > 0, 'the last estimate depends on the first through what is shown'
 
 
-@pytest.mark.parametrize('options', [{}, {'head': 'pixels'}, {'depths': [18, 18]}])
+@pytest.mark.parametrize('options', [{}, {'head': 'pixels'}, {'head': 'graph'}, {'depths': [18, 18]}])
 def test_direct_regression_learns_a_batch(options):
     torch.manual_seed(0)
     network = RGBRegression(**{'depths': [18], 'width': 8} | options)
@@ -132,18 +132,52 @@ def test_unknown_joints_and_mirrored_images_are_nobodys_error():
         RGBRegression(head='dense')
 
 
+def zero(*layers: torch.nn.Module) -> None:
+    for layer in layers:
+        for weight in layer.parameters():
+            torch.nn.init.zeros_(weight)
+
+
+FEATURES = [torch.rand(1, c, s, s) for c, s in ((8, 32), (16, 16), (32, 8), (64, 4))]
+
+
 def test_pixels_say_where_joints_are():
-    """With all heat on one pixel a joint is there, and its place is what that pixel says."""
+    """With even heat a joint is in the middle, and its place is what all pixels say."""
     head = rgb_regression.PixelHead((8, 16, 32, 64), 128, width=8).eval()
+    zero(head.pose, head.heat, head.place)
     with torch.no_grad():
-        for weight in head.pose.parameters():
-            weight.zero_()
-        head.heat.weight.zero_()
-        head.heat.bias.zero_()
-        features = [torch.rand(1, c, s, s) for c, s in ((8, 32), (16, 16), (32, 8), (64, 4))]
-        joints, points = head(features, torch.zeros(1, 64))
-    assert points.abs().max() < 1e-6, 'even heat: the middle'
-    assert joints.shape == (1, 21, 3)
+        head.place.bias.copy_(torch.arange(63.0))
+        (joints, points), = head(FEATURES, torch.zeros(1, 64))
+    assert points.abs().max() < 1e-6
+    assert joints[0].flatten() == pytest.approx(torch.arange(63.0))
+
+
+def test_hourglasses_give_estimates_of_their_own():
+    """The pixel head's estimate first, then each hourglass's; a pixel says how far from it the point lies."""
+    head = rgb_regression.GraphHead((8, 16, 32, 64), 128, width=8, stacks=2).eval()
+    zero(*head.says)
+    with torch.no_grad():
+        head.says[1].bias[21:] = torch.arange(105.0)
+        first, second, third = head(FEATURES, torch.zeros(1, 64))
+        alone, = rgb_regression.PixelHead.forward(head, FEATURES, torch.zeros(1, 64))
+    assert torch.equal(first[0], alone[0]) and torch.equal(first[1], alone[1])
+    assert second[0].abs().max() == 0 and second[1].abs().max() < 1e-6, 'even heat, and no offset'
+    assert third[0][0].T.flatten() == pytest.approx(torch.arange(63.0))
+    assert third[1][0].T.flatten() == pytest.approx(torch.arange(63.0, 105.0), abs=1e-4)
+
+
+def test_a_training_starts_from_a_network_with_fewer_parts():
+    torch.manual_seed(0)
+    few = RGBRegression([18], width=8, head='pixels')
+    more = RGBRegression([18], width=8, head='graph')
+    lacking = load_weights(more, few.state_dict(), grown=True)
+    assert lacking and {key.split('.')[3] for key in lacking} == {'hourglasses', 'after', 'reasoning', 'says'}
+    image = torch.rand(1, 3, 128, 128)
+    assert torch.equal(few.eval().forward_stages(image)[0][0][1], more.eval().forward_stages(image)[0][0][1])
+    with pytest.raises(ValueError, match="do not fit the network: missing .*hourglasses"):
+        load_weights(more, few.state_dict())
+    with pytest.raises(ValueError, match="unexpected .*hourglasses"):
+        load_weights(few, more.state_dict(), grown=True)
 
 
 @pytest.mark.parametrize(('share', 'expected'), [(0, 1), (0.3, 1), (0.5, 1), (0.75, 0.5), (1, 0)])
@@ -346,7 +380,7 @@ def test_recipes_are_whole(name):
     learning_rate(0.5, recipe['schedule'], recipe['samples'], recipe['epoch'])
 
 
-@pytest.mark.parametrize(('name', 'options'), [('rgb_light_freihand', {'depths': [18], 'head': 'pixels', 'width': 8}),
+@pytest.mark.parametrize(('name', 'options'), [('rgb_light_freihand', {'depths': [18], 'head': 'graph', 'width': 8}),
                                                ('dense_freihand', LIGHT)])
 def test_training_on_freihand_from_files_to_an_exported_network(tmp_path, monkeypatch, name, options):
     write_freihand(tmp_path / 'freihand')

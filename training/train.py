@@ -181,16 +181,26 @@ def build(recipe: dict[str, Any]) -> tuple[nn.Module, Callable[..., torch.Tensor
     return getattr(module, class_name)(**recipe.get('network_options', {})), module.loss
 
 
-def load_weights(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
+def load_weights(network: nn.Module, weights: dict[str, torch.Tensor], grown: bool = False) -> list[str]:
     """Give a network weights, which may be of before its heads were trained and then lack them.
+
+    Args:
+        network: what is given them.
+        weights: by their names.
+        grown: the network may be one that has more parts, as ``head: graph`` has more than ``head: pixels``.
+
+    Returns:
+        Names of the weights that were not given and that chance began.
 
     Raises:
         ValueError: they are another network's.
 
     """
     missing, unexpected = network.load_state_dict(weights, strict=False)
-    if unexpected or any(not key.startswith(HEADS) for key in missing):
-        raise ValueError(f'weights do not fit the network: missing {missing}, unexpected {unexpected}')
+    lacking = [key for key in missing if not key.startswith(HEADS)]
+    if unexpected or (lacking and not grown) or len(missing) == len(network.state_dict()):
+        raise ValueError(f'weights do not fit the network: missing {lacking}, unexpected {unexpected}')
+    return missing
 
 
 def load_backbone(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
@@ -234,7 +244,11 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
     task = importlib.import_module(recipe['task'])
     checkpoint = out / 'checkpoint.pt'
     if 'start' in recipe:
-        load_weights(network, torch.load(recipe['start'], map_location='cpu', weights_only=True)['network'])
+        lacking = load_weights(network, torch.load(recipe['start'], map_location='cpu', weights_only=True)['network'],
+                               grown=True)
+        if lacking and rank == 0:
+            parts = sorted({'.'.join(key.split('.')[:4]) for key in lacking})
+            print(f'{recipe["start"]} has nothing for {", ".join(parts)}: there the training begins from chance')
     elif 'backbone' in recipe:
         load_backbone(network, torch.load(recipe['backbone'], map_location='cpu', weights_only=True)['network'])
     elif not checkpoint.is_file() and hasattr(network, 'initialise'):

@@ -9,7 +9,8 @@ network's output is an offset to it.
 ``head: pixels`` is the light form for a CPU. Every joint has a heat map over the pixels, and is the mean under it of
 what the pixels say of its place, as in VNect's location maps (Mehta et al. 2017) made differentiable (Sun et al.,
 "Integral Human Pose Regression", ECCV 2018): pooling to one vector throws away where things are, which a small network
-then cannot get back.
+then cannot get back. ``head: graph`` goes on from there as JGR-P2O does for depth (``jgr_p2o``): hourglasses, each
+followed by reasoning over the skeleton and an estimate of its own, and pixels that say how far off a joint's point is.
 
 Units: joints in hand sizes (``localization.crop.hand_size``) from the wrist, in the directions of the camera that looks
 at the crop's middle; points in crop coordinates, -1 to 1.
@@ -23,8 +24,10 @@ from torch.nn import functional as F
 
 from hand_pose_ros.geometry.joints import JOINTS
 from training.networks.heads import CertaintyHead, ChiralityHead
+from training.networks.jgr_p2o import Hourglass, JointGraphReasoning, skeleton_adjacency
 from training.networks.losses import joint_loss
 from training.networks.resnet import ResNet
+from training.networks.skeletons import OURS, skeleton
 
 COUNT = len(JOINTS)
 
@@ -33,6 +36,9 @@ OUTPUTS = ('joints', 'points', 'spread', 'right')
 
 #: What the certainty head learns to expect of a crop without a hand, hand sizes.
 ABSENT_ERROR = 1.0
+
+#: A network's word on joints (B, 21, 3) and points (B, 21, 2).
+Estimate = tuple[Tensor, Tensor]
 
 #: Radius in crop coordinates of the Gaussians that show an estimate to the next network.
 SHOWN = 0.1
@@ -53,10 +59,10 @@ class LinearHead(nn.Module):
         nn.init.normal_(self.linear.weight, std=1e-3)
         nn.init.zeros_(self.linear.bias)
 
-    def forward(self, features: list[Tensor], pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """Joints (B, 21, 3) and points (B, 21, 2)."""
+    def forward(self, features: list[Tensor], pooled: Tensor) -> list[Estimate]:
+        """One estimate."""
         found = self.linear(pooled)
-        return found[:, :3 * COUNT].unflatten(1, (COUNT, 3)), found[:, 3 * COUNT:].unflatten(1, (COUNT, 2))
+        return [(found[:, :3 * COUNT].unflatten(1, (COUNT, 3)), found[:, 3 * COUNT:].unflatten(1, (COUNT, 2)))]
 
 
 class PixelHead(nn.Module):
@@ -80,11 +86,18 @@ class PixelHead(nn.Module):
         self.pose = nn.Linear(channels[-1], 3 * COUNT)
         self.register_buffer('grid', pixel_grid(size // 8).flatten(1), persistent=False)
 
-    def forward(self, features: list[Tensor], pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """Joints (B, 21, 3) and points (B, 21, 2)."""
+    def forward(self, features: list[Tensor], pooled: Tensor) -> list[Estimate]:
+        """One estimate."""
+        return [self.estimate(self.join(features), pooled)]
+
+    def join(self, features: list[Tensor]) -> Tensor:
+        """The last three layers' features in one map (B, width, S / 8, S / 8)."""
         first, second, third = (layer(x) for layer, x in zip(self.lateral, features[1:]))
-        joined = self.joined(first + F.interpolate(second, scale_factor=2.0, mode='nearest')
-                             + F.interpolate(third, scale_factor=4.0, mode='nearest'))
+        return self.joined(first + F.interpolate(second, scale_factor=2.0, mode='nearest')
+                           + F.interpolate(third, scale_factor=4.0, mode='nearest'))
+
+    def estimate(self, joined: Tensor, pooled: Tensor) -> Estimate:
+        """What the pixels of the joined map say."""
         weights = self.heat(joined).float().flatten(2).softmax(2)
         points = weights @ self.grid.T
         said = self.place(joined).float().flatten(2).unflatten(1, (COUNT, 3))
@@ -92,7 +105,47 @@ class PixelHead(nn.Module):
         return joints, points
 
 
-HEADS = {'linear': LinearHead, 'pixels': PixelHead}
+class GraphHead(PixelHead):
+    """A pixel head, then hourglasses that each look again at the joined map and give an estimate.
+
+    Args:
+        channels: of the features of the four layers.
+        size: pixels along a side of the image.
+        width: channels of the joined map.
+        stacks: hourglasses.
+        depth: halvings in an hourglass.
+
+    """
+
+    def __init__(self, channels: tuple[int, ...], size: int, width: int = 128, stacks: int = 1, depth: int = 3) -> None:
+        super().__init__(channels, size, width)
+        adjacency = skeleton_adjacency(*skeleton(OURS))
+        self.hourglasses = nn.ModuleList(Hourglass(width, depth) for _ in range(stacks))
+        self.after = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+            for _ in range(stacks))
+        self.reasoning = nn.ModuleList(JointGraphReasoning(width, adjacency) for _ in range(stacks))
+        self.says = nn.ModuleList(nn.Conv2d(width, 6 * COUNT, 1) for _ in range(stacks))
+        self.back = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(stacks - 1))
+
+    def forward(self, features: list[Tensor], pooled: Tensor) -> list[Estimate]:
+        """The pixel head's estimate, then every hourglass's."""
+        x = self.join(features)
+        found = [self.estimate(x, pooled)]
+        for i, hourglass in enumerate(self.hourglasses):
+            seen = self.reasoning[i](self.after[i](hourglass(x)))
+            said = self.says[i](seen).float().flatten(2).unflatten(1, (6, COUNT))
+            weights = said[:, 0].softmax(2)
+            joints = (said[:, 1:4] * weights[:, None]).sum(3).transpose(1, 2)
+            # As in JGR-P2O a pixel says how far from it the point lies (eq. 8).
+            points = ((said[:, 4:] + self.grid[:, None]) * weights[:, None]).sum(3).transpose(1, 2)
+            found.append((joints, points))
+            if i < len(self.back):
+                x = x + self.back[i](seen)
+        return found
+
+
+HEADS = {'linear': LinearHead, 'pixels': PixelHead, 'graph': GraphHead}
 
 
 class Stage(nn.Module):
@@ -110,14 +163,14 @@ class Stage(nn.Module):
         maps = torch.exp(-far / (2 * SHOWN ** 2))
         return torch.cat([maps, maps * joints[..., 2, None, None]], 1)
 
-    def forward(self, image: Tensor, before: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Joints (B, 21, 3), points (B, 21, 2) and pooled features (B, C)."""
+    def forward(self, image: Tensor, before: Estimate | None) -> tuple[list[Estimate], Tensor]:
+        """Estimates, the last of which is the best, and pooled features (B, C)."""
         features = self.backbone(image, None if before is None else self.show(*before))
         pooled = features[-1].float().mean((2, 3))
-        joints, points = (found.float() for found in self.head(features, pooled))
+        found = [(joints.float(), points.float()) for joints, points in self.head(features, pooled)]
         if before is not None:
-            joints, points = before[0] + joints, before[1] + points
-        return joints, points, pooled
+            found = [(before[0] + joints, before[1] + points) for joints, points in found]
+        return found, pooled
 
 
 class RGBRegression(nn.Module):
@@ -126,7 +179,7 @@ class RGBRegression(nn.Module):
     Args:
         depths: of the residual networks, one after the other; one of them is the plain form.
         width: channels of a network's first layer; 64 in the paper.
-        head: ``linear`` or ``pixels``; a pipeline's later networks correct by a linear head.
+        head: ``linear``, ``pixels`` or ``graph``; a pipeline's later networks correct by a linear head.
         input_size: pixels along a side of the image, a multiple of 32.
 
     Raises:
@@ -151,12 +204,12 @@ class RGBRegression(nn.Module):
         # In training only: it makes the features tell hands from none, which the certainty head then reads there.
         self.presence = nn.Linear(channels, 1)
 
-    def forward_stages(self, image: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
-        """Joints and points after every network, and the last one's pooled features (B, C)."""
-        found: list[tuple[Tensor, Tensor]] = []
+    def forward_stages(self, image: Tensor) -> tuple[list[Estimate], Tensor]:
+        """The estimates of all networks, in their order, and the last one's pooled features (B, C)."""
+        found: list[Estimate] = []
         for stage in self.stages:
-            joints, points, pooled = stage(image, found[-1] if found else None)
-            found.append((joints, points))
+            more, pooled = stage(image, found[-1] if found else None)
+            found += more
         return found, pooled
 
     def look(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -204,7 +257,7 @@ def masked(values: Tensor, known: Tensor) -> Tensor:
 
 def loss(network: RGBRegression, image: Tensor, joints: Tensor, points: Tensor, kind: str = 'l1',
          points_weight: float = 1.0, heads_weight: float = 0.04, mirrored: float = 0.1) -> Tensor:
-    """Sum over the networks of the losses of joints and points, and that of the heads.
+    """Sum over the estimates of the losses of joints and points, and that of the heads.
 
     Args:
         network: the network.
