@@ -32,7 +32,7 @@ def frames(people):
 
 
 def test_crops_hold_what_is_promised(crops):
-    images, joints, points, masks, sizes = crops
+    images, joints, points, masks, sizes, _ = crops
     assert images.shape == (24, 96, 96, 3) and images.dtype == np.uint8
     hands = np.isfinite(sizes)
     assert 0 < (~hands).sum() < 14
@@ -44,7 +44,7 @@ def test_crops_hold_what_is_promised(crops):
 
 
 def test_joints_lie_on_the_hand(crops):
-    _, _, points, masks, sizes = crops
+    _, _, points, masks, sizes, _ = crops
     on = total = 0
     for place, mask in zip(points[np.isfinite(sizes)], masks[np.isfinite(sizes)]):
         pixels = np.round((place + 1) / 2 * 96 - 0.5).astype(int)
@@ -55,12 +55,39 @@ def test_joints_lie_on_the_hand(crops):
 
 
 def test_points_are_the_joints_as_the_crops_camera_sees_them(crops):
-    _, joints, points, _, sizes = crops
+    _, joints, points, _, sizes, _ = crops
     for xyz, uv in zip(joints[np.isfinite(sizes)].astype(float), points[np.isfinite(sizes)].astype(float)):
         # Some wrist and reach must explain all points: x + X = reach u (z + Z), linear in X, Y, Z.
         ratio = np.ptp(uv, axis=0).max() / np.ptp(xyz[:, :2], axis=0).max()
         assert 0.3 < ratio < 2
         assert np.corrcoef(xyz[:, 0], uv[:, 0])[0, 1] > 0.7 and np.corrcoef(xyz[:, 1], uv[:, 1])[0, 1] > 0.7
+
+
+def test_surfaces_say_what_of_the_hand_is_where(crops):
+    _, joints, points, masks, sizes, surfaces = crops
+    assert surfaces.shape == (24, 12, 12, 5) and surfaces.dtype == np.uint8
+    hands = np.isfinite(sizes)
+    shares = surfaces[..., 0] / 255
+    coarse = masks.reshape(24, 12, 8, 12, 8).mean((2, 4))
+    assert np.abs(shares - coarse)[hands].mean() < 0.03, 'a surface is beside its hand'
+    assert (surfaces[..., 1:] <= surfaces[..., :1]).all()
+    surfaces = surfaces.astype(float)
+    seen, places, depths = [], [], []
+    for row in np.nonzero(hands)[0]:
+        cells = np.floor((points[row] + 1) * 6).astype(int).clip(0, 11)
+        for joint in range(21):
+            u, v = cells[joint]
+            if shares[row, v, u] > 0.6:
+                seen.append(joint)
+                places.append(2 * surfaces[row, v, u, 1:4] / surfaces[row, v, u, 0] - 1)
+                depths.append((2 * surfaces[row, v, u, 4] / surfaces[row, v, u, 0] - 1, joints[row, joint, 2]
+                               - joints[row].mean(0)[2]))
+    assert len(seen) > 60
+    seen, places = np.array(seen), np.array(places)
+    # A joint is about the same place of every hand, in a cell of some 12 by 12 pixels; other joints are others.
+    within = np.mean([places[seen == joint].std(0).mean() for joint in np.unique(seen) if (seen == joint).sum() > 2])
+    assert within < 0.75 * places.std(0).mean()
+    assert np.corrcoef(np.array(depths).T)[0, 1] > 0.4, 'what lies further away is said to be nearer'
 
 
 def test_the_same_seed_gives_the_same_pictures(people, crops):
@@ -182,7 +209,7 @@ def test_presence_is_told_by_spread():
 def test_a_crops_reach_is_found_by_its_joints(crops):
     from hand_pose_ros.localization.color_crop import ColorCrop
     from training.measure_color import reach_of, silhouette
-    _, joints, points, _, sizes = crops
+    _, joints, points, _, sizes, _ = crops
     for xyz, uv in zip(joints[np.isfinite(sizes)].astype(float), points[np.isfinite(sizes)].astype(float)):
         crop = ColorCrop(np.eye(3), reach_of(xyz, uv))
         wrist = crop.place(xyz, uv)

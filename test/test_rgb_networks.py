@@ -60,7 +60,8 @@ def test_every_weight_is_trained_and_outputs_are_what_the_runtime_takes(options)
     size = network.input_size
     torch.manual_seed(0)
     image, joints, points = torch.rand(4, 3, size, size), torch.randn(4, 21, 3), torch.rand(4, 21, 2)
-    value = rgb_regression.loss(network, image, joints, points, mirrored=0.5)
+    surface = torch.randint(0, 256, (4, size // 8, size // 8, 5), dtype=torch.uint8)
+    value = rgb_regression.loss(network, image, joints, points, surface, mirrored=0.5, surface_weight=0.3)
     value.backward()
     assert torch.isfinite(value)
     assert not [name for name, weight in network.named_parameters() if weight.grad is None]
@@ -89,10 +90,10 @@ def test_a_pipeline_shows_the_estimate_to_the_next_network():
     with torch.no_grad():
         for weight in stage.head.parameters():
             weight.zero_()
-        (first, second), _ = network.forward_stages(torch.rand(2, 3, 128, 128))
+        (first, second), *_ = network.forward_stages(torch.rand(2, 3, 128, 128))
     assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
     image = torch.rand(2, 3, 128, 128)
-    found, _ = network.forward_stages(image)
+    found, *_ = network.forward_stages(image)
     torch.nn.init.normal_(stage.head.linear.weight)
     gradient, = torch.autograd.grad(network.forward_stages(image)[0][1][0].sum(), network.stages[0].head.linear.weight)
     assert gradient.abs().sum() > 0, 'the last estimate depends on the first through what is shown'
@@ -147,7 +148,7 @@ def test_pixels_say_where_joints_are():
     zero(head.pose, head.heat, head.place)
     with torch.no_grad():
         head.place.bias.copy_(torch.arange(63.0))
-        (joints, points), = head(FEATURES, torch.zeros(1, 64))
+        ((joints, points),), _ = head(FEATURES, torch.zeros(1, 64))
     assert points.abs().max() < 1e-6
     assert joints[0].flatten() == pytest.approx(torch.arange(63.0))
 
@@ -158,12 +159,28 @@ def test_hourglasses_give_estimates_of_their_own():
     zero(*head.says)
     with torch.no_grad():
         head.says[1].bias[21:] = torch.arange(105.0)
-        first, second, third = head(FEATURES, torch.zeros(1, 64))
-        alone, = rgb_regression.PixelHead.forward(head, FEATURES, torch.zeros(1, 64))
+        (first, second, third), _ = head(FEATURES, torch.zeros(1, 64))
+        (alone,), _ = rgb_regression.PixelHead.forward(head, FEATURES, torch.zeros(1, 64))
     assert torch.equal(first[0], alone[0]) and torch.equal(first[1], alone[1])
     assert second[0].abs().max() == 0 and second[1].abs().max() < 1e-6, 'even heat, and no offset'
     assert third[0][0].T.flatten() == pytest.approx(torch.arange(63.0))
     assert third[1][0].T.flatten() == pytest.approx(torch.arange(63.0, 105.0), abs=1e-4)
+
+
+def test_surfaces_cost_what_is_said_wrongly_of_what_is_seen():
+    surface = torch.zeros(2, 4, 4, 5, dtype=torch.uint8)
+    surface[0, 1, 2] = torch.tensor([255, 255, 0, 128, 64])
+    surface[1] = 255
+    said = torch.full((2, 5, 4, 4), 9.0)  # of nowhere near the truth, and counting where a cell shows the hand only
+    said[:, 0] = -20
+    said[0, :, 1, 2] = torch.tensor([20, 1, -1, 2 * 128 / 255 - 1, 2 * 64 / 255 - 1])
+    first = torch.tensor([True, False])
+    assert rgb_regression.surface_loss(said, surface, first) < 1e-5
+    said[0, 1, 1, 2] -= 1
+    assert float(rgb_regression.surface_loss(said, surface, first)) == pytest.approx(1 / 4, abs=1e-4)
+    said[0, 0] = 0
+    assert float(rgb_regression.surface_loss(said, surface, first)) == pytest.approx(1 / 4 + np.log(2), abs=1e-4)
+    assert rgb_regression.surface_loss(said, surface, torch.zeros(2, dtype=torch.bool)) == 0
 
 
 def test_a_training_starts_from_a_network_with_fewer_parts():

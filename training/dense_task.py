@@ -28,7 +28,7 @@ REFINED = 64
 
 def network_input(data: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What the loss takes, from a batch of data: images, joints, points and masks."""
-    return *rgb_task.network_input(data), data[3]
+    return *rgb_task.network_input(data)[:3], data[3]
 
 
 def mask_overlap(network: DenseHand, parameters: Tensor, masks: Tensor) -> float:

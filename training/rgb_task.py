@@ -2,7 +2,8 @@
 
 A batch is what :class:`training.datasets.color_crops.Example` describes, stacked: images (B, S, S, 3) uint8, joints
 (B, 21, 3) in hand sizes from the wrist, points (B, 21, 2) in crop coordinates, masks (B, S, S) and hand sizes (B,) in
-metres. What is not known of joints and points is NaN, of a mask -1.
+metres. What is not known of joints and points is NaN, of a mask -1. Batches of renders have (B, S / 8, S / 8, 5) uint8 of
+the hands' surfaces too.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ def validation_renders(size: int = 128) -> Validation:
     if path.is_file():
         with np.load(path) as stored:
             return Validation(*(stored[name] for name in Validation.__dataclass_fields__))
-    found = Validation(*next(renders(RENDERS_SEED, RENDERS_CROPS, RENDERS_PEOPLE, RENDERS_SEED, size, 1, empty=0)))
+    drawn = next(renders(RENDERS_SEED, RENDERS_CROPS, RENDERS_PEOPLE, RENDERS_SEED, size, 1, empty=0))
+    found = Validation(*drawn[:len(Validation.__dataclass_fields__)])
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **dict(zip(Validation.__dataclass_fields__, astuple(found))))
     return found
@@ -102,9 +104,9 @@ def to_input(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def network_input(data: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """What the loss takes, from a batch of data: images, joints and points."""
-    return to_input(data[0]), data[1], data[2]
+def network_input(data: list[Tensor]) -> tuple[Tensor, ...]:
+    """What the loss takes, from a batch of data: images, joints and points, and surfaces where these are known."""
+    return to_input(data[0]), data[1], data[2], *data[5:]
 
 
 def validation_data(recipe: dict[str, Any]) -> Validation:

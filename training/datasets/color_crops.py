@@ -27,6 +27,8 @@ class Example:
         points: (21, 2) crop coordinates; NaN where unknown.
         mask: (S, S) float32, the hand's share of a pixel; -1 throughout where unknown.
         size: hand size in metres.
+        surface: what renders know of the hand's surface, see :class:`training.synthesis.color_scenes.ColorView`, at
+            an eighth of the image's size; None where unknown.
 
     """
 
@@ -35,11 +37,13 @@ class Example:
     points: np.ndarray
     mask: np.ndarray
     size: float
+    surface: np.ndarray | None = None
 
     def row(self) -> tuple[np.ndarray, ...]:
-        """What a batch stacks."""
-        return (self.image, self.joints.astype(np.float32), self.points.astype(np.float32), self.mask,
-                np.float32(self.size))
+        """What a batch stacks: the surface last, where it is known."""
+        row = (self.image, self.joints.astype(np.float32), self.points.astype(np.float32), self.mask,
+               np.float32(self.size))
+        return row if self.surface is None else (*row, self.surface)
 
 
 @dataclass(frozen=True)

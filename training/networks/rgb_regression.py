@@ -59,10 +59,10 @@ class LinearHead(nn.Module):
         nn.init.normal_(self.linear.weight, std=1e-3)
         nn.init.zeros_(self.linear.bias)
 
-    def forward(self, features: list[Tensor], pooled: Tensor) -> list[Estimate]:
-        """One estimate."""
+    def forward(self, features: list[Tensor], pooled: Tensor) -> tuple[list[Estimate], None]:
+        """One estimate, and no map."""
         found = self.linear(pooled)
-        return [(found[:, :3 * COUNT].unflatten(1, (COUNT, 3)), found[:, 3 * COUNT:].unflatten(1, (COUNT, 2)))]
+        return [(found[:, :3 * COUNT].unflatten(1, (COUNT, 3)), found[:, 3 * COUNT:].unflatten(1, (COUNT, 2)))], None
 
 
 class PixelHead(nn.Module):
@@ -77,6 +77,7 @@ class PixelHead(nn.Module):
 
     def __init__(self, channels: tuple[int, ...], size: int, width: int = 128) -> None:
         super().__init__()
+        self.width = width
         self.lateral = nn.ModuleList(nn.Conv2d(c, width, 1) for c in channels[1:])
         self.joined = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(inplace=True),
                                     nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width),
@@ -86,9 +87,10 @@ class PixelHead(nn.Module):
         self.pose = nn.Linear(channels[-1], 3 * COUNT)
         self.register_buffer('grid', pixel_grid(size // 8).flatten(1), persistent=False)
 
-    def forward(self, features: list[Tensor], pooled: Tensor) -> list[Estimate]:
-        """One estimate."""
-        return [self.estimate(self.join(features), pooled)]
+    def forward(self, features: list[Tensor], pooled: Tensor) -> tuple[list[Estimate], Tensor]:
+        """One estimate, and the map (B, width, S / 8, S / 8) that it was read from."""
+        joined = self.join(features)
+        return [self.estimate(joined, pooled)], joined
 
     def join(self, features: list[Tensor]) -> Tensor:
         """The last three layers' features in one map (B, width, S / 8, S / 8)."""
@@ -128,9 +130,9 @@ class GraphHead(PixelHead):
         self.says = nn.ModuleList(nn.Conv2d(width, 6 * COUNT, 1) for _ in range(stacks))
         self.back = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(stacks - 1))
 
-    def forward(self, features: list[Tensor], pooled: Tensor) -> list[Estimate]:
-        """The pixel head's estimate, then every hourglass's."""
-        x = self.join(features)
+    def forward(self, features: list[Tensor], pooled: Tensor) -> tuple[list[Estimate], Tensor]:
+        """The pixel head's estimate, then every hourglass's; and the map (B, width, S / 8, S / 8) that they look at."""
+        x = joined = self.join(features)
         found = [self.estimate(x, pooled)]
         for i, hourglass in enumerate(self.hourglasses):
             seen = self.reasoning[i](self.after[i](hourglass(x)))
@@ -142,7 +144,7 @@ class GraphHead(PixelHead):
             found.append((joints, points))
             if i < len(self.back):
                 x = x + self.back[i](seen)
-        return found
+        return found, joined
 
 
 HEADS = {'linear': LinearHead, 'pixels': PixelHead, 'graph': GraphHead}
@@ -163,14 +165,15 @@ class Stage(nn.Module):
         maps = torch.exp(-far / (2 * SHOWN ** 2))
         return torch.cat([maps, maps * joints[..., 2, None, None]], 1)
 
-    def forward(self, image: Tensor, before: Estimate | None) -> tuple[list[Estimate], Tensor]:
-        """Estimates, the last of which is the best, and pooled features (B, C)."""
+    def forward(self, image: Tensor, before: Estimate | None) -> tuple[list[Estimate], Tensor, Tensor | None]:
+        """Estimates, the last of which is the best, pooled features (B, C), and the map that pixels are read from."""
         features = self.backbone(image, None if before is None else self.show(*before))
         pooled = features[-1].float().mean((2, 3))
-        found = [(joints.float(), points.float()) for joints, points in self.head(features, pooled)]
+        found, joined = self.head(features, pooled)
+        found = [(joints.float(), points.float()) for joints, points in found]
         if before is not None:
             found = [(before[0] + joints, before[1] + points) for joints, points in found]
-        return found, pooled
+        return found, pooled, joined
 
 
 class RGBRegression(nn.Module):
@@ -203,18 +206,21 @@ class RGBRegression(nn.Module):
         self.chirality = ChiralityHead(channels, COUNT)
         # In training only: it makes the features tell hands from none, which the certainty head then reads there.
         self.presence = nn.Linear(channels, 1)
+        # Likewise: what of the hand a pixel shows, and how far away, which says more of an image than 21 joints do.
+        self.surface = None if head == 'linear' else nn.Conv2d(self.stages[0].head.width, 5, 1)
 
-    def forward_stages(self, image: Tensor) -> tuple[list[Estimate], Tensor]:
-        """The estimates of all networks, in their order, and the last one's pooled features (B, C)."""
-        found: list[Estimate] = []
+    def forward_stages(self, image: Tensor) -> tuple[list[Estimate], Tensor, Tensor | None]:
+        """The estimates of all networks, in their order, the last one's pooled features (B, C), and the first one's map."""
+        found, maps = [], []
         for stage in self.stages:
-            more, pooled = stage(image, found[-1] if found else None)
+            more, pooled, joined = stage(image, found[-1] if found else None)
             found += more
-        return found, pooled
+            maps.append(joined)
+        return found, pooled, maps[0]
 
     def look(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Joints, points, the joints' expected errors (B, 21) in hand sizes, and pooled features (B, C)."""
-        found, pooled = self.forward_stages(image)
+        found, pooled, _ = self.forward_stages(image)
         joints, points = found[-1]
         return joints, points, self.certainty(pooled.detach(), joints.detach()), pooled
 
@@ -255,8 +261,30 @@ def masked(values: Tensor, known: Tensor) -> Tensor:
     return torch.where(known[..., None], values, torch.zeros_like(values))
 
 
-def loss(network: RGBRegression, image: Tensor, joints: Tensor, points: Tensor, kind: str = 'l1',
-         points_weight: float = 1.0, heads_weight: float = 0.04, mirrored: float = 0.1) -> Tensor:
+def surface_loss(said: Tensor, surface: Tensor, counts: Tensor) -> Tensor:
+    """How wrong a network is about which cells show the hand, what of it, and how far away.
+
+    Args:
+        said: (B, 5, H, W) log odds of the hand, place on it and depth.
+        surface: (B, H, W, 5) uint8, see :func:`training.synthesis.color_scenes.draw_surface`.
+        counts: (B,) bool, images that are looked at.
+
+    Returns:
+        Cross entropy of the first, plus the mean L1 distance of the others over what shows the hand.
+
+    """
+    truth = surface.permute(0, 3, 1, 2).float() / 255
+    share = truth[:, :1]
+    shows = F.binary_cross_entropy_with_logits(said[:, :1], share, reduction='none').mean((1, 2, 3))
+    seen = share * counts[:, None, None, None]
+    places = torch.where(share > 0.02, 2 * truth[:, 1:] / share.clamp_min(0.02) - 1, torch.zeros_like(share))
+    off = ((said[:, 1:] - places).abs() * seen).sum() / (4 * seen.sum()).clamp_min(1)
+    return (shows * counts).sum() / counts.sum().clamp_min(1) + off
+
+
+def loss(network: RGBRegression, image: Tensor, joints: Tensor, points: Tensor, surface: Tensor | None = None,
+         kind: str = 'l1', points_weight: float = 1.0, heads_weight: float = 0.04, mirrored: float = 0.1,
+         surface_weight: float = 0.0) -> Tensor:
     """Sum over the estimates of the losses of joints and points, and that of the heads.
 
     Args:
@@ -264,17 +292,19 @@ def loss(network: RGBRegression, image: Tensor, joints: Tensor, points: Tensor, 
         image: (B, 3, S, S).
         joints: (B, 21, 3) true joints in hand sizes; NaN where one is not known.
         points: (B, 21, 2) true points in crop coordinates; NaN where one is not known.
+        surface: (B, S / 8, S / 8, 5) what is known of the hand's surface, see :func:`surface_loss`.
         kind: ``l1`` (as the report), ``smooth_l1`` or ``l2``.
         points_weight: of the points' loss; 0 is the report's network, whose points then mean nothing.
         heads_weight: of the heads' losses. Certainty looks at detached features and costs the pose nothing.
         mirrored: share of images that are mirrored for the chirality head to learn from, and for nothing else.
+        surface_weight: of what the first head's map says of the surface, where there is one.
 
     Raises:
         ValueError: there is no loss of that kind.
 
     """
     image, right = mirror_some(image, mirrored)
-    found, pooled = network.forward_stages(image)
+    found, pooled, joined = network.forward_stages(image)
     known = [truth[right].isfinite().all(2) for truth in (joints, points)]
     value = image.new_zeros((), dtype=torch.float32)
     for estimate in found:
@@ -288,4 +318,6 @@ def loss(network: RGBRegression, image: Tensor, joints: Tensor, points: Tensor, 
     likelihood, side = heads_loss(spread, errors, network.chirality(pooled, last.detach(), spread.detach()),
                                   right.to(last.dtype), absent)
     presence = F.binary_cross_entropy_with_logits(network.presence(pooled)[:, 0], 1 - absent.to(pooled.dtype))
+    if surface_weight and surface is not None and joined is not None:
+        value = value + surface_weight * surface_loss(network.surface(joined).float(), surface, right & ~absent)
     return value + heads_weight * (likelihood + side + presence)

@@ -21,7 +21,7 @@ from training.synthesis.photography import develop, draw_background, spoil
 from training.synthesis.poses import KINDS, draw_poses
 from training.synthesis.raster import EMPTY, rasterise
 from training.synthesis.scene import CLUTTER, HAND, PERSON, Poser, draw_arm, draw_view, look
-from training.synthesis.shading import Surface, render
+from training.synthesis.shading import Picture, Surface, render
 
 #: Distances of the hand from the camera, metres.
 NEAREST, FARTHEST = 0.2, 1.5
@@ -30,6 +30,8 @@ ROOM, PIXELS = 1.4, 256
 #: What a crop without a hand may show, and how often: another part of a person, a part of a hand that is not looked at as
 #: a whole, and what is behind everything.
 NO_HAND = {'elsewhere': 0.45, 'part': 0.3, 'nothing': 0.25}
+#: Half the range of places on the hand's surface, in root mean square distances of its vertices from their mean.
+SURFACE_SPREAD = 1.8
 #: Share of crops that show the hand any way up; in the others it points up, more or less.
 ANY_WAY_UP = 0.08
 #: Label of a second hand.
@@ -54,6 +56,7 @@ class ColorView:
 
     Attributes:
         layers: (H, W, 5) uint8: red, green, blue, black where nothing is; 255 where something is; 255 where the hand is.
+        surface: (H, W, 5) uint8, see :func:`draw_surface`.
         camera: pinhole of the picture.
         joints: (21, 3) metres, camera optical frame; None where there is no hand.
         centre: (3,) metres, what a crop looks at, and ``size``, the hand's size in metres.
@@ -61,6 +64,7 @@ class ColorView:
     """
 
     layers: np.ndarray
+    surface: np.ndarray
     camera: Camera
     joints: np.ndarray | None
     centre: np.ndarray
@@ -170,6 +174,35 @@ def _hidden(surfaces: list[Surface], labels: np.ndarray, label: int, camera: Cam
     return 1 - np.count_nonzero(labels == label) / count if count else 1.0
 
 
+def draw_surface(hand: Surface, picture: Picture, camera: Camera, centre: np.ndarray, size: float) -> np.ndarray:
+    """What the pixels of a hand show of its surface.
+
+    Args:
+        hand: the hand's surface, whose texture is its vertices at rest.
+        picture: the hand and what is about it.
+        camera: of the picture.
+        centre: (3,) of the hand, camera optical frame.
+        size: of the hand, metres.
+
+    Returns:
+        (H, W, 5) uint8, 0 beside the hand and 255 for 1 on it: 1; the place x, y, z on the hand at rest, which tells
+        what of the hand it is, ``SURFACE_SPREAD`` of the vertices' deviations from their mean for -1 to 1; and how much
+        further from the camera than the centre it is, ``CUBE_PER_HAND`` hand sizes for the same. -1 to 1 are 0 to 1.
+
+    """
+    rest = hand.texture[hand.faces[hand.face_ids].ravel()]
+    middle = rest.mean(0)
+    unit = SURFACE_SPREAD * np.sqrt(np.square(rest - middle).sum(1).mean())
+    v, u = np.nonzero(picture.labels == hand.label)
+    rays = np.sqrt(1 + ((u - camera.cx) / camera.fx) ** 2 + ((v - camera.cy) / camera.fy) ** 2)
+    further = (picture.depth[v, u] * rays - np.linalg.norm(centre)) / (CUBE_PER_HAND * size)
+    said = np.column_stack([(picture.texture[v, u] - middle) / unit, further])
+    surface = np.zeros((*picture.labels.shape, 5), np.uint8)
+    surface[v, u, 0] = 255
+    surface[v, u, 1:] = np.clip(127.5 * (1 + said), 0, 255)
+    return surface
+
+
 def draw_color_view(artist: Artist, angles: np.ndarray, rng: np.random.Generator, shows: str = 'hand') -> ColorView:
     """Draw what a crop may show: a ``hand`` and its surroundings, or one of ``NO_HAND``."""
     while True:
@@ -206,9 +239,10 @@ def draw_color_view(artist: Artist, angles: np.ndarray, rng: np.random.Generator
         image = develop(picture.colour, shown, rng) * shown[..., None]
         layers = np.dstack([image, 255 * shown, 255 * (picture.labels == HAND).astype(np.float32)])
         layers = np.clip(cv2.GaussianBlur(layers, (0, 0), 0.7), 0, 255).astype(np.uint8)
+        surface = draw_surface(next(s for s in surfaces if s.label == HAND), picture, camera, hand_centre(joints), size)
         if shows == 'nothing':
-            layers[:] = 0
-        return ColorView(layers, camera, joints if shows == 'hand' else None, position, size)
+            layers[:], surface[:] = 0, 0
+        return ColorView(layers, surface, camera, joints if shows == 'hand' else None, position, size)
 
 
 def _before_background(colour: np.ndarray, share: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -265,12 +299,13 @@ def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough:
         image = _before_background(layers[..., :3], layers[..., 3:4] / 255, rng)
     image = spoil(image, rng)
     mask = layers[..., 4] / 255
+    surface = crop.cut(view.surface, view.camera, size // 8, black_beyond=True)
     if view.joints is None:
         nothing = np.full((len(JOINTS), 3), np.nan)
-        return Example(image, nothing, nothing[:, :2], np.zeros_like(mask), np.nan)
+        return Example(image, nothing, nothing[:, :2], np.zeros_like(mask), np.nan, surface)
     scale = hand_size(view.joints)
     return Example(image, crop.from_camera(view.joints - view.joints[WRIST]) / scale, crop.project(view.joints), mask,
-                   scale)
+                   scale, surface)
 
 
 class _Poses:

@@ -114,12 +114,14 @@ class Picture:
         colour: (H, W, 3) float32, linear; black where nothing is.
         depth: (H, W) float32 metres, ``EMPTY`` where nothing is.
         labels: (H, W) uint8, 0 where nothing is.
+        texture: (H, W, 3) float32 metres, the surface's own places, see :class:`Surface`; 0 where nothing is.
 
     """
 
     colour: np.ndarray
     depth: np.ndarray
     labels: np.ndarray
+    texture: np.ndarray
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -215,7 +217,7 @@ def _enclosed(depth, v, u, focal):
 
 @numba.njit(cache=True, fastmath=True)
 def _shade(owner, face, weight, faces, points, normals, texture, colours, cover, materials, covers, table, above, below,
-           up, directions, lamps, shadow, shadow_map, frame, scale, depth, focal, out):
+           up, directions, lamps, shadow, shadow_map, frame, scale, depth, focal, out, places):
     height, width = owner.shape
     normal = np.zeros(3, np.float32)
     for v in range(height):
@@ -232,6 +234,7 @@ def _shade(owner, face, weight, faces, points, normals, texture, colours, cover,
             tx = wa * texture[a, 0] + wb * texture[b, 0] + wc * texture[c, 0]
             ty = wa * texture[a, 1] + wb * texture[b, 1] + wc * texture[c, 1]
             tz = wa * texture[a, 2] + wb * texture[b, 2] + wc * texture[c, 2]
+            places[v, u, 0], places[v, u, 1], places[v, u, 2] = tx, ty, tz
             red = wa * colours[a, 0] + wb * colours[b, 0] + wc * colours[c, 0]
             green = wa * colours[a, 1] + wb * colours[b, 1] + wc * colours[c, 1]
             blue = wa * colours[a, 2] + wb * colours[b, 2] + wc * colours[c, 2]
@@ -358,10 +361,10 @@ def render(surfaces: list[Surface], lighting: Lighting, width: int, height: int,
         turned = ((points - frame[3]) @ frame[:3].T).astype(np.float32)
         middle = np.float32(SHADOW_PIXELS / 2)
         _draw(turned, faces, ids, owners, False, scale, scale, middle, middle, *shadow_map)
-    out = np.zeros((height, width, 3), np.float32)
+    out, places = np.zeros((2, height, width, 3), np.float32)
     _shade(owner, face, weight, faces, points, normals.astype(np.float32), texture, colours.astype(np.float32),
            cover.astype(np.float32), materials, covers, _NOISE, *(np.asarray(x, np.float32) for x in (
                lighting.above, lighting.below, lighting.up, lighting.directions, lighting.colours)),
-           np.float32(lighting.shadow), shadow_map[0], frame, scale, depth, np.float32(fx), out)
+           np.float32(lighting.shadow), shadow_map[0], frame, scale, depth, np.float32(fx), out, places)
     labels = np.where(owner >= 0, np.array([s.label for s in surfaces], np.uint8)[owner], 0).astype(np.uint8)
-    return Picture(out, depth, labels)
+    return Picture(out, depth, labels, places)
