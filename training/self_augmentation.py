@@ -221,7 +221,7 @@ def fit_seeds(network: DenseHand, batches: Iterator[tuple[np.ndarray, ...]], sam
     kept: list[tuple[np.ndarray, ...]] = []
     tried = 0
     while tried < samples:
-        images, _, points, _, sizes = next(batches)
+        images, _, points, _, sizes, *_ = next(batches)
         truth = torch.from_numpy(points)
         found = refine(network, to_input(torch.from_numpy(images)), steps, points=truth, features=0).parameters
         with torch.no_grad():
