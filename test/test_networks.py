@@ -1,5 +1,7 @@
 """Networks and their training: the papers' parts, sizes, losses, schedules, resuming, export."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -302,11 +304,13 @@ def test_training_resumes_where_it_stopped_and_exports(tmp_path, monkeypatch):
     assert difference < 4e-4
 
 
-def test_a_shipped_models_weights_are_read_back_to_train_on(tmp_path):
+@pytest.mark.parametrize(('halved', 'tolerance'), [(1_000_000, 1e-4), (2000, 0.01)])
+def test_a_shipped_models_weights_are_read_back_to_train_on(tmp_path, monkeypatch, halved, tolerance):
     """Folded normalizations are laid open: the same in evaluation, and nearly so on a batch's own statistics."""
     pytest.importorskip('onnxruntime')
-    from training.export import export
+    from training import export
     from training.from_onnx import load_onnx, unfold
+    monkeypatch.setattr(export, 'HALVED', halved)
     torch.manual_seed(5)
     network, again = JGRP2O(channels=32), JGRP2O(channels=32)
     crops = torch.rand(16, 1, 96, 96) * 2 - 1
@@ -318,17 +322,30 @@ def test_a_shipped_models_weights_are_read_back_to_train_on(tmp_path):
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.momentum = 1.0
         network(crops)  # in training: the normalizations have these crops' statistics
-    export(network.eval(), tmp_path / 'network.onnx')
+    export.export(network.eval(), tmp_path / 'network.onnx')
     folded = load_onnx(again, tmp_path / 'network.onnx')
     assert len(folded) > 20
     unfold(again, folded, crops.split(8))
     with torch.no_grad():
         expected = network(crops)
         for found, true in zip(again(crops), expected):
-            assert torch.allclose(found, true, atol=1e-4)
+            assert torch.allclose(found, true, atol=tolerance)
         assert torch.allclose(again.train()(crops)[0], expected[0], atol=0.05)
     with pytest.raises(ValueError, match='network.onnx is not an export of this network'):
         load_onnx(srn.SRN(width=8), tmp_path / 'network.onnx')
+
+
+def test_large_weights_are_stored_in_half_precision(tmp_path, monkeypatch):
+    pytest.importorskip('onnxruntime')
+    from training import export
+    torch.manual_seed(6)
+    network = JGRP2O(channels=32).eval()
+    assert export.export(network, tmp_path / 'whole.onnx') < 1e-5
+    monkeypatch.setattr(export, 'HALVED', 1000)
+    assert 1e-6 < export.export(network, tmp_path / 'half.onnx') < 4e-3
+    whole, half = (tmp_path / f'{name}.onnx' for name in ('whole', 'half'))
+    assert half.stat().st_size < 0.85 * whole.stat().st_size
+    assert str(Path(__file__).parents[1]).encode() not in half.read_bytes() + whole.read_bytes()
 
 
 def test_processes_share_muons_matrices(monkeypatch):

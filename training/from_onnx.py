@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from hand_pose_ros.estimation.models import find_model, read_manifest
+from training.export import SCOPES
 from training.train import build, load_recipe, make_batches
 
 #: What the exporter adds to the name of a convolution's weight for the bias that it folded a normalization into.
@@ -47,7 +48,7 @@ def read_onnx(path: Path) -> tuple[dict[str, Tensor], set[str]]:
     stored = {i.name: torch.from_numpy(numpy_helper.to_array(i).copy()) for i in graph.initializer}
     ran = set()
     for node in graph.node:
-        scopes = {p.key: p.value for p in node.metadata_props}.get('pkg.torch.onnx.name_scopes', '[]')
+        scopes = {p.key: p.value for p in node.metadata_props}.get(SCOPES, '[]')
         scopes = ast.literal_eval(scopes)
         ran.update(scopes)
         # A linear layer without a bias becomes a product with a nameless, transposed matrix.

@@ -25,7 +25,7 @@ from hand_pose_ros.estimation.engines import open_engine
 from hand_pose_ros.estimation.models import (CENTRE, DETECTOR, POSE, RGB_POSE, Model, find_model, quantized_path,
                                              read_manifest)
 from training import detector_task, pose_task, refiner_task, rgb_task
-from training.export import update_manifest
+from training.export import compact, update_manifest
 from training.measure_precision import MEASURED, color_input, measure_error
 
 #: People and pictures of the calibration crops.
@@ -104,6 +104,7 @@ def quantize(model: Model, path: Path, crops: np.ndarray) -> int:
                         op_types_to_quantize=['Conv'], nodes_to_exclude=kept, per_channel=True, reduce_range=True,
                         activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
                         extra_options={'OpTypesToExcludeOutputQuantization': ['Conv']})
+    compact(path)
     return len(kept)
 
 
