@@ -27,7 +27,7 @@ def test_the_table_has_what_the_manifest_and_the_validation_set_say(monkeypatch)
     monkeypatch.setattr(compare_networks, 'hard_crops', lambda *_: np.arange(5) < 2)
     row = compare_networks.compare(['jgr_p2o'], 5).splitlines()[-1].split(' | ')
     entry = read_manifest()['jgr_p2o']
-    assert row[:4] == ['| jgr_p2o', f'{entry["parameters"]:,}', '6.7 MB', f'{entry["training"]["images"]:,}']
+    assert row[:4] == ['| jgr_p2o', f'{entry["parameters"]:,}', '6.3 MB', f'{entry["training"]["images"]:,}']
     assert all(float(cell.split()[0]) > 0 for cell in row[4:9])
 
 

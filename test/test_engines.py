@@ -20,11 +20,11 @@ TensorProto, helper, numpy_helper = onnx.TensorProto, onnx.helper, onnx.numpy_he
 ON_CPU = ('openvino', 'onnxruntime')
 #: Operators of the shipped networks. TensorRT takes every one of them; before one is added here, look whether it does:
 #: https://docs.nvidia.com/deeplearning/tensorrt/latest/getting-started/support-matrix.html
-OPERATORS = {'Add', 'AveragePool', 'BatchNormalization', 'Clip', 'Concat', 'Constant', 'Conv', 'ConvTranspose', 'Div',
-             'Exp', 'Expand', 'Flatten', 'Gather', 'Gemm', 'GlobalAveragePool', 'Identity', 'LeakyRelu', 'Log',
-             'MatMul', 'MaxPool', 'Mul', 'Neg', 'Pow', 'ReduceMax', 'ReduceMean', 'ReduceSum', 'Relu', 'Reshape',
-             'Resize', 'Shape', 'Sigmoid', 'Slice', 'Softmax', 'Softplus', 'Split', 'Sqrt', 'Squeeze', 'Sub', 'Tanh',
-             'Transpose', 'Unsqueeze'}
+OPERATORS = {'Add', 'AveragePool', 'BatchNormalization', 'Cast', 'Clip', 'Concat', 'Constant', 'Conv',
+             'ConvTranspose', 'Div', 'Exp', 'Expand', 'Flatten', 'Gather', 'Gemm', 'GlobalAveragePool', 'Identity',
+             'LeakyRelu', 'Log', 'MatMul', 'MaxPool', 'Mul', 'Neg', 'Pow', 'ReduceMax', 'ReduceMean', 'ReduceSum',
+             'Relu', 'Reshape', 'Resize', 'Shape', 'Sigmoid', 'Slice', 'Softmax', 'Softplus', 'Split', 'Sqrt',
+             'Squeeze', 'Sub', 'Tanh', 'Transpose', 'Unsqueeze'}
 
 
 @pytest.fixture()
