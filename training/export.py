@@ -12,6 +12,7 @@ import torch
 import yaml
 from torch import nn
 
+from hand_pose_ros.estimation.engines.half import to_half
 from hand_pose_ros.estimation.models import quantized_path
 from training.train import build, load_weights
 
@@ -46,7 +47,7 @@ def compact(path: Path) -> None:
     of the machine's folders.
     """
     import onnx
-    from onnx import helper, numpy_helper
+    from onnx import helper
     model = onnx.load(path)
     graph = model.graph
     for node in graph.node:
@@ -58,7 +59,7 @@ def compact(path: Path) -> None:
         if (weight.name in convolved and weight.data_type == onnx.TensorProto.FLOAT
                 and np.prod(weight.dims) >= HALVED):
             whole = f'{weight.name}_whole'
-            weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float16), weight.name))
+            to_half(weight)
             casts.append(helper.make_node('Cast', [weight.name], [whole], to=onnx.TensorProto.FLOAT))
             for node in graph.node:
                 for at, name in enumerate(node.input):

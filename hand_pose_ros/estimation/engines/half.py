@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hand_pose_ros.estimation.engines.base import cause, require
 from hand_pose_ros.estimation.models import ModelError
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def to_half(tensor: onnx.TensorProto) -> None:
+    """Store a float32 tensor in float16; leave one of another type."""
+    from onnx import TensorProto, numpy_helper
+    if tensor.data_type == TensorProto.FLOAT:
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
 
 
 def half_precision(path: Path) -> bytes:
@@ -23,17 +34,12 @@ def half_precision(path: Path) -> bytes:
     """
     require('onnx', 'pip install onnx')
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import TensorProto, helper
     try:
         model = onnx.load(path)
     except Exception as error:  # protobuf's own errors
         raise ModelError(f'{path} is not an ONNX model: {cause(error)}; restore or export it again') from error
     graph = model.graph
-
-    def to_half(tensor: onnx.TensorProto) -> None:
-        if tensor.data_type == TensorProto.FLOAT:
-            values = numpy_helper.to_array(tensor).astype(np.float16)
-            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
 
     # The standard wants the scales of a resize in float32 whatever is resized.
     scales = {node.input[2] for node in graph.node if node.op_type == 'Resize' and len(node.input) > 2}
