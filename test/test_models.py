@@ -55,6 +55,22 @@ def test_the_quantized_version_is_found_beside_a_model_or_in_the_manifest(folder
         find_model('own')
 
 
+def test_a_file_is_as_sure_of_itself_as_the_manifest_beside_it_says(folder):
+    own = folder / 'own.onnx'
+    own.write_bytes(b'network')
+    entry = {'task': 'pose', 'file': 'own.onnx', 'sha256': hashlib.sha256(b'network').hexdigest(), 'confidence': [6.5, 2.5]}
+    (folder / 'manifest.yaml').write_text(yaml.safe_dump({'mine': entry}))
+    assert find_model(str(own)).confidence == find_model('mine').confidence == (6.5, 2.5)
+    with pytest.raises(ModelError, match='own.onnx is for the task pose, and rgb_pose is asked for'):
+        find_model(str(own), models.RGB_POSE)
+    own.write_bytes(b'other weights')
+    assert find_model(str(own)).confidence == models.Model.confidence
+    alone = folder / 'alone'
+    alone.mkdir()
+    (alone / 'own.onnx').write_bytes(b'network')
+    assert find_model(str(alone / 'own.onnx')).confidence == models.Model.confidence
+
+
 def test_a_left_hand_is_estimated_as_the_mirror_image_of_a_right_one():
     camera = Camera(320, 240, 300, 300, 159.5, 119.5)
     depth = np.random.default_rng(0).uniform(0.45, 0.55, (240, 320)).astype(np.float32)

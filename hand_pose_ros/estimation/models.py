@@ -10,6 +10,9 @@ import yaml
 
 from hand_pose_ros.resources import resource_path
 
+#: What the models in a folder are, beside them; ``training.export`` writes it.
+MANIFEST = 'manifest.yaml'
+
 POSE, CENTRE, RGB_POSE, DETECTOR = 'pose', 'centre', 'rgb_pose', 'detector'
 
 
@@ -61,14 +64,14 @@ def quantized_path(path: Path) -> Path:
     return path.with_name(f'{path.stem}.int8.onnx')
 
 
-def read_manifest() -> dict[str, dict]:
-    """Read the manifest: model name -> its entry.
+def read_manifest(folder: Path | None = None) -> dict[str, dict]:
+    """Read the manifest of the shipped models, or of those in a folder: model name -> its entry.
 
     Raises:
         ModelError: the manifest is missing or is not readable as one.
 
     """
-    path = resource_path('models', 'manifest.yaml')
+    path = resource_path('models', MANIFEST) if folder is None else folder / MANIFEST
     try:
         manifest = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -82,7 +85,9 @@ def find_model(name: str = '', task: str = POSE) -> Model:
     """Find a model and check that its file is whole.
 
     Args:
-        name: a name in the manifest, the path of an ``.onnx`` file, or empty for the task's default.
+        name: a name in the manifest, the path of an ``.onnx`` file, or empty for the task's default. A manifest beside
+            the file tells how sure of itself this network is (``confidence``, ``presence``); without one, it is taken to
+            be as most are.
         task: what the model must do.
 
     Raises:
@@ -94,8 +99,10 @@ def find_model(name: str = '', task: str = POSE) -> Model:
         if not path.is_file():
             raise ModelError(f'model file {path} does not exist; give an .onnx file, or a name from '
                              'models/manifest.yaml')
-        quantized = quantized_path(path)
-        return Model(path.stem, path, task, quantized=quantized if quantized.is_file() else None)
+        entry, quantized = _entry_beside(path), quantized_path(path)
+        if entry.get('task', task) != task:
+            raise ModelError(f'model file {path} is for the task {entry["task"]}, and {task} is asked for')
+        return _model(path.stem, path, task, entry, quantized if quantized.is_file() else None)
     manifest = read_manifest()
     fitting = {key: entry for key, entry in manifest.items() if entry.get('task') == task}
     if not name:
@@ -104,8 +111,21 @@ def find_model(name: str = '', task: str = POSE) -> Model:
         raise ModelError(f'there is no {task} model {name!r}; models/manifest.yaml has: {", ".join(fitting) or "none"}')
     entry = fitting[name]
     quantized = _whole_file(entry['int8']) if 'int8' in entry else None
-    return Model(name, _whole_file(entry), task, tuple(entry.get('confidence', Model.confidence)),
+    return _model(name, _whole_file(entry), task, entry, quantized)
+
+
+def _model(name: str, path: Path, task: str, entry: dict, quantized: Path | None) -> Model:
+    return Model(name, path, task, tuple(entry.get('confidence', Model.confidence)),
                  tuple(entry.get('presence', Model.presence)), quantized)
+
+
+def _entry_beside(path: Path) -> dict:
+    """Return what a manifest in a file's folder says of it: nothing where there is none, or it is of other weights."""
+    if not path.with_name(MANIFEST).is_file():
+        return {}
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return next((entry for entry in read_manifest(path.parent).values()
+                 if (entry.get('file'), entry.get('sha256')) == (path.name, digest)), {})
 
 
 def _whole_file(entry: dict) -> Path:
