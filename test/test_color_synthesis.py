@@ -10,7 +10,7 @@ import torch  # noqa: E402
 from hand_pose_ros.localization.detector import GRID, read_cells  # noqa: E402
 from training import detector_task, rgb_task  # noqa: E402
 from training.networks.hand_detector import HandDetector, loss, wanted_cells  # noqa: E402
-from training.synthesis.color_scenes import FRAME, crop_batches, frame_batches  # noqa: E402
+from training.synthesis.color_scenes import CELLS, FRAME, crop_batches, frame_batches  # noqa: E402
 from training.synthesis.people import draw_people  # noqa: E402
 from training.synthesis.raster import EMPTY, rasterise  # noqa: E402
 from training.synthesis.shading import Lighting, Material, Surface, render  # noqa: E402
@@ -96,12 +96,31 @@ def test_the_same_seed_gives_the_same_pictures(people, crops):
 
 
 def test_frames_hold_hands_where_the_labels_say(frames):
-    images, labels = frames
+    images, labels, _ = frames
     assert images.shape == (24, FRAME, FRAME, 3) and labels.shape == (24, 2, 7)
     there = labels[..., 6] == 1
     assert there.sum() > 8 and set(np.unique(labels[there][:, 5])) == {0.0, 1.0}, 'both sides are to be seen'
     assert (np.abs(labels[there][:, :2]) < 1.1).all() and (labels[there][:, 2] > 0.02).all()
     assert np.linalg.norm(labels[there][:, 3:5], axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_frames_tell_hands_from_the_rest_of_people(frames):
+    images, labels, surfaces = frames
+    assert surfaces.shape == (24, CELLS, CELLS, 9) and surfaces.dtype == np.uint8
+    hands, people = surfaces[..., 0].astype(int), surfaces[..., 5].astype(int)
+    assert (hands <= people + 1).all() and people.sum() > 2 * hands.sum() > 0
+    assert (surfaces[..., 1:5] <= surfaces[..., :1]).all() and (surfaces[..., 6:] <= surfaces[..., 5:6]).all()
+    for shown, rows in zip(hands, labels):
+        for u, v, half, _, _, _, weight in rows:
+            if weight == 1:
+                low, high = (np.clip((np.array([u, v]) + way * half + 1) / 2 * CELLS, 0, CELLS).astype(int)
+                             for way in (-1, 1))
+                assert shown[low[1]:high[1] + 1, low[0]:high[0] + 1].max() > 40, 'a surface is beside its hand'
+    bars = (images.reshape(24, CELLS, FRAME // CELLS, CELLS, FRAME // CELLS, 3) == 0).all((2, 4, 5))
+    assert bars.mean() > 0.05 and people[bars].mean() < 0.1 * people.mean(), 'people go on beyond the picture'
+    # A person's hands are far from the middle, as arms are at rest; and forearms and bodies are nearer to it.
+    aside = surfaces[..., 6] / np.maximum(surfaces[..., 5], 1)
+    assert np.median(aside[hands > 200]) > np.median(aside[(people > 200) & (hands < 10)]) + 0.05
 
 
 def ball(centre, radius=0.05):
@@ -182,16 +201,18 @@ def test_misses_false_ones_and_wrong_sides_are_counted():
 def test_the_detector_learns_a_batch(frames):
     torch.manual_seed(0)
     network = HandDetector(width=16, joined=16)
-    images, labels = rgb_task.to_input(torch.from_numpy(frames[0][:4])), torch.from_numpy(frames[1][:4])
+    batch = detector_task.network_input([torch.from_numpy(part[:4]) for part in frames])
+    first, corrected, _ = network.look(batch[0])
+    assert torch.equal(first, corrected), 'the correction begins as none'
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     values = []
     for _ in range(25):
-        value = loss(network, images, labels)
+        value = loss(network, *batch)
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
         values.append(float(value.detach()))
-    assert network(images).shape == (4, 7, GRID, GRID)
+    assert network(batch[0]).shape == (4, 7, GRID, GRID)
     assert np.mean(values[-3:]) < 0.4 * values[0]
 
 

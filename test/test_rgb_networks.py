@@ -16,6 +16,7 @@ from training.export import export, input_channels, load_trained  # noqa: E402
 from training.hand_layer import PARAMETERS, split  # noqa: E402
 from training.networks import dense_rgb, rgb_regression  # noqa: E402
 from training.networks.dense_rgb import WEIGHTS, DenseHand, points_error, refine  # noqa: E402
+from training.networks.losses import surface_loss  # noqa: E402
 from training.networks.resnet import ResNet  # noqa: E402
 from training.networks.rgb_regression import RGBRegression  # noqa: E402
 from training.train import build, learning_rate, load_backbone, load_recipe, load_weights  # noqa: E402
@@ -175,12 +176,12 @@ def test_surfaces_cost_what_is_said_wrongly_of_what_is_seen():
     said[:, 0] = -20
     said[0, :, 1, 2] = torch.tensor([20, 1, -1, 2 * 128 / 255 - 1, 2 * 64 / 255 - 1])
     first = torch.tensor([True, False])
-    assert rgb_regression.surface_loss(said, surface, first) < 1e-5
+    assert surface_loss(said, surface, first) < 1e-5
     said[0, 1, 1, 2] -= 1
-    assert float(rgb_regression.surface_loss(said, surface, first)) == pytest.approx(1 / 4, abs=1e-4)
+    assert float(surface_loss(said, surface, first)) == pytest.approx(1 / 4, abs=1e-4)
     said[0, 0] = 0
-    assert float(rgb_regression.surface_loss(said, surface, first)) == pytest.approx(1 / 4 + np.log(2), abs=1e-4)
-    assert rgb_regression.surface_loss(said, surface, torch.zeros(2, dtype=torch.bool)) == 0
+    assert float(surface_loss(said, surface, first)) == pytest.approx(1 / 4 + np.log(2), abs=1e-4)
+    assert surface_loss(said, surface, torch.zeros(2, dtype=torch.bool)) == 0
 
 
 def test_a_training_starts_from_a_network_with_fewer_parts():

@@ -44,7 +44,7 @@ def validation_frames() -> tuple[np.ndarray, np.ndarray]:
     if path.is_file():
         with np.load(path) as stored:
             return stored['images'], stored['labels']
-    images, labels = next(frames(VALIDATION_SEED, VALIDATION_IMAGES, VALIDATION_PEOPLE, VALIDATION_SEED))
+    images, labels, _ = next(frames(VALIDATION_SEED, VALIDATION_IMAGES, VALIDATION_PEOPLE, VALIDATION_SEED))
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, images=images, labels=labels)
     return images, labels
@@ -55,9 +55,9 @@ def validation_data(recipe: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     return validation_frames()
 
 
-def network_input(data: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """What the loss takes, from a batch of data: images and labels."""
-    return to_input(data[0]), data[1]
+def network_input(data: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """What the loss takes, from a batch of data: images, labels and surfaces."""
+    return to_input(data[0]), *data[1:]
 
 
 def compare(found: list[list[tuple]], labels: np.ndarray, least: float = LEAST) -> dict[str, float]:

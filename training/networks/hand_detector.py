@@ -1,4 +1,5 @@
-"""Finds hands in a whole colour image: a narrow ResNet-18 whose last three layers' maps are joined at an eighth.
+"""Finds hands in a whole colour image: a narrow ResNet-18 whose last three layers' maps are joined at an eighth, and an
+hourglass (Newell et al., "Stacked Hourglass Networks", ECCV 2016) that corrects what the joined map says.
 
 The output and its meaning are :mod:`hand_pose_ros.localization.detector`'s.
 """
@@ -10,12 +11,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hand_pose_ros.localization.detector import DETECTOR_INPUT, DETECTOR_OUTPUTS, GRID
+from training.networks.jgr_p2o import Hourglass
+from training.networks.losses import surface_loss
 from training.networks.resnet import ResNet
 
 #: Share of a hand's half side that is one standard deviation of its peak in the wanted heat map, and the least, cells.
 PEAK, LEAST_PEAK = 0.10, 0.7
 #: Log odds that the network begins with: hands are rare.
 _PRIOR = -4.0
+#: Channels of what renders know of hands' surfaces and of people's, see ``training.synthesis.color_scenes``.
+SURFACES = (5, 4)
 
 
 class HandDetector(nn.Module):
@@ -24,6 +29,7 @@ class HandDetector(nn.Module):
     Args:
         width: channels of the residual network's first layer.
         joined: channels of the maps that its layers are joined in.
+        depth: halvings in the hourglass.
 
     """
 
@@ -31,7 +37,7 @@ class HandDetector(nn.Module):
     input_size = DETECTOR_INPUT
     outputs = ('cells',)
 
-    def __init__(self, width: int = 24, joined: int = 64) -> None:
+    def __init__(self, width: int = 24, joined: int = 64, depth: int = 4) -> None:
         super().__init__()
         self.backbone = ResNet(18, width)
         self.lateral = nn.ModuleList(nn.Conv2d(c, joined, 1) for c in self.backbone.channels[1:])
@@ -42,13 +48,27 @@ class HandDetector(nn.Module):
         nn.init.normal_(self.head.weight, std=1e-3)
         with torch.no_grad():
             self.head.bias.copy_(torch.tensor([_PRIOR, 0, 0.5, 0.5, -1.5, 0, 0]))
+        self.again = nn.Sequential(Hourglass(joined, depth), nn.Conv2d(joined, joined, 1, bias=False),
+                                   nn.BatchNorm2d(joined), nn.ReLU(inplace=True))
+        self.correction = nn.Conv2d(joined, DETECTOR_OUTPUTS, 1)
+        nn.init.zeros_(self.correction.weight)
+        nn.init.zeros_(self.correction.bias)
+        # In training only: which cells show a hand and which a person, and what of them, which makes the features tell
+        # hands from faces, feet and sleeves.
+        self.surface = nn.Conv2d(joined, sum(SURFACES), 1)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Cells (B, 7, 32, 32)."""
+    def look(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """First and corrected cells (B, 7, 32, 32), and the joined map (B, joined, 32, 32)."""
         first, second, third = (layer(x) for layer, x in zip(self.lateral, self.backbone(image)[1:]))
         maps = first + F.interpolate(second + F.interpolate(third, scale_factor=2.0, mode='nearest'),
                                      scale_factor=2.0, mode='nearest')
-        return self.head(self.joined(maps)).float()
+        joined = self.joined(maps)
+        first = self.head(joined).float()
+        return first, first + self.correction(self.again(joined)).float(), joined
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Cells (B, 7, 32, 32)."""
+        return self.look(image)[1]
 
 
 def wanted_cells(labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -88,19 +108,17 @@ def wanted_cells(labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return heat, counts, box, inside
 
 
-def loss(network: HandDetector, image: Tensor, labels: Tensor, box_weight: float = 1.0) -> Tensor:
+def cells_loss(cells: Tensor, wanted: tuple[Tensor, Tensor, Tensor, Tensor], box_weight: float = 1.0) -> Tensor:
     """Penalty-reduced focal loss of the heat map (CenterNet, eq. 1); about the centres cross entropy of the side and L1 of
     place, size and direction.
 
     Args:
-        network: the network.
-        image: (B, 3, 256, 256).
-        labels: (B, N, 7).
+        cells: (B, 7, G, G) what a network says.
+        wanted: see :func:`wanted_cells`.
         box_weight: of what is told about the centres.
 
     """
-    cells = network(image)
-    heat, counts, box, inside = wanted_cells(labels)
+    heat, counts, box, inside = wanted
     odds = cells[:, 0]
     share = odds.sigmoid()
     own = heat == 1
@@ -109,3 +127,28 @@ def loss(network: HandDetector, image: Tensor, labels: Tensor, box_weight: float
     side = F.binary_cross_entropy_with_logits(cells[:, 1], box[:, 0], reduction='none')
     off = ((cells[:, 2:] - box[:, 1:]).abs().sum(1) + side) * inside
     return value + box_weight * off.sum() / inside.sum().clamp(min=1)
+
+
+def loss(network: HandDetector, image: Tensor, labels: Tensor, surfaces: Tensor, box_weight: float = 1.0,
+         first_weight: float = 0.5, surface_weight: float = 1.0) -> Tensor:
+    """Losses of the cells, first and corrected, and of what the joined map says of surfaces.
+
+    Args:
+        network: the network.
+        image: (B, 3, 256, 256).
+        labels: (B, N, 7).
+        surfaces: (B, 32, 32, 9) what is known of hands' surfaces and of people's, see
+            :func:`training.synthesis.color_scenes.frame_batches`.
+        box_weight: see :func:`cells_loss`.
+        first_weight: of the first cells.
+        surface_weight: of the surfaces.
+
+    """
+    first, cells, joined = network.look(image)
+    wanted = wanted_cells(labels)
+    value = cells_loss(cells, wanted, box_weight) + first_weight * cells_loss(first, wanted, box_weight)
+    if surface_weight:
+        every = torch.ones(len(image), dtype=torch.bool, device=image.device)
+        for said, truth in zip(network.surface(joined).float().split(SURFACES, 1), surfaces.split(SURFACES, 3)):
+            value = value + surface_weight * surface_loss(said, truth, every)
+    return value

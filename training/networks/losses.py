@@ -1,7 +1,8 @@
-"""Losses of joints in cube coordinates."""
+"""Losses that networks share: of joints, and of what cells show of a hand's surface."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,3 +27,24 @@ def joint_loss(joints: Tensor, truth: Tensor, kind: str = 'smooth_l1', delta: fl
     if kind == 'l2':
         return F.mse_loss(joints, truth)
     raise ValueError(f'loss {kind!r} is not one of smooth_l1, l1, l2')
+
+
+def surface_loss(said: Tensor, surface: Tensor, counts: Tensor) -> Tensor:
+    """How wrong a network is about which cells show something, and what of it.
+
+    Args:
+        said: (B, C, H, W) log odds that it is shown, then the C - 1 numbers that tell what of it.
+        surface: (B, H, W, C) uint8, see :func:`training.synthesis.color_scenes.draw_surface`.
+        counts: (B,) bool, images that are looked at.
+
+    Returns:
+        Cross entropy of the first, plus the mean L1 distance of the others over what shows it.
+
+    """
+    truth = surface.permute(0, 3, 1, 2).float() / 255
+    share = truth[:, :1]
+    shows = F.binary_cross_entropy_with_logits(said[:, :1], share, reduction='none').mean((1, 2, 3))
+    seen = share * counts[:, None, None, None]
+    places = torch.where(share > 0.02, 2 * truth[:, 1:] / share.clamp_min(0.02) - 1, torch.zeros_like(share))
+    off = ((said[:, 1:] - places).abs() * seen).sum() / (places.shape[1] * seen.sum()).clamp_min(1)
+    return (shows * counts).sum() / counts.sum().clamp_min(1) + off

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from hand_pose_ros.geometry.joints import JOINTS
 from training.networks.heads import CertaintyHead, ChiralityHead
 from training.networks.jgr_p2o import Hourglass, JointGraphReasoning, skeleton_adjacency
-from training.networks.losses import joint_loss
+from training.networks.losses import joint_loss, surface_loss
 from training.networks.resnet import ResNet
 from training.networks.skeletons import OURS, skeleton
 
@@ -259,27 +259,6 @@ def mirror_some(image: Tensor, share: float) -> tuple[Tensor, Tensor]:
 def masked(values: Tensor, known: Tensor) -> Tensor:
     """Values (B, J, D) with those of unknown joints (B, J) out of the way: NaN becomes 0."""
     return torch.where(known[..., None], values, torch.zeros_like(values))
-
-
-def surface_loss(said: Tensor, surface: Tensor, counts: Tensor) -> Tensor:
-    """How wrong a network is about which cells show the hand, what of it, and how far away.
-
-    Args:
-        said: (B, 5, H, W) log odds of the hand, place on it and depth.
-        surface: (B, H, W, 5) uint8, see :func:`training.synthesis.color_scenes.draw_surface`.
-        counts: (B,) bool, images that are looked at.
-
-    Returns:
-        Cross entropy of the first, plus the mean L1 distance of the others over what shows the hand.
-
-    """
-    truth = surface.permute(0, 3, 1, 2).float() / 255
-    share = truth[:, :1]
-    shows = F.binary_cross_entropy_with_logits(said[:, :1], share, reduction='none').mean((1, 2, 3))
-    seen = share * counts[:, None, None, None]
-    places = torch.where(share > 0.02, 2 * truth[:, 1:] / share.clamp_min(0.02) - 1, torch.zeros_like(share))
-    off = ((said[:, 1:] - places).abs() * seen).sum() / (4 * seen.sum()).clamp_min(1)
-    return (shows * counts).sum() / counts.sum().clamp_min(1) + off
 
 
 def loss(network: RGBRegression, image: Tensor, joints: Tensor, points: Tensor, surface: Tensor | None = None,

@@ -13,6 +13,7 @@ from hand_pose_ros.geometry.joints import JOINTS, WRIST
 from hand_pose_ros.geometry.rotations import rotation_vector_to_matrix
 from hand_pose_ros.localization.color_crop import ColorCrop, pointing
 from hand_pose_ros.localization.crop import CUBE_PER_HAND, hand_centre, hand_size
+from hand_pose_ros.localization.detector import DETECTOR_INPUT, GRID
 from training.datasets.color_crops import Example
 from training.synthesis.crops import draw_clutter
 from training.synthesis.looks import Look, draw_lighting, draw_material, draw_skin_material, dress
@@ -34,10 +35,12 @@ NO_HAND = {'elsewhere': 0.45, 'part': 0.3, 'nothing': 0.25}
 SURFACE_SPREAD = 1.8
 #: Share of crops that show the hand any way up; in the others it points up, more or less.
 ANY_WAY_UP = 0.08
-#: Label of a second hand.
-OTHER_HAND = 4
-#: Pixels along a side of the detector's pictures, and of the renders that these are cut from.
-FRAME, FRAME_ROOM = 256, 320
+#: Labels of a second hand and of who has it.
+OTHER_HAND, OTHER_PERSON = 4, 5
+#: Pixels along a side of the detector's pictures, and of the renders that these are cut from; cells along a side of what
+#: is told of surfaces in them, and how finely the renders are sampled for a cell.
+FRAME, FRAME_ROOM = DETECTOR_INPUT, 320
+CELLS, FINER = GRID, 4
 #: From the body's axes (z up, face to -y) to those of a camera that looks at the face.
 _FACING = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 #: A hand counts as seen from this share of its own picture on, and is no concern of the detector's below the second.
@@ -136,16 +139,17 @@ class Artist:
 
     @staticmethod
     def place(surfaces: list[Surface], posed: np.ndarray, joints: np.ndarray, rotation: np.ndarray, centre: np.ndarray,
-              position: np.ndarray, mirror: bool = False, label: int = HAND) -> np.ndarray:
-        """Move a person before the camera, in place, see :func:`scene.look`; ``mirror`` makes the hand a left one."""
+              position: np.ndarray, mirror: bool = False, labels: Mapping[int, int] | None = None) -> np.ndarray:
+        """Move a person before the camera, in place, see :func:`scene.look`; ``mirror`` makes the hand a left one, and
+        ``labels`` renames surfaces.
+        """
         flip = np.array([-1.0, 1, 1]) if mirror else np.ones(3)
         points, joints = look(posed * flip.astype(np.float32), joints * flip, rotation, centre * flip, position)
         for surface in surfaces:
             surface.points = points
             if mirror:
                 surface.faces = np.ascontiguousarray(surface.faces[:, ::-1])
-            if surface.label == HAND:
-                surface.label = label
+            surface.label = (labels or {}).get(surface.label, surface.label)
         return joints
 
     def other_hand(self, angles: np.ndarray, rng: np.random.Generator, position: np.ndarray, mirror: bool = True
@@ -154,7 +158,8 @@ class Artist:
         surfaces, posed, joints, forearm, _ = self.person(angles, rng, whole=False)
         flip = np.array([-1.0, 1, 1]) if mirror else np.ones(3)
         rotation = _draw_camera(rng, forearm * flip)
-        return surfaces, self.place(surfaces, posed, joints, rotation, hand_centre(joints), position, mirror, OTHER_HAND)
+        return surfaces, self.place(surfaces, posed, joints, rotation, hand_centre(joints), position, mirror,
+                                    {HAND: OTHER_HAND, PERSON: OTHER_PERSON})
 
 
 def _things(rng: np.random.Generator, joints: np.ndarray, size: float) -> list[Surface]:
@@ -196,11 +201,37 @@ def draw_surface(hand: Surface, picture: Picture, camera: Camera, centre: np.nda
     v, u = np.nonzero(picture.labels == hand.label)
     rays = np.sqrt(1 + ((u - camera.cx) / camera.fx) ** 2 + ((v - camera.cy) / camera.fy) ** 2)
     further = (picture.depth[v, u] * rays - np.linalg.norm(centre)) / (CUBE_PER_HAND * size)
-    said = np.column_stack([(picture.texture[v, u] - middle) / unit, further])
     surface = np.zeros((*picture.labels.shape, 5), np.uint8)
     surface[v, u, 0] = 255
-    surface[v, u, 1:] = np.clip(127.5 * (1 + said), 0, 255)
+    surface[v, u, 1:] = _as_bytes(np.column_stack([(picture.texture[v, u] - middle) / unit, further]))
     return surface
+
+
+def draw_people_shown(surfaces: list[Surface], picture: Picture) -> np.ndarray:
+    """What the pixels of people, hands among them, show.
+
+    Returns:
+        (H, W, 4) uint8, 0 beside people and 255 for 1 on them: 1; and the place on the body at rest from its middle, half
+        its height for 1: away from the plane that parts left and right, back, and up. -1 to 1 are 0 to 1.
+
+    """
+    shown = np.zeros((*picture.labels.shape, 4), np.uint8)
+    for labels in (HAND, PERSON), (OTHER_HAND, OTHER_PERSON):
+        rest = next((surface.texture for surface in surfaces if surface.label == labels[0]), None)
+        if rest is None:
+            continue
+        low, high = rest.min(0), rest.max(0)
+        v, u = np.nonzero(np.isin(picture.labels, labels))
+        places = (2 * picture.texture[v, u] - low - high) / (high[2] - low[2])
+        places[:, 0] = np.abs(places[:, 0])
+        shown[v, u, 0] = 255
+        shown[v, u, 1:] = _as_bytes(places)
+    return shown
+
+
+def _as_bytes(numbers: np.ndarray) -> np.ndarray:
+    """-1 to 1 as 0 to 255."""
+    return np.clip(127.5 * (1 + numbers), 0, 255).astype(np.uint8)
 
 
 def draw_color_view(artist: Artist, angles: np.ndarray, rng: np.random.Generator, shows: str = 'hand') -> ColorView:
@@ -374,12 +405,14 @@ class Frame:
         image: (FRAME_ROOM, FRAME_ROOM, 3) float32, 0 to 255, black where nothing is.
         shown: (FRAME_ROOM, FRAME_ROOM) float32, share of a pixel where something is.
         labels: (HANDS, 7), see :func:`frame_batches`.
+        surfaces: (FRAME_ROOM, FRAME_ROOM, 9) uint8, the hands' :func:`draw_surface` and :func:`draw_people_shown`.
 
     """
 
     image: np.ndarray
     shown: np.ndarray
     labels: np.ndarray
+    surfaces: np.ndarray
 
 
 def draw_frame(artist: Artist, angles: list[np.ndarray], rng: np.random.Generator) -> Frame:
@@ -413,13 +446,16 @@ def draw_frame(artist: Artist, angles: list[np.ndarray], rng: np.random.Generato
     shown = (picture.labels > 0).astype(np.float32)
     image = develop(picture.colour, shown, rng) * shown[..., None]
     labels = np.full((HANDS, 7), -1, np.float32)
+    hands = []
     for row, (label, points, right) in enumerate(found):
         labels[row] = _hand_label(surfaces, picture.labels, label, camera, points, right)
-    return Frame(image, shown, labels)
+        surface = next(surface for surface in surfaces if surface.label == label)
+        hands.append(draw_surface(surface, picture, camera, hand_centre(points), hand_size(points)))
+    return Frame(image, shown, labels, np.dstack([np.maximum.reduce(hands), draw_people_shown(surfaces, picture)]))
 
 
 def _draw_cutout(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw what part of a frame a picture shows, turned a little: (2, 3) from its pixels to the picture's, and labels."""
+    """Draw what part of a frame a picture shows, turned a little: a move (2, 3) of half sides about the middle, and labels."""
     closer = np.exp(rng.uniform(0, np.log(1.7))) if rng.uniform() < 0.7 else 1.0
     turn = np.radians(rng.normal(0, 6))
     linear = closer * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
@@ -430,34 +466,46 @@ def _draw_cutout(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarr
     labels[:, 3:5] = labels[:, 3:5] @ linear.T / closer
     outside = (np.abs(labels[:, :2]) > 1).any(1)
     labels[(labels[:, 6] > 0) & (outside | (labels[:, 2] < SMALL)), 6] = 0
-    # From half sides about the middle to pixels with whole numbers at their centres.
-    to_picture = np.column_stack([linear * FRAME / FRAME_ROOM, np.zeros(2)])
-    to_picture[:, 2] = (FRAME * (1 + shift) - 1) / 2 - to_picture[:, :2] @ np.full(2, (FRAME_ROOM - 1) / 2)
-    return to_picture, labels
+    return np.column_stack([linear, shift]), labels
 
 
-def photograph_frame(frame: Frame, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Put a background behind a part of a frame and take a picture: (FRAME, FRAME, 3) uint8 and its labels (HANDS, 7)."""
-    to_picture, labels = _draw_cutout(frame.labels, rng)
-    image, shown = (cv2.warpAffine(x, to_picture, (FRAME, FRAME)) for x in (frame.image, frame.shown))
+def _between_pixels(move: np.ndarray, pixels: int, to_pixels: int) -> np.ndarray:
+    """A move (2, 3) of half sides about the middle as one from a square's pixels to another's, whole at their centres."""
+    between = np.column_stack([move[:, :2] * to_pixels / pixels, np.zeros(2)])
+    between[:, 2] = (to_pixels * (1 + move[:, 2]) - 1) / 2 - between[:, :2] @ np.full(2, (pixels - 1) / 2)
+    return between
+
+
+def photograph_frame(frame: Frame, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Put a background behind a part of a frame and take a picture: (FRAME, FRAME, 3) uint8, its labels (HANDS, 7), and
+    its surfaces (CELLS, CELLS, 9) uint8.
+    """
+    move, labels = _draw_cutout(frame.labels, rng)
+    image, shown, surfaces = (
+        cv2.warpAffine(layers, _between_pixels(move, FRAME_ROOM, pixels), (pixels, pixels)) for layers, pixels in (
+            (frame.image, FRAME), (frame.shown, FRAME), (frame.surfaces, CELLS * FINER)))
     image = spoil(_before_background(image, shown[..., None], rng), rng)
+    surfaces = cv2.resize(surfaces, (CELLS, CELLS), interpolation=cv2.INTER_AREA)
     # The camera's own format: bars above and below, or at the sides.
     bar = int(FRAME / 2 * (1 - rng.choice([1, 3 / 4, 9 / 16], p=[0.2, 0.45, 0.35])))
     if bar:
         across = rng.uniform() < 0.15
         cut = image.transpose(1, 0, 2) if across else image
         cut[:bar] = cut[FRAME - bar:] = 0
+        told, bars = surfaces.transpose(1, 0, 2) if across else surfaces, bar * CELLS // FRAME
+        told[:bars] = told[CELLS - bars:] = 0
         beyond = np.abs(labels[:, 0 if across else 1]) > 1 - 2 * bar / FRAME
         labels[beyond & (labels[:, 6] > 0), 6] = 0
     if rng.uniform() < 0.5:
         image = np.ascontiguousarray(image[:, ::-1])
         labels[:, [0, 3]] *= -1
         labels[:, 5] = 1 - labels[:, 5]
-    return image, labels
+        surfaces = np.ascontiguousarray(surfaces[:, ::-1])
+    return image, labels, surfaces
 
 
 def frame_batches(people: list[Person], seed: int, batch: int, poses: Mapping[str, float] = KINDS,
-                  pictures_per_frame: int = 4) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+                  pictures_per_frame: int = 4) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield endless batches for the detector.
 
     Args:
@@ -471,18 +519,17 @@ def frame_batches(people: list[Person], seed: int, batch: int, poses: Mapping[st
         Images (batch, FRAME, FRAME, 3) uint8 and labels (batch, HANDS, 7): centre u, v in -1 to 1 over the image, half
         side of the hand's square in half sides of the image, where the hand points u, v, 1 for a right hand, and 1
         where it is to be found, 0 where nothing is to be learnt of it, being half hidden, beyond the picture or too
-        small, and -1 where there is none.
+        small, and -1 where there is none. Then surfaces (batch, CELLS, CELLS, 9) uint8, means over the cells of
+        :func:`draw_surface` of all hands and :func:`draw_people_shown`.
 
     """
     artist, rng = Artist(people), np.random.default_rng(seed)
     angles = _Poses(people[0], rng, poses)
-    images, labels = [], []
+    rows = []
     while True:
         frame = draw_frame(artist, [angles.next(), angles.next()], rng)
         for _ in range(pictures_per_frame):
-            image, label = photograph_frame(frame, rng)
-            images.append(image)
-            labels.append(label)
-            if len(images) == batch:
-                yield np.stack(images), np.stack(labels)
-                images, labels = [], []
+            rows.append(photograph_frame(frame, rng))
+            if len(rows) == batch:
+                yield tuple(np.stack(parts) for parts in zip(*rows))
+                rows = []
