@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import yaml
 from torch import nn
 
 from hand_pose_ros.estimation.engines.half import to_half
-from hand_pose_ros.estimation.models import quantized_path
+from hand_pose_ros.estimation.models import file_digest, quantized_path
 from training.train import build, load_weights
 
 #: The exporter's note on a node that names the modules it comes of.
@@ -106,7 +105,7 @@ def describe(weights: Path, path: Path) -> dict:
     recipe = stored['recipe']
     task = importlib.import_module(recipe['task'])
     network = load_trained(weights)
-    return {'task': task.TASK, 'file': path.name, 'sha256': hashlib.sha256(path.read_bytes()).hexdigest(),
+    return {'task': task.TASK, 'file': path.name, 'sha256': file_digest(path),
             'input': f'crop: float32 (batch, {input_channels(network)}, {network.input_size}, {network.input_size}), '
                      f'{task.INPUT}',
             'output': task.OUTPUT, 'parameters': sum(p.numel() for p in network.parameters()),

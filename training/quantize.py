@@ -9,7 +9,6 @@ trusts in that.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +21,8 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from hand_pose_ros.estimation.engines import open_engine
-from hand_pose_ros.estimation.models import (CENTRE, DETECTOR, POSE, RGB_POSE, Model, find_model, quantized_path,
-                                             read_manifest)
+from hand_pose_ros.estimation.models import (CENTRE, DETECTOR, POSE, RGB_POSE, Model, file_digest, find_model,
+                                             quantized_path, read_manifest)
 from training import detector_task, pose_task, refiner_task, rgb_task
 from training.export import compact, update_manifest
 from training.measure_precision import MEASURED, color_input, measure_error
@@ -123,21 +122,21 @@ def main() -> None:
         model = find_model(name, task)
         path = quantized_path(model.path)
         crops, quantized = calibration_crops(task), Model(name, model.path, task, quantized=path)
+        plain = measure_error(open_engine(model, 'openvino', precision='f32'), task, arguments.crops)
+        entry = {key: value for key, value in manifest[name].items() if key != 'int8'}
         for enough in ENOUGH_SIGNAL:
             kept = quantize(model, path, crops, enough)
-            plain, rounded = (measure_error(open_engine(quantized, 'openvino', precision=precision), task, arguments.crops)
-                              for precision in ('f32', 'int8'))
+            rounded = measure_error(open_engine(quantized, 'openvino', precision='int8'), task, arguments.crops)
             print(f'{path}: {path.stat().st_size / 1e6:.2f} MB, {kept} convolutions in floating point; {MEASURED[task]}: '
                   f'{plain:.3f} in f32, {rounded:.3f} in int8')
             if rounded - plain <= LIMITS[task]:
+                entry['int8'] = {'file': path.name, 'sha256': file_digest(path),
+                                 'costs_percent' if task == DETECTOR else 'costs_mm': round(rounded - plain, 3),
+                                 'command': f'python -m training.quantize {name}'}
                 break
-        entry = {key: value for key, value in manifest[name].items() if key != 'int8'}
-        if rounded - plain > LIMITS[task]:
+        else:
             path.unlink()
             print(f'{path} costs more than {LIMITS[task]} and is not shipped')
-        else:
-            entry['int8'] = {'file': path.name, 'sha256': hashlib.sha256(path.read_bytes()).hexdigest(),
-                             'costs_percent' if task == DETECTOR else 'costs_mm': round(rounded - plain, 3), 'command': f'python -m training.quantize {name}'}
         update_manifest(name, entry)
 
 

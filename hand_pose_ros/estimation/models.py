@@ -59,6 +59,11 @@ class Model:
         return self.quantized
 
 
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file, as the manifest has it."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def quantized_path(path: Path) -> Path:
     """Return where a model's quantized version lies: ``name.int8.onnx`` beside ``name.onnx``."""
     return path.with_name(f'{path.stem}.int8.onnx')
@@ -123,7 +128,7 @@ def _entry_beside(path: Path) -> dict:
     """Return what a manifest in a file's folder says of it: nothing where there is none, or it is of other weights."""
     if not path.with_name(MANIFEST).is_file():
         return {}
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = file_digest(path)
     return next((entry for entry in read_manifest(path.parent).values()
                  if (entry.get('file'), entry.get('sha256')) == (path.name, digest)), {})
 
@@ -133,7 +138,7 @@ def _whole_file(entry: dict) -> Path:
     path = resource_path('models') / entry['file']
     if not path.is_file():
         raise ModelError(f'model file {path} is missing; restore it with `git checkout -- models`, or install again')
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = file_digest(path)
     if digest != entry['sha256']:
         raise ModelError(f'model file {path} is damaged: its sha256 is {digest[:12]}..., the manifest says '
                          f'{entry["sha256"][:12]}...; restore it with `git checkout -- models`, or install again')

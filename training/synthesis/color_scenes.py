@@ -202,8 +202,7 @@ def draw_surface(hand: Surface, picture: Picture, camera: Camera, centre: np.nda
     rays = np.sqrt(1 + ((u - camera.cx) / camera.fx) ** 2 + ((v - camera.cy) / camera.fy) ** 2)
     further = (picture.depth[v, u] * rays - np.linalg.norm(centre)) / (CUBE_PER_HAND * size)
     surface = np.zeros((*picture.labels.shape, 5), np.uint8)
-    surface[v, u, 0] = 255
-    surface[v, u, 1:] = _as_bytes(np.column_stack([(picture.texture[v, u] - middle) / unit, further]))
+    _tell(surface, v, u, np.column_stack([(picture.texture[v, u] - middle) / unit, further]))
     return surface
 
 
@@ -217,21 +216,26 @@ def draw_people_shown(surfaces: list[Surface], picture: Picture) -> np.ndarray:
     """
     shown = np.zeros((*picture.labels.shape, 4), np.uint8)
     for labels in (HAND, PERSON), (OTHER_HAND, OTHER_PERSON):
-        rest = next((surface.texture for surface in surfaces if surface.label == labels[0]), None)
-        if rest is None:
+        hand = _surface_of(labels[0], surfaces)
+        if hand is None:
             continue
-        low, high = rest.min(0), rest.max(0)
+        low, high = hand.texture.min(0), hand.texture.max(0)
         v, u = np.nonzero(np.isin(picture.labels, labels))
         places = (2 * picture.texture[v, u] - low - high) / (high[2] - low[2])
         places[:, 0] = np.abs(places[:, 0])
-        shown[v, u, 0] = 255
-        shown[v, u, 1:] = _as_bytes(places)
+        _tell(shown, v, u, places)
     return shown
 
 
-def _as_bytes(numbers: np.ndarray) -> np.ndarray:
-    """-1 to 1 as 0 to 255."""
-    return np.clip(127.5 * (1 + numbers), 0, 255).astype(np.uint8)
+def _tell(told: np.ndarray, v: np.ndarray, u: np.ndarray, numbers: np.ndarray) -> None:
+    """Write into pixels (N,) of ``told`` (H, W, 1 + C) that something is there, and numbers (N, C), -1 to 1, as 0 to 255."""
+    told[v, u, 0] = 255
+    told[v, u, 1:] = np.clip(127.5 * (1 + numbers), 0, 255)
+
+
+def _surface_of(label: int, surfaces: list[Surface]) -> Surface | None:
+    """The surface that is called so, of several the first."""
+    return next((surface for surface in surfaces if surface.label == label), None)
 
 
 def draw_color_view(artist: Artist, angles: np.ndarray, rng: np.random.Generator, shows: str = 'hand') -> ColorView:
@@ -270,7 +274,7 @@ def draw_color_view(artist: Artist, angles: np.ndarray, rng: np.random.Generator
         image = develop(picture.colour, shown, rng) * shown[..., None]
         layers = np.dstack([image, 255 * shown, 255 * (picture.labels == HAND).astype(np.float32)])
         layers = np.clip(cv2.GaussianBlur(layers, (0, 0), 0.7), 0, 255).astype(np.uint8)
-        surface = draw_surface(next(s for s in surfaces if s.label == HAND), picture, camera, hand_centre(joints), size)
+        surface = draw_surface(_surface_of(HAND, surfaces), picture, camera, hand_centre(joints), size)
         if shows == 'nothing':
             layers[:], surface[:] = 0, 0
         return ColorView(layers, surface, camera, joints if shows == 'hand' else None, position, size)
@@ -449,13 +453,12 @@ def draw_frame(artist: Artist, angles: list[np.ndarray], rng: np.random.Generato
     hands = []
     for row, (label, points, right) in enumerate(found):
         labels[row] = _hand_label(surfaces, picture.labels, label, camera, points, right)
-        surface = next(surface for surface in surfaces if surface.label == label)
-        hands.append(draw_surface(surface, picture, camera, hand_centre(points), hand_size(points)))
+        hands.append(draw_surface(_surface_of(label, surfaces), picture, camera, hand_centre(points), hand_size(points)))
     return Frame(image, shown, labels, np.dstack([np.maximum.reduce(hands), draw_people_shown(surfaces, picture)]))
 
 
 def _draw_cutout(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw what part of a frame a picture shows, turned a little: a move (2, 3) of half sides about the middle, and labels."""
+    """Draw what part of a frame a picture shows, turned a little: move (2, 3) in half sides about the middle, and labels."""
     closer = np.exp(rng.uniform(0, np.log(1.7))) if rng.uniform() < 0.7 else 1.0
     turn = np.radians(rng.normal(0, 6))
     linear = closer * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])

@@ -24,7 +24,7 @@ import numpy as np
 
 from hand_pose_ros.estimation.engines.base import EngineError, check_precision
 from hand_pose_ros.estimation.engines.cuda import Buffer, call, require_gpu
-from hand_pose_ros.estimation.models import Model
+from hand_pose_ros.estimation.models import Model, file_digest
 
 #: What TensorRT computes in here, the default first.
 PRECISIONS = ('f16', 'f32')
@@ -101,8 +101,7 @@ class EngineKey:
     @staticmethod
     def of(model: Model, gpu: str, version: str, precision: str) -> EngineKey:
         """Return the key of a model's engine on this machine."""
-        digest = hashlib.sha256(model.path.read_bytes()).hexdigest()[:12]
-        return EngineKey(model.name, digest, gpu, version, precision)
+        return EngineKey(model.name, file_digest(model.path)[:12], gpu, version, precision)
 
     @property
     def file_name(self) -> str:
