@@ -41,7 +41,7 @@ def generate_launch_description() -> LaunchDescription:
 
 def _description(setting: Field) -> str:
     choices = setting.metadata['choices']
-    return setting.metadata['description'] + (f' One of {", ".join(choices)}.' if choices else '')
+    return setting.metadata['description'] + (f' One of {", ".join(map(str, choices))}.' if choices else '')
 
 
 def _nodes(context: LaunchContext) -> list[Node]:

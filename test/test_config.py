@@ -30,7 +30,7 @@ def test_every_parameter_is_described_above_it(setting):
         comment.insert(0, lines[at].strip('# '))
     comment = ' '.join(comment)
     assert comment.startswith(setting.metadata['description'])
-    assert all(choice in comment for choice in setting.metadata['choices'])
+    assert all(str(choice) in comment for choice in setting.metadata['choices'])
     low, high = setting.metadata['low'], setting.metadata['high']
     assert low is None or f'From {low} to {high}.' in comment
     assert comment.endswith('Live.') == setting.metadata['live']

@@ -551,6 +551,7 @@ def test_parameters_at_run_time(graph):
     for name, value, reason in (('model', 'other', 'parameter model is read when the node configures'),
                                 ('auto_activate', False, 'read-only'),
                                 ('depth_unit', 5.0, 'ut of range'),
+                                ('looks', 3, 'parameter looks: 3 is not one of 1, 2, 4'),
                                 ('publish_tf', 'no', 'type')):
         result = set_parameter(graph, name, value)
         assert not result.successful and reason in result.reason, (name, result.reason)

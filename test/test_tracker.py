@@ -147,6 +147,24 @@ def test_max_hands_and_mesh_are_obeyed(clip):
     assert hands
 
 
+def test_more_looks_are_taken_and_are_more_accurate(clip, tracked, monkeypatch):
+    tracker = HandTracker(TrackerParameters(looks=4))
+    estimate, taken = tracker._estimator.estimate, []
+    monkeypatch.setattr(tracker._estimator, 'estimate',
+                        lambda crops, cubes, turns=(0,): taken.append(turns) or estimate(crops, cubes, turns))
+    four = [errors(tracker.process(depth, camera), truth) for depth, camera, truth in clip[:25]]
+    assert taken.count((0, 1, 2, 3)) == 25
+    one = [errors(hands, truth) for hands, (_, _, truth) in zip(tracked, clip)][:25]
+
+    def mean(found):
+        return np.mean([distance for frame in found for distance in frame.values()])
+
+    assert mean(four) < 0.97 * mean(one)
+    tracker.parameters = TrackerParameters(looks=2)
+    tracker.process(*clip[25][:2])
+    assert (0, 2) in taken, 'it is a live parameter'
+
+
 def test_the_fit_lies_on_the_joints(tracked):
     hands = [h for hands in tracked for h in hands]
     assert np.median([h.fit.residual for h in hands]) < 0.006

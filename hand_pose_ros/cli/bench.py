@@ -325,7 +325,10 @@ def _measure_topics(parameters: Mapping[str, Any], frames: Frames, count: int) -
                     raise tracker.failure()
                 if time.monotonic() > deadline:
                     raise NodeError(f'the tracker node was not ready within {START_LIMIT:.0f} s: {tracker.last_line()}')
+            since, spent = time.perf_counter(), processor_seconds(tracker.pid)
             times = probe.measure(frames.forth_and_back(), frames.encoding, frames.camera, RATE, WARM_UP, START_LIMIT, count)
+            until, spent_then = time.perf_counter(), processor_seconds(tracker.pid)
+            cores = None if spent is None or spent_then is None else round((spent_then - spent) / (until - since), 2)
             if tracker.exit_code() is not None:
                 raise tracker.failure()
             memory = memory_mb(tracker.pid)
@@ -337,7 +340,18 @@ def _measure_topics(parameters: Mapping[str, Any], frames: Frames, count: int) -
         raise NodeError('the tracker node found no hand in any image')
     return {'image_to_joints_ms': spread_ms(answered), 'image_to_joints_rate_hz': RATE,
             'image_to_joints_answered': f'{len(answered)} of {count}',
-            'start_to_first_hand_s': round(probe.first_arrival - started, 2), 'peak_rss_mb': memory}
+            'start_to_first_hand_s': round(probe.first_arrival - started, 2), 'peak_rss_mb': memory,
+            'node_cores': cores}
+
+
+def processor_seconds(pid: int) -> float | None:
+    """Time that a process has computed for so far, in seconds of one core; None if not known."""
+    try:
+        fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+    except OSError:
+        return None
+    # After the name in brackets, which may hold blanks: the 14th and 15th of proc(5), in user and in kernel mode.
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
 def memory_mb(pid: int, kind: str = 'VmHWM') -> float | None:
@@ -367,6 +381,8 @@ def _table(result: Mapping[str, Any]) -> str:
     lines.append(f'{"image to joints":<18} {reason or times(result["image_to_joints_ms"]) + answered}')
     if 'start_to_first_hand_s' in result:
         lines.append(f'{"start to hand":<18} {result["start_to_first_hand_s"]:8.2f} s for the node\'s first one')
+    if result.get('node_cores') is not None:
+        lines.append(f'{"cores kept busy":<18} {result["node_cores"]:8.2f} by the node at {RATE:.0f} Hz')
     lines.append(f'{"peak memory":<18} {result["peak_rss_mb"] or float("nan"):8.1f} MB')
     if result['messages_ms']:
         lines.append('messages: ' + ', '.join(f'{name} {value:.2f}' for name, value in result['messages_ms'].items()

@@ -77,7 +77,7 @@ def parameter_overrides(values: Mapping[str, Any]) -> list[Parameter]:
 def _descriptor(setting: Field, fixed: bool) -> ParameterDescriptor:
     kind = type(setting.default)
     low, high, choices, live = (setting.metadata[key] for key in ('low', 'high', 'choices', 'live'))
-    constraints = [f'One of {", ".join(choices)}.'] * bool(choices)
+    constraints = [f'One of {", ".join(map(str, choices))}.'] * bool(choices)
     if not live:
         constraints.append('Read once, at the start.' if fixed else 'Read when the node configures.')
     # A number without a decimal point is an integer to ROS; it is as good a float, so that type is left open

@@ -42,8 +42,9 @@ APART = 0.07
 FARTHER = 0.5
 #: A hand is seen clearly from this mean confidence of its joints on, and if none is below the second.
 CLEAR, CLEAR_JOINT = 0.6, 0.4
-#: Further looks at a hand that is not, in quarter turns of its crop.
+#: Further looks at a hand that is not, in quarter turns of its crop; and those of so many looks that are asked for.
 TURNED = (1, 2, 3)
+LOOKS = {1: (0,), 2: (0, 2), 4: (0, *TURNED)}
 #: A followed hand's crop moves when refinement sees its centre this far off, as a share of the hand's size.
 MOVED = 0.35
 #: A hand that moved no further than this from one frame to the next is the same hand, metres.
@@ -283,7 +284,7 @@ class HandTracker:
         unsure = [t for t in self._tracks if not t.sure]
         cubes = [t.cube() for t in self._tracks]
         mirrored = [replace(t.cube(), side=other_side(t.side)) for t in unsure]
-        turns = (0,) if all(track.frames for track in self._tracks) else (0, *TURNED)
+        turns = LOOKS[self.parameters.looks if all(track.frames for track in self._tracks) else max(LOOKS)]
         poses = [merge(looks) for looks in self._run(depth, camera, cubes + mirrored, turns)]
         looks = [{track.side: pose} for track, pose in zip(self._tracks, poses)]
         for track, pose in zip(unsure, poses[len(cubes):]):
