@@ -51,13 +51,15 @@ def _nodes(context: LaunchContext) -> list[Node]:
     common = {'package': PACKAGE, 'namespace': LaunchConfiguration('namespace'), 'output': 'screen',
               'remappings': [(topic, LaunchConfiguration(argument)) for argument, topic in REMAPPINGS.items()],
               'ros_arguments': ['--log-level', LaunchConfiguration('log_level')]}
-    nodes = [Node(executable='tracker', name='hand_tracker',
-                  parameters=[params_file, _given(context, TrackerParameters)], **common)]
+    tracker = {'executable': 'tracker', 'name': 'hand_tracker',
+               'parameters': [params_file, _given(context, TrackerParameters)]}
     playback = _given(context, PlaybackParameters)
-    if 'input' in playback:
-        nodes.append(Node(executable='playback', name='playback', parameters=[playback],
-                          on_exit=Shutdown(reason='the recording ended'), **common))
-    return nodes
+    if 'input' not in playback:
+        return [Node(**tracker, **common)]
+    # Neither is of use without the other.
+    return [Node(**tracker, on_exit=Shutdown(reason='the tracker ended'), **common),
+            Node(executable='playback', name='playback', parameters=[playback],
+                 on_exit=Shutdown(reason='the recording ended'), **common)]
 
 
 def _given(context: LaunchContext, kind: type) -> dict:
