@@ -143,6 +143,11 @@ def test_the_launch_ends_with_the_recording(launch, bag):
     assert process.returncode == 0 and f'{bag}: finished' in text, text
 
 
+def test_the_launch_ends_with_a_tracker_that_cannot_start(launch, bag):
+    text, _ = launch(f'input:={bag}', 'looks:=3').communicate(timeout=90)
+    assert 'parameter looks: 3 is not one of 1, 2, 4' in text and 'shutting down launched system' in text, text
+
+
 def test_a_params_file_that_is_not_there_is_an_error(launch, tmp_path):
     process = launch(f'params_file:={tmp_path / "none.yaml"}')
     text, _ = process.communicate(timeout=90)
