@@ -172,7 +172,7 @@ def test_every_parameter_has_a_flag_and_reaches_the_tracker(bag, tmp_path):
     assert main(['track', str(bag), '--out', str(tmp_path / 'out'), '--overlays', 'none', *flags]) == 0
     assert FakeTracker.made[0].parameters == TrackerParameters(
         max_hands=1, engine='onnxruntime', mesh=False, near=0.2, far=0.9, min_score=0.25, threads=1, model='x.onnx',
-        hand_model='y.npz')
+        hand_model='y.npz', looks=4)
 
 
 def test_flags_default_to_the_parameters_defaults(capsys):
@@ -185,6 +185,15 @@ def test_flags_default_to_the_parameters_defaults(capsys):
     assert capsys.readouterr().out.count('efault: on') == 3
     args = build_parser(['track']).parse_args(['track', 'x', '--out', 'y'])
     assert not set(NODE_SETTINGS) & set(vars(args))
+
+
+def test_recordings_get_more_looks_than_topics_unless_told_otherwise(capsys):
+    parser = build_parser(['track'])
+    assert tracker_parameters(parser.parse_args(['track', 'x', '--out', 'y'])).looks == 4
+    assert tracker_parameters(parser.parse_args(['track', 'x', '--out', 'y', '--looks', '1'])).looks == 1
+    with pytest.raises(SystemExit):
+        parser.parse_args(['track', '--help'])
+    assert 'Default: 4.' in ' '.join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize('flags, words', [

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hand_pose_ros import topics
@@ -21,11 +22,11 @@ _CAMERA_TOPICS = tuple(topic for modality in MODALITIES for topic in topics.inpu
 
 
 def add_settings_arguments(parser: argparse.ArgumentParser, kind: type[Settings], title: str,
-                           skip: Collection[str] = ()) -> None:
+                           skip: Collection[str] = (), own: Mapping[str, Any] = MappingProxyType({})) -> None:
     """Add one flag for each field of ``kind`` that is not in ``skip``: ``max_hands`` is ``--max-hands``.
 
     Switches get a ``--no-`` form. Flags that are not given leave nothing behind; :func:`given_settings` returns the
-    others.
+    others, and those for which the command has a default of its ``own``, other than a switch's.
     """
     group = parser.add_argument_group(title)
     for setting in fields(kind):
@@ -38,11 +39,11 @@ def add_settings_arguments(parser: argparse.ArgumentParser, kind: type[Settings]
                                default=argparse.SUPPRESS,
                                help=f'{about} Default: {"on" if setting.default else "off"}.')
             continue
-        default = '' if setting.default == '' else f' Default: {setting.default}.'
-        group.add_argument(name, type=type(setting.default), default=argparse.SUPPRESS,
+        default = own.get(setting.name, setting.default)
+        group.add_argument(name, type=type(setting.default), default=own.get(setting.name, argparse.SUPPRESS),
                            choices=setting.metadata['choices'] or None,
                            metavar=None if setting.metadata['choices'] else setting.name.upper(),
-                           help=about + default)
+                           help=about + ('' if default == '' else f' Default: {default}.'))
 
 
 def given_settings(args: argparse.Namespace, kind: type[Settings]) -> dict[str, Any]:
@@ -51,9 +52,10 @@ def given_settings(args: argparse.Namespace, kind: type[Settings]) -> dict[str, 
     return {setting.name: given[setting.name] for setting in fields(kind) if setting.name in given}
 
 
-def add_tracker_arguments(parser: argparse.ArgumentParser, skip: Collection[str] = ()) -> None:
-    """Add the flags of ``TrackerParameters``, but for those in ``skip``."""
-    add_settings_arguments(parser, TrackerParameters, 'tracker', skip)
+def add_tracker_arguments(parser: argparse.ArgumentParser, skip: Collection[str] = (),
+                          own: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Add the flags of ``TrackerParameters``, see :func:`add_settings_arguments`."""
+    add_settings_arguments(parser, TrackerParameters, 'tracker', skip, own)
 
 
 def add_graph_arguments(parser: argparse.ArgumentParser) -> None:

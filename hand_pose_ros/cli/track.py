@@ -39,7 +39,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('--limit', type=_count, metavar='N', help='stop after N frames')
     parser.add_argument('--overlays', choices=OVERLAYS, default='png',
                         help='DIR/overlays/*.png, DIR/overlay.mp4 or neither. Default: png')
-    add_tracker_arguments(parser, skip=NODE_SETTINGS)
+    # Nobody waits for the hands of a recording.
+    add_tracker_arguments(parser, skip=NODE_SETTINGS, own={'looks': 4})
 
 
 def _count(text: str) -> int:
