@@ -32,12 +32,15 @@ class KnownTracker:
         self.hands = [make_hand('left'), make_hand('right')]
         self.stage_times = {'network': 0.001}
         self.seen, self.depths = [], []
-        self.resets = 0
+        self.resets = self.prepared = 0
 
     def process(self, image, camera, stamp=None, depth=None):
         self.seen.append((image[:].copy(), camera))
         self.depths.append(None if depth is None else depth[:].copy())
         return self.hands
+
+    def prepare(self):
+        self.prepared += 1
 
     def reset(self):
         self.resets += 1

@@ -62,6 +62,9 @@ class StubTracker:
     def reset(self):
         """Nothing to forget."""
 
+    def prepare(self):
+        """Nothing to do ahead."""
+
     def process(self, depth, camera, stamp=None):
         index = round(float(depth[:][0, 0]) * 1000) - MARK
         if index == 5 or os.environ.get('STUB_TRACKER') == 'blind':

@@ -164,6 +164,22 @@ def test_a_followed_hand_needs_no_detector_and_keeps_its_number(tracked):
     assert len(world.looked) == 2
 
 
+def test_a_second_hand_is_searched_for_between_images(tracked):
+    both = hands_at()
+    world = World({'left': both['left']})
+    tracker = tracked(world)
+    tracker.process(BLACK, CAMERA)
+    world.hands = both
+    for _ in range(2 * color_tracker.SEARCH_EVERY):
+        before = world.detections
+        hands = tracker.process(BLACK, CAMERA)
+        assert world.detections == before, 'a followed hand does not wait for the search'
+        tracker.prepare()
+        if len(hands) == 2:
+            break
+    assert {hand.side for hand in hands} == {'left', 'right'}
+
+
 def test_a_hand_that_goes_is_lost_and_found_again(tracked):
     world = World(hands_at())
     tracker = tracked(world)

@@ -408,6 +408,42 @@ def test_a_failing_pipeline_costs_one_frame(graph, monkeypatch):
     assert [cloud.width for cloud in graph.got('hands/keypoints', 2)] == [0, 42]
 
 
+@pytest.mark.parametrize('mesh', [True, False])
+def test_a_mesh_is_posed_only_while_somebody_listens_to_it(graph, mesh):
+    graph = graph({'mesh': mesh})
+    graph.connect('hands/keypoints')
+    graph.show()
+    graph.send()
+    assert not mesh or graph.known.parameters.mesh is False
+    graph.connect('hands/markers')
+    graph.send()
+    graph.got('hands/markers')
+    assert set_parameter(graph, 'far', 1.2).successful
+    assert (graph.known.parameters.mesh, graph.known.parameters.far) == (mesh, 1.2)
+
+
+def test_what_need_not_wait_for_the_next_image_is_done_after_publishing(graph, monkeypatch):
+    graph = graph()
+    graph.connect('hands/keypoints')
+    graph.show()
+    for count in (1, 2):
+        graph.send()
+        assert graph.known.prepared == count
+    resets = graph.known.resets
+
+    def fail():
+        raise RuntimeError('inference went wrong')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(graph.known, 'prepare', fail)
+        graph.send()
+        assert [cloud.width for cloud in graph.got('hands/keypoints', 3)] == [42, 42, 42], 'its hands were out before'
+        graph.status('tracking failed after an image of /depth/image: RuntimeError: inference went wrong')
+    assert graph.known.resets == resets + 1
+    graph.send()
+    graph.status('2 hands in view')
+
+
 def test_a_missing_model_leaves_the_node_unconfigured_until_it_is_given(graph):
     def make_tracker(parameters):
         if parameters.model != 'good.onnx':

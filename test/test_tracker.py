@@ -147,6 +147,32 @@ def test_max_hands_and_mesh_are_obeyed(clip):
     assert hands
 
 
+def test_what_is_prepared_early_changes_nothing_and_is_not_done_twice(clip, tracked, monkeypatch):
+    from hand_pose_ros.pipeline import tracker as module
+    refine, calls = module.refine, []
+    monkeypatch.setattr(module, 'refine', lambda *args: calls.append(1) or refine(*args))
+    tracker = HandTracker()
+    for hands, (depth, camera, _) in zip(tracked[:20], clip):
+        early = tracker.process(depth, camera)
+        assert [h.side for h in early] == [h.side for h in hands]
+        assert all(np.array_equal(a.joints, b.joints) for a, b in zip(early, hands))
+        tracker.prepare()
+        done = len(calls)
+        tracker.prepare()
+        assert len(calls) == done
+
+
+def test_a_hand_that_stays_is_looked_for_without_refinement(clip, tracked, monkeypatch):
+    from hand_pose_ros.pipeline import tracker as module
+    tracker = HandTracker()
+    depth, camera, _ = clip[0]
+    for _ in range(3):
+        assert len(tracker.process(depth, camera)) == 2
+    tracker.prepare()
+    monkeypatch.setattr(module, 'refine', None)
+    assert len(tracker.process(depth, camera)) == 2
+
+
 def test_more_looks_are_taken_and_are_more_accurate(clip, tracked, monkeypatch):
     tracker = HandTracker(TrackerParameters(looks=4))
     estimate, taken = tracker._estimator.estimate, []

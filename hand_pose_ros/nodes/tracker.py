@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,7 @@ class TrackerNode(LifecycleNode):
         self.add_post_set_parameters_callback(self._take_parameters)
         self._name_inputs()
         self._tracker: Any = None
+        self._mesh = False
         self._outputs: dict[str, LifecyclePublisher] = {}
         self._inputs: list = []
         self._serialize_joints = JointsSerializer()
@@ -116,6 +118,7 @@ class TrackerNode(LifecycleNode):
                 self.get_logger().error(traceback.format_exc())
             return TransitionCallbackReturn.FAILURE
         self._problem = ''
+        self._mesh = self._settings.mesh
         self._name_inputs()
         for name, (kind, quality) in _outputs().items():
             self._outputs[name] = self.create_lifecycle_publisher(kind, name, quality)
@@ -196,7 +199,11 @@ class TrackerNode(LifecycleNode):
     def _take_parameters(self, parameters: list[Parameter]) -> None:
         self._settings = read_settings(self, TrackerParameters)
         if self._tracker is not None:
-            self._tracker.parameters = self._settings   # It looks up the live ones in every frame.
+            self._set_tracker()
+
+    def _set_tracker(self) -> None:
+        # It looks them up in every frame.
+        self._tracker.parameters = replace(self._settings, mesh=self._mesh)
 
     # Camera
 
@@ -231,6 +238,7 @@ class TrackerNode(LifecycleNode):
     def _track(self, message: Image | CompressedImage, info: Mapping[str, Any],
                depth: Image | CompressedImage | None = None) -> None:
         started = time.perf_counter()
+        self._ask_for_mesh()
         try:
             image, camera = self._read(message)
             given = {} if self._pairing is None else {'depth': self._read_aligned(depth, image)}
@@ -251,8 +259,20 @@ class TrackerNode(LifecycleNode):
         latency = 1e-9 * (time.time_ns() - (info['source_timestamp'] or info['received_timestamp']))
         self._publish_gestures(hands, stamp)
         self._publish_pictures(message.header, hands, image, camera)
+        published = time.perf_counter()
+        self._prepare()
         self._statistics.finish(latency, {'processing': tracked - started, **self._tracker.stage_times,
-                                          'messages': time.perf_counter() - tracked})
+                                          'messages': published - tracked})
+
+    def _prepare(self) -> None:
+        try:
+            self._tracker.prepare()
+        # As in tracking, a fault of the pipeline does not cost the node.
+        except Exception as error:
+            self._tracker.reset()
+            self._problem = f'tracking failed after an image of {self._image_topic}: {_describe(error)}'
+            if self._complain(self._problem):
+                self.get_logger().error(traceback.format_exc())
 
     def _follow_clock(self, message: Image | CompressedImage) -> None:
         """Start afresh where time jumps back: a bag in a loop, a simulation started again."""
@@ -317,6 +337,13 @@ class TrackerNode(LifecycleNode):
         return True
 
     # Outputs
+
+    def _ask_for_mesh(self) -> None:
+        """Have hands' meshes posed only while somebody listens to them."""
+        wanted = self._settings.mesh and self._wanted(topics.MARKERS) is not None
+        if wanted != self._mesh:
+            self._mesh = wanted
+            self._set_tracker()
 
     def _wanted(self, name: str) -> LifecyclePublisher | None:
         """Return the publisher if anybody listens: nothing is made for nobody."""

@@ -94,6 +94,7 @@ class ColorHandTracker:
     def reset(self) -> None:
         """Forget every hand that is followed (a new clip, a camera that jumped)."""
         self._tracks: list[_Track] = []
+        self._unsearched: tuple[np.ndarray, Camera] | None = None
         self._stamp: float | None = None
         self._frames_since_search = SEARCH_EVERY
         self._frames_since_guess = GUESS_EVERY
@@ -132,14 +133,29 @@ class ColorHandTracker:
         elapsed = FRAME_TIME if stamp is None or self._stamp is None else stamp - self._stamp
         self._stamp = stamp
         self._stages.begin()
+        self.prepare()
         followed, self._tracks = self._tracks, []
         poses = self._estimate(image, camera, followed)
-        with self._stages('localize'):
-            new = self._search(image, camera, lost=len(self._tracks) < len(followed))
-        poses += self._estimate(image, camera, new)
+        lost = len(self._tracks) < len(followed)
+        if lost or not self._tracks:
+            poses += self._find(image, camera, lost)
+        else:
+            self._unsearched = image, camera
         with self._stages('localize'):
             placed = [self._place(*one, depth, camera) for one in zip(self._tracks, poses)]
         return self._report(poses, placed, elapsed)
+
+    def prepare(self) -> None:
+        """Search the last image for more hands, if that was not done yet, see ``HandTracker.prepare``."""
+        if self._unsearched is not None:
+            (image, camera), self._unsearched = self._unsearched, None
+            self._find(image, camera, lost=False)
+
+    def _find(self, image: np.ndarray, camera: Camera, lost: bool) -> list[ColorPose]:
+        """Look for new hands; adds their tracks to ``_tracks`` and returns their poses."""
+        with self._stages('localize'):
+            new = self._search(image, camera, lost)
+        return self._estimate(image, camera, new)
 
     def _search(self, image: np.ndarray, camera: Camera, lost: bool) -> list[_Track]:
         """Look where there may be new hands: at once while none is followed or one was ``lost``, else now and then."""

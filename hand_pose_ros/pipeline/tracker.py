@@ -116,6 +116,7 @@ class HandTracker:
         """Forget every hand that is followed (a new clip, a camera that jumped)."""
         self._tracks: list[_Track] = []
         self._just_lost: list[_Track] = []
+        self._unchecked: tuple[DepthImage, Camera, set[int]] | None = None
         self._stamp: float | None = None
         self._frames_since_search = SEARCH_EVERY
 
@@ -143,16 +144,33 @@ class HandTracker:
         elapsed = FRAME_TIME if stamp is None or self._stamp is None else stamp - self._stamp
         self._stamp = stamp
         self._stages.begin()
+        self.prepare()
         with self._stages('localize'):
-            view, camera = self._prepare(depth, camera)
-            self._follow(view, camera)
-            self._search(view, camera)
-        if not self._tracks:
-            return []
-        poses = self._estimate(view, camera)
+            view, camera = self._view(depth, camera)
+            if not self._tracks:
+                self._search(view, camera)
+        poses, checked = self._look_first(view, camera)
+        self._just_lost = []
+        poses = self._look_further(view, camera, poses)
+        self._unchecked = view, camera, checked
         return self._report(poses, elapsed)
 
-    def _prepare(self, depth: np.ndarray | DepthImage, camera: Camera) -> tuple[DepthImage, Camera]:
+    def prepare(self) -> None:
+        """Check whether the hands of the last image are hands, and search it for others, if that was not done yet.
+
+        :meth:`process` begins with it. Who calls it as soon as the hands of an image are on their way gets those of the
+        next image sooner.
+        """
+        if self._unchecked is None:
+            return
+        view, camera, checked = self._unchecked
+        self._unchecked = None
+        with self._stages('localize'):
+            self._follow(view, camera, [track for track in self._tracks if track.number not in checked])
+            if self._tracks:
+                self._search(view, camera)
+
+    def _view(self, depth: np.ndarray | DepthImage, camera: Camera) -> tuple[DepthImage, Camera]:
         """View the depth within reach and, for a camera with distortion, rectify it."""
         if not isinstance(depth, DepthImage):
             depth = DepthImage(depth)
@@ -165,15 +183,12 @@ class HandTracker:
             depth, camera = replace(depth, pixels=straight), camera.pinhole()
         return replace(depth, near=self.parameters.near, far=self.parameters.far), camera
 
-    def _follow(self, depth: DepthImage, camera: Camera) -> None:
-        """Refine each track's centre from where its hand was; drop the tracks whose hand is gone."""
-        self._just_lost = []
-        if not self._tracks:
+    def _follow(self, depth: DepthImage, camera: Camera, tracks: list[_Track]) -> None:
+        """Refine the centres of tracks from where their hands were; drop those whose hand is gone."""
+        if not tracks:
             return
-        found = refine(depth, camera, np.array([t.centre for t in self._tracks]), self._refiner)
-        followed = self._tracks
-        self._tracks = []
-        for i, track in enumerate(followed):
+        found = refine(depth, camera, np.array([t.centre for t in tracks]), self._refiner)
+        for i, track in enumerate(tracks):
             seen = float(found.presence[i])
             moved = np.linalg.norm(found.centres[i] - track.centre) > MOVED * track.size
             track.doubtful = seen < LOST
@@ -181,15 +196,14 @@ class HandTracker:
             if (track.presence < LOST or not self._in_view(found.centres[i])
                     or track.doubtful and (moved or not self._filled_as_before(track, depth, camera))):
                 self._just_lost.append(track)
-            else:
+            elif moved:
                 # Of small motions the last joints know more than the refinement does.
-                if moved:
-                    track.centre = found.centres[i]
-                self._tracks.append(track)
+                track.centre = found.centres[i]
+        self._tracks = [track for track in self._tracks if track not in self._just_lost]
 
     def _filled_as_before(self, track: _Track, depth: DepthImage, camera: Camera) -> bool:
         filled = float(filled_share(self._estimator.cut(depth, camera, [track.cube()]))[0])
-        return 1 / SAME_FILLED < filled / max(track.filled, 1e-3) < SAME_FILLED
+        return _about(filled, track.filled)
 
     def _in_view(self, centre: np.ndarray) -> bool:
         return bool(np.isfinite(centre).all() and 0.5 * self.parameters.near < centre[2] < 1.2 * self.parameters.far)
@@ -240,14 +254,36 @@ class HandTracker:
     def _look(self, depth: DepthImage, camera: Camera, which: list[int], turns: Sequence[int] = (0,)) -> list[list[Pose]]:
         return self._run(depth, camera, [self._tracks[i].cube() for i in which], turns) if which else []
 
-    def _estimate(self, depth: DepthImage, camera: Camera) -> list[Pose]:
-        """Estimate the pose of every track's hand.
+    def _look_first(self, depth: DepthImage, camera: Camera) -> tuple[list[Pose], set[int]]:
+        """Look for each track's hand where it was, and where refinement finds it if it is gone from there.
+
+        Returns:
+            The tracks' poses, and the numbers of those that refinement was asked about.
+
+        """
+        poses = self._look_on_both_sides(depth, camera, self._tracks)
+        gone = [track for track, pose in zip(self._tracks, poses) if track.frames and (
+            pose.confidence.mean() < CLEAR or not _about(pose.filled, track.filled)
+            or np.linalg.norm(hand_centre(pose.joints) - track.centre) > FAR_OFF * track.size)]
+        if not gone:
+            return poses, set()
+        seen = {track.number: (track.centre, pose) for track, pose in zip(self._tracks, poses)}
+        with self._stages('localize'):
+            self._follow(depth, camera, gone)
+            if self._just_lost:
+                self._search(depth, camera)
+        elsewhere = [t for t in self._tracks if t.number not in seen or t.centre is not seen[t.number][0]]
+        there = dict(zip((t.number for t in elsewhere), self._look_on_both_sides(depth, camera, elsewhere)))
+        return ([there[t.number] if t.number in there else seen[t.number][1] for t in self._tracks],
+                {track.number for track in gone})
+
+    def _look_further(self, depth: DepthImage, camera: Camera, poses: list[Pose]) -> list[Pose]:
+        """Look again at the hands that are not clear, and keep the tracks of what is a hand; returns these's poses.
 
         The first look also corrects the crop's centre and size for further ones, which see the hand turned; all are
         merged, unless the first crop was so far off that only the others count, which are then checked by a last one. A
         good crop of a hand that is seen clearly needs no second look.
         """
-        poses = self._look_on_both_sides(depth, camera)
         far = [self._recentre(track, pose) for track, pose in zip(self._tracks, poses)]
         again = [i for i, pose in enumerate(poses)
                  if far[i] or pose.confidence.mean() < CLEAR or pose.confidence.min() < CLEAR_JOINT]
@@ -276,29 +312,31 @@ class HandTracker:
             track.centre = centre
         return bool(far)
 
-    def _look_on_both_sides(self, depth: DepthImage, camera: Camera) -> list[Pose]:
-        """First look at every track's hand: as its side's and, until the track is sure, as the other side's too.
+    def _look_on_both_sides(self, depth: DepthImage, camera: Camera, tracks: list[_Track]) -> list[Pose]:
+        """First look at tracks' hands: as their sides' and, until a track is sure, as the other side's too.
 
         Where one is new, at every way round: its side is wrong less often.
         """
-        unsure = [t for t in self._tracks if not t.sure]
-        cubes = [t.cube() for t in self._tracks]
+        if not tracks:
+            return []
+        unsure = [t for t in tracks if not t.sure]
+        cubes = [t.cube() for t in tracks]
         mirrored = [replace(t.cube(), side=other_side(t.side)) for t in unsure]
-        turns = LOOKS[self.parameters.looks if all(track.frames for track in self._tracks) else max(LOOKS)]
+        turns = LOOKS[self.parameters.looks if all(track.frames for track in tracks) else max(LOOKS)]
         poses = [merge(looks) for looks in self._run(depth, camera, cubes + mirrored, turns)]
-        looks = [{track.side: pose} for track, pose in zip(self._tracks, poses)]
+        looks = [{track.side: pose} for track, pose in zip(tracks, poses)]
         for track, pose in zip(unsure, poses[len(cubes):]):
-            looks[self._tracks.index(track)][other_side(track.side)] = pose
-        for track, seen in zip(self._tracks, looks):
+            looks[tracks.index(track)][other_side(track.side)] = pose
+        for track, seen in zip(tracks, looks):
             own, other = seen[track.side], seen.get(other_side(track.side))
             track.hear(own.side_odds, None if other is None else other.side_odds)
         if len({track.side for track in self._tracks}) < len(self._tracks):
             # Two hands in view are more often a pair than two of one side; what is much farther is rather mistaken for one.
-            other = min(self._tracks, key=lambda one: abs(one.right_odds) - PAIR_FARTHER * one.centre[2])
+            other = min(tracks, key=lambda one: abs(one.right_odds) - PAIR_FARTHER * one.centre[2])
             if abs(other.right_odds) < PAIR_ODDS:
                 other.right_odds = -0.01 if other.side == 'right' else 0.01
         return [seen[track.side] if track.side in seen else self._run(depth, camera, [track.cube()])[0][0]
-                for track, seen in zip(self._tracks, looks)]
+                for track, seen in zip(tracks, looks)]
 
     def _keep_hands(self, poses: list[Pose]) -> list[Pose]:
         """Keep what is a hand; of two tracks that have come to one hand the longer one, or of two new ones the surer."""
@@ -334,3 +372,8 @@ class HandTracker:
                 fit = self._fitter.fit(joints, track.side, mesh=self.parameters.mesh, state=track.fit)
             hands.append(Hand(track.side, score, joints, pose.confidence, fit, track.number))
         return sorted(hands, key=lambda h: -h.score)
+
+
+def _about(filled: float, before: float) -> bool:
+    """Whether about as much of a cube is filled as before."""
+    return 1 / SAME_FILLED < filled / max(before, 1e-3) < SAME_FILLED
