@@ -45,7 +45,7 @@ LOOKS = 3
 DETECTED_SIDE = 0.3
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class _Track(Track):
     """Where to look for a hand next, mirrored for a left one, and its size once depth has told it."""
 

@@ -17,7 +17,7 @@ SIDE_STEP, SIDE_SURE = 3.0, 12.0
 FRAME_TIME = 1 / 30
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Track:
     """A hand that is being followed; its side is what the frames so far add up to."""
 

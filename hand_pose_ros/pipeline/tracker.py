@@ -61,7 +61,7 @@ PAIR_ODDS, PAIR_FARTHER = 2.0, 8.0
 SMALLEST, LARGEST = 0.045, 0.125
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class _Track(Track):
     """Where a hand is, how large, and how sure it is that it is one."""
 
