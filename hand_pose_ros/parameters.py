@@ -17,6 +17,9 @@ MODALITIES = ('depth', 'rgb')
 #: How a camera's images travel: as they are, or as image transport's ``compressedDepth`` and ``compressed`` pack them.
 IMAGE_TRANSPORTS = ('raw', 'compressedDepth', 'compressed')
 
+#: How many looks a hand in a depth image may get, and the quarter turns that its crop is shown in for them.
+LOOKS = {1: (0,), 2: (0, 2), 4: (0, 1, 2, 3)}
+
 
 def _setting(default: Any, description: str, *, choices: tuple = (), low: float | None = None,
              high: float | None = None, live: bool = False) -> Any:
@@ -65,7 +68,7 @@ class TrackerParameters(Settings):
     max_hands: int = _setting(2, 'Hands to track at once.', low=1, high=2, live=True)
     looks: int = _setting(1, 'Depth: looks at each hand in each frame, every one turned another way and all averaged; two '
                              'are 6 % more accurate than one, four 9 %, and take so many times the network\'s time.',
-                          choices=(1, 2, 4), live=True)
+                          choices=tuple(LOOKS), live=True)
     mesh: bool = _setting(True, 'Pose the hand model and publish its mesh.')
     hand_model: str = _setting('', 'Hand model: an .npz or a MANO .pkl file (or a folder with MANO_LEFT.pkl and '
                                    'MANO_RIGHT.pkl); empty for the one shipped.')

@@ -12,10 +12,8 @@ import numpy as np
 
 from hand_pose_ros.estimation.pose import Cube, Pose, PoseEstimator, merge
 from hand_pose_ros.localization.crop import CUBE_PER_HAND
+from hand_pose_ros.parameters import LOOKS
 from training.pose_task import validation_set
-
-#: Quarter turns of each row's looks.
-LOOKS = ((0,), (0, 2), (0, 1, 2, 3))
 
 
 def look_at_validation(description: str, count: int, turns: tuple[int, ...]) -> tuple[list[list[Pose]], np.ndarray]:
@@ -45,8 +43,8 @@ def look_at_validation(description: str, count: int, turns: tuple[int, ...]) -> 
 
 def main() -> None:
     """Run from the command line."""
-    looks, truth = look_at_validation(__doc__.splitlines()[0], 1024, LOOKS[-1])
-    for turns in LOOKS:
+    looks, truth = look_at_validation(__doc__.splitlines()[0], 1024, LOOKS[max(LOOKS)])
+    for turns in LOOKS.values():
         found = np.stack([merge([poses[turn] for turn in turns]).joints for poses in looks])
         errors = 1000 * np.linalg.norm(found - truth, axis=2)
         print(f'{len(turns)} looks: mean {errors.mean():.3f} mm, median {np.median(errors):.3f} mm, tips {errors[:, 4::4].mean():.2f} mm')

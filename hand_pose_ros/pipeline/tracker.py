@@ -19,7 +19,7 @@ from hand_pose_ros.images import DepthImage
 from hand_pose_ros.localization.crop import hand_centre, hand_size
 from hand_pose_ros.localization.refiner import Refinement, refine
 from hand_pose_ros.localization.search import propose_centres
-from hand_pose_ros.parameters import TrackerParameters
+from hand_pose_ros.parameters import LOOKS, TrackerParameters
 from hand_pose_ros.pipeline.hand import Hand
 from hand_pose_ros.pipeline.stages import Stages
 from hand_pose_ros.pipeline.track import FRAME_TIME, Track
@@ -42,9 +42,8 @@ APART = 0.07
 FARTHER = 0.5
 #: A hand is seen clearly from this mean confidence of its joints on, and if none is below the second.
 CLEAR, CLEAR_JOINT = 0.6, 0.4
-#: Further looks at a hand that is not, in quarter turns of its crop; and those of so many looks that are asked for.
-TURNED = (1, 2, 3)
-LOOKS = {1: (0,), 2: (0, 2), 4: (0, *TURNED)}
+#: Further looks at a hand that is not, in quarter turns of its crop.
+TURNED = LOOKS[max(LOOKS)][1:]
 #: A followed hand's crop moves when refinement sees its centre this far off, as a share of the hand's size.
 MOVED = 0.35
 #: A hand that moved no further than this from one frame to the next is the same hand, metres.
@@ -264,7 +263,7 @@ class HandTracker:
         poses = self._look_on_both_sides(depth, camera, self._tracks)
         gone = [track for track, pose in zip(self._tracks, poses) if track.frames and (
             pose.confidence.mean() < CLEAR or not _about(pose.filled, track.filled)
-            or np.linalg.norm(hand_centre(pose.joints) - track.centre) > FAR_OFF * track.size)]
+            or _beside(pose, track))]
         if not gone:
             return poses, set()
         seen = {track.number: (track.centre, pose) for track, pose in zip(self._tracks, poses)}
@@ -306,7 +305,7 @@ class HandTracker:
         # A new track learns its size at once, an old one slowly: bones do not grow.
         memory = SIZE_MEMORY if track.frames else 0.0
         wanted = track.size ** memory * size ** (1 - memory)
-        far = np.linalg.norm(centre - track.centre) > FAR_OFF * track.size or abs(np.log(wanted / track.size)) > RESIZE
+        far = _beside(pose, track) or abs(np.log(wanted / track.size)) > RESIZE
         track.size = wanted
         if self._in_view(centre):
             track.centre = centre
@@ -372,6 +371,11 @@ class HandTracker:
                 fit = self._fitter.fit(joints, track.side, mesh=self.parameters.mesh, state=track.fit)
             hands.append(Hand(track.side, score, joints, pose.confidence, fit, track.number))
         return sorted(hands, key=lambda h: -h.score)
+
+
+def _beside(pose: Pose, track: _Track) -> bool:
+    """Whether a hand lies far off the centre of its track, which its crop was cut around."""
+    return bool(np.linalg.norm(hand_centre(pose.joints) - track.centre) > FAR_OFF * track.size)
 
 
 def _about(filled: float, before: float) -> bool:
