@@ -210,6 +210,29 @@ def test_the_network_overrules_the_detector_on_the_side(tracked):
     assert sides[-1] == ['left']
 
 
+@pytest.mark.parametrize('certain', [False, True], ids=['hardly', 'clearly'])
+def test_two_hands_that_hardly_differ_in_side_are_a_pair(tracked, certain):
+    world = World(hands_at())
+    pose = world.pose
+
+    def all_right(crops):
+        joints, points, spread, right = pose(crops)
+        mirrored = np.array([np.linalg.det(crop.rotation) < 0 for crop in crops])
+        left = np.array([abs(crop.to_pixels(np.zeros(2), CAMERA)[0] - CAMERA.project(
+            hand_centre(world.hands['left'])[None])[0, 0]) < 100 for crop in crops])
+        # Log odds of what the crop shows being a right hand: the true left hand looks like a right one.
+        right[left] = np.where(mirrored[left], -1, 1) * (1.4 if certain else 0.7)
+        return [joints, points, spread, right]
+
+    world.pose = all_right
+    tracker = tracked(world)
+    for step in range(5):
+        hands = tracker.process(BLACK, CAMERA, step / 30)
+        assert {hand.side for hand in hands} == ({'right'} if certain else {'left', 'right'})
+        if not certain:
+            assert all(np.abs(hand.joints - world.hands[hand.side]).max() < 2e-3 for hand in hands)
+
+
 def test_images_that_do_not_fit_are_refused(tracked):
     tracker = tracked(World({}))
     with pytest.raises(ValueError, match='320x240, its camera 640x480'):

@@ -229,6 +229,11 @@ class ColorHandTracker:
                 track.frames += 1
                 self._tracks.append(track)
                 kept.append(pose)
+        if kept and len({track.side for track in self._tracks}) < len(self._tracks):
+            i = min(range(-len(kept), 0), key=lambda i: abs(self._tracks[i].right_odds))
+            if self._tracks[i].give_way():
+                self._tracks[i].crop = self._tracks[i].crop.mirrored()
+                kept[i], = self._look(image, camera, [self._tracks[i].crop])
         return kept
 
     def _look_on_both_sides(self, image: np.ndarray, camera: Camera, tracks: list[_Track]) -> list[ColorPose]:

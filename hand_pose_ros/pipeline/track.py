@@ -13,6 +13,8 @@ from hand_pose_ros.pipeline.smoothing import OneEuroFilter
 SIDE_MEMORY = 0.95
 #: Log odds of a side that one frame can add, and from which on a track is sure of its side and looks only there.
 SIDE_STEP, SIDE_SURE = 3.0, 12.0
+#: Two hands in view are more often a pair than two of one side: below these log odds of its own, one gives way.
+PAIR_ODDS = 2.0
 #: Time between frames that carry no stamp, seconds.
 FRAME_TIME = 1 / 30
 
@@ -51,3 +53,10 @@ class Track:
         odds = float(np.clip(own if other is None else own - other, -SIDE_STEP, SIDE_STEP))
         self.right_odds = SIDE_MEMORY * self.right_odds + odds * (1 if before == 'right' else -1)
         return self.side != before
+
+    def give_way(self) -> bool:
+        """Believe in the other side, as another hand in view is of this one, unless sure enough; returns whether it does."""
+        if abs(self.right_odds) >= PAIR_ODDS:
+            return False
+        self.right_odds = -0.01 if self.side == 'right' else 0.01
+        return True

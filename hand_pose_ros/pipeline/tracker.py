@@ -53,9 +53,8 @@ JUMP = 0.25
 FAR_OFF, RESIZE = 0.22, 0.12
 #: Weight of the past in a track's size, each frame.
 SIZE_MEMORY = 0.85
-#: Below these log odds of its own, the less sure one of two hands is of the side that the other is not; a metre of
-#: distance costs the second.
-PAIR_ODDS, PAIR_FARTHER = 2.0, 8.0
+#: Log odds of its side that a metre of distance costs the one of two hands of one side that gives way.
+PAIR_FARTHER = 8.0
 #: Sizes of hands, wrist to knuckles, from a small child's to a large adult's, metres.
 SMALLEST, LARGEST = 0.045, 0.125
 
@@ -330,10 +329,8 @@ class HandTracker:
             own, other = seen[track.side], seen.get(other_side(track.side))
             track.hear(own.side_odds, None if other is None else other.side_odds)
         if len({track.side for track in self._tracks}) < len(self._tracks):
-            # Two hands in view are more often a pair than two of one side; what is much farther is rather mistaken for one.
-            other = min(tracks, key=lambda one: abs(one.right_odds) - PAIR_FARTHER * one.centre[2])
-            if abs(other.right_odds) < PAIR_ODDS:
-                other.right_odds = -0.01 if other.side == 'right' else 0.01
+            # What is much farther is rather mistaken for one.
+            min(tracks, key=lambda one: abs(one.right_odds) - PAIR_FARTHER * one.centre[2]).give_way()
         return [seen[track.side] if track.side in seen else self._run(depth, camera, [track.cube()])[0][0]
                 for track, seen in zip(tracks, looks)]
 
