@@ -43,6 +43,17 @@ def test_crops_hold_what_is_promised(crops):
     assert len({tuple(image[0, 0]) for image in images}) > 15 and images.std() > 30
 
 
+def test_crops_of_one_view_lie_apart(people):
+    def poses(views):
+        joints = next(crop_batches(people, 5, 36, 48, crops_per_view=3, empty=0, views=views))[1]
+        return [round(float(np.linalg.norm(hand[8])), 4) for hand in joints]   # the same however the crop is turned
+
+    one, many = poses(1), poses(6)
+    assert len(set(one)) == 12 and one[0] == one[1] == one[2]
+    assert len(set(many)) in range(10, 18) and many == poses(6)
+    assert sum(a == b for a, b in zip(many, many[1:])) < 12
+
+
 def test_joints_lie_on_the_hand(crops):
     _, _, points, masks, sizes, _ = crops
     on = total = 0
