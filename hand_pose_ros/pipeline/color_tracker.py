@@ -230,6 +230,7 @@ class ColorHandTracker:
                 self._tracks.append(track)
                 kept.append(pose)
         if kept and len({track.side for track in self._tracks}) < len(self._tracks):
+            # Of one side only one hand is reported; the less sure of those looked at may be of the other.
             i = min(range(-len(kept), 0), key=lambda i: abs(self._tracks[i].right_odds))
             if self._tracks[i].give_way():
                 self._tracks[i].crop = self._tracks[i].crop.mirrored()

@@ -372,24 +372,24 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
         poses: kind of pose -> share, see ``training.synthesis.poses``.
         empty: share of views that show no hand.
         rough: see :func:`draw_color_crop`, and so ``edges``.
-        views: rendered views that crops are cut from in turn by chance, so that those of one view are far apart.
+        views: rendered views that are kept and that each crop is cut from one of, so that those of one are far apart.
 
     """
     artist, rng = Artist(people), np.random.default_rng(seed)
     angles = _Poses(people[0], rng, poses)
 
-    def draw_view() -> ColorView:
+    def next_view() -> ColorView:
         shows = str(rng.choice(list(NO_HAND), p=list(NO_HAND.values()))) if rng.uniform() < empty else 'hand'
         return draw_color_view(artist, angles.next(), rng, shows)
 
-    drawn, rows = [draw_view() for _ in range(views)], []
+    drawn, rows = [next_view() for _ in range(views)], []
     while True:
         for _ in range(crops_per_view):
             rows.append(draw_color_crop(drawn[rng.integers(views)], rng, size, rough, edges).row())
             if len(rows) == batch:
                 yield tuple(np.stack(parts) for parts in zip(*rows))
                 rows = []
-        drawn[rng.integers(views)] = draw_view()
+        drawn[rng.integers(views)] = next_view()
 
 
 def _hand_label(surfaces: list[Surface], labels: np.ndarray, label: int, camera: Camera, joints: np.ndarray,
