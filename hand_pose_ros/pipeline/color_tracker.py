@@ -20,7 +20,7 @@ from hand_pose_ros.localization.detector import detect
 from hand_pose_ros.parameters import TrackerParameters
 from hand_pose_ros.pipeline.hand import Hand
 from hand_pose_ros.pipeline.stages import Stages
-from hand_pose_ros.pipeline.track import FRAME_TIME, Track
+from hand_pose_ros.pipeline.track import FRAME_TIME, Track, make_pair
 
 #: A detection is looked at from this score on, and at most so many of them: the pose network, which sees more of a hand
 #: than the detector does, has the last word on whether it is one.
@@ -229,12 +229,11 @@ class ColorHandTracker:
                 track.frames += 1
                 self._tracks.append(track)
                 kept.append(pose)
-        if kept and len({track.side for track in self._tracks}) < len(self._tracks):
-            # Of one side only one hand is reported; the less sure of those looked at may be of the other.
-            i = min(range(-len(kept), 0), key=lambda i: abs(self._tracks[i].right_odds))
-            if self._tracks[i].give_way():
-                self._tracks[i].crop = self._tracks[i].crop.mirrored()
-                kept[i], = self._look(image, camera, [self._tracks[i].crop])
+        added = self._tracks[len(self._tracks) - len(kept):]
+        other = make_pair(self._tracks, added)
+        if other is not None:
+            other.crop = other.crop.mirrored()
+            kept[added.index(other)], = self._look(image, camera, [other.crop])
         return kept
 
     def _look_on_both_sides(self, image: np.ndarray, camera: Camera, tracks: list[_Track]) -> list[ColorPose]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -54,9 +56,27 @@ class Track:
         self.right_odds = SIDE_MEMORY * self.right_odds + odds * (1 if before == 'right' else -1)
         return self.side != before
 
-    def give_way(self) -> bool:
-        """Believe in the other side, as another hand in view is of this one, unless sure enough; returns whether it does."""
-        if abs(self.right_odds) >= PAIR_ODDS:
-            return False
-        self.right_odds = -0.01 if self.side == 'right' else 0.01
-        return True
+
+_T = TypeVar('_T', bound=Track)
+
+
+def make_pair(followed: Sequence[_T], among: Sequence[_T],
+              sureness: Callable[[_T], float] = lambda track: abs(track.right_odds)) -> _T | None:
+    """Where two hands are of one side, have the least sure one believe in the other side, unless its odds are clear.
+
+    Args:
+        followed: all hands.
+        among: those of them that may take the other side.
+        sureness: by which they are compared.
+
+    Returns:
+        The one that now believes in the other side.
+
+    """
+    if not among or len({track.side for track in followed}) == len(followed):
+        return None
+    other = min(among, key=sureness)
+    if abs(other.right_odds) >= PAIR_ODDS:
+        return None
+    other.right_odds = -0.01 if other.side == 'right' else 0.01
+    return other

@@ -22,7 +22,7 @@ from hand_pose_ros.localization.search import propose_centres
 from hand_pose_ros.parameters import LOOKS, TrackerParameters
 from hand_pose_ros.pipeline.hand import Hand
 from hand_pose_ros.pipeline.stages import Stages
-from hand_pose_ros.pipeline.track import FRAME_TIME, Track
+from hand_pose_ros.pipeline.track import FRAME_TIME, Track, make_pair
 
 #: A refined centre may be a hand from this probability on, one beside another hand only from the second on, and a
 #: followed hand is lost below the third.
@@ -328,9 +328,8 @@ class HandTracker:
         for track, seen in zip(tracks, looks):
             own, other = seen[track.side], seen.get(other_side(track.side))
             track.hear(own.side_odds, None if other is None else other.side_odds)
-        if len({track.side for track in self._tracks}) < len(self._tracks):
-            # What is much farther is rather mistaken for one.
-            min(tracks, key=lambda one: abs(one.right_odds) - PAIR_FARTHER * one.centre[2]).give_way()
+        # What is much farther is rather mistaken for a hand of that side.
+        make_pair(self._tracks, tracks, lambda one: abs(one.right_odds) - PAIR_FARTHER * one.centre[2])
         return [seen[track.side] if track.side in seen else self._run(depth, camera, [track.cube()])[0][0]
                 for track, seen in zip(tracks, looks)]
 
