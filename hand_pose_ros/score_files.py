@@ -24,7 +24,7 @@ AXES = {(1, 1, 1): 'x right, y down, z forward', (1, -1, 1): 'x right, y up, z f
         (1, -1, -1): 'x right, y up, z backward'}
 
 #: A mean error above this, in millimetres, is more likely a mistaken file than a bad method.
-SUSPICIOUS = 150.0
+SUSPICIOUS = 60.0
 
 
 @dataclass(frozen=True)

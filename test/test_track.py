@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -172,7 +173,7 @@ def test_every_parameter_has_a_flag_and_reaches_the_tracker(bag, tmp_path):
     assert main(['track', str(bag), '--out', str(tmp_path / 'out'), '--overlays', 'none', *flags]) == 0
     assert FakeTracker.made[0].parameters == TrackerParameters(
         max_hands=1, engine='onnxruntime', mesh=False, near=0.2, far=0.9, min_score=0.25, threads=1, model='x.onnx',
-        hand_model='y.npz', looks=4)
+        hand_model='y.npz', looks=4, fit_surface=True)
 
 
 def test_flags_default_to_the_parameters_defaults(capsys):
@@ -191,9 +192,12 @@ def test_recordings_get_more_looks_than_topics_unless_told_otherwise(capsys):
     parser = build_parser(['track'])
     assert tracker_parameters(parser.parse_args(['track', 'x', '--out', 'y'])).looks == 4
     assert tracker_parameters(parser.parse_args(['track', 'x', '--out', 'y', '--looks', '1'])).looks == 1
+    assert tracker_parameters(parser.parse_args(['track', 'x', '--out', 'y'])).fit_surface
+    assert not tracker_parameters(parser.parse_args(['track', 'x', '--out', 'y', '--no-fit-surface'])).fit_surface
     with pytest.raises(SystemExit):
         parser.parse_args(['track', '--help'])
-    assert 'Default: 4.' in ' '.join(capsys.readouterr().out.split())
+    shown = ' '.join(capsys.readouterr().out.split())
+    assert 'Default: 4.' in shown and re.search(r"points .{0,200}Default: on\.", shown)
 
 
 @pytest.mark.parametrize('flags, words', [

@@ -191,6 +191,33 @@ def test_more_looks_are_taken_and_are_more_accurate(clip, tracked, monkeypatch):
     assert (0, 2) in taken, 'it is a live parameter'
 
 
+def test_joints_brought_to_the_surface_are_nearer_the_truth(clip, tracked):
+    tracker = HandTracker(TrackerParameters(fit_surface=True))
+    found = [tracker.process(depth, camera) for depth, camera, _ in clip[:25]]
+
+    def mean(hands_of_frames):
+        return np.mean([distance for hands, (_, _, truth) in zip(hands_of_frames, clip)
+                        for distance in errors(hands, truth).values()])
+
+    assert mean(found) < 0.7 * mean(tracked[:25])
+    assert np.median([h.fit.residual for hands in found for h in hands]) < 0.001, 'the joints are the model\'s own'
+    tracker.parameters = TrackerParameters()
+    plain = tracker.process(*clip[25][:2])
+    tracker.reset()
+    assert np.median([h.fit.residual for h in plain]) > 0.001, 'it is a live parameter'
+
+
+def test_what_is_too_far_to_be_a_hand_is_still_seen_past_one(clip, monkeypatch):
+    tracker = HandTracker(TrackerParameters(fit_surface=True, far=0.8))
+    seen = []
+    fit = tracker._surfaces.fit
+    monkeypatch.setattr(tracker._surfaces, 'fit', lambda *given: seen.append(given[3]) or fit(*given))
+    depth, camera, _ = clip[0]
+    behind = np.where(depth == 0, np.float32(2.0), depth)
+    assert tracker.process(behind, camera)
+    assert seen and all((view > 0.8).any() for view in seen)
+
+
 def test_the_fit_lies_on_the_joints(tracked):
     hands = [h for hands in tracked for h in hands]
     assert np.median([h.fit.residual for h in hands]) < 0.006

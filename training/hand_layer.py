@@ -26,11 +26,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hand_pose_ros.geometry.joints import JOINTS, PARENTS
+from hand_pose_ros.geometry.joints import JOINTS, KNUCKLES, PARENTS
 from hand_pose_ros.hand_model.kinematics import (BONE_JOINTS, BONE_PARENTS, DEGREES_OF_FREEDOM, JOINT_CARRIERS, LOWER,
                                                  UPPER)
 from hand_pose_ros.hand_model.model import HandModel
-from hand_pose_ros.localization.crop import KNUCKLES
 
 #: How many numbers each part of the parameters has, in their order.
 PARTS = {'pose': 45, 'shape': 10, 'quaternion': 4, 'scale': 1, 'translation': 3}

@@ -26,7 +26,7 @@ def add_settings_arguments(parser: argparse.ArgumentParser, kind: type[Settings]
     """Add one flag for each field of ``kind`` that is not in ``skip``: ``max_hands`` is ``--max-hands``.
 
     Switches get a ``--no-`` form. Flags that are not given leave nothing behind; :func:`given_settings` returns the
-    others, and those for which the command has a default of its ``own``, other than a switch's.
+    others, and those for which the command has a default of its ``own``.
     """
     group = parser.add_argument_group(title)
     for setting in fields(kind):
@@ -34,12 +34,12 @@ def add_settings_arguments(parser: argparse.ArgumentParser, kind: type[Settings]
             continue
         name = '--' + setting.name.replace('_', '-')
         about = setting.metadata['description'].replace('%', '%%')
+        default = own.get(setting.name, setting.default)
         if isinstance(setting.default, bool):
             group.add_argument(name, action=argparse.BooleanOptionalAction, dest=setting.name,
-                               default=argparse.SUPPRESS,
-                               help=f'{about} Default: {"on" if setting.default else "off"}.')
+                               default=own.get(setting.name, argparse.SUPPRESS),
+                               help=f'{about} Default: {"on" if default else "off"}.')
             continue
-        default = own.get(setting.name, setting.default)
         group.add_argument(name, type=type(setting.default), default=own.get(setting.name, argparse.SUPPRESS),
                            choices=setting.metadata['choices'] or None,
                            metavar=None if setting.metadata['choices'] else setting.name.upper(),

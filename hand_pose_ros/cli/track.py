@@ -40,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('--overlays', choices=OVERLAYS, default='png',
                         help='DIR/overlays/*.png, DIR/overlay.mp4 or neither. Default: png')
     # Nobody waits for the hands of a recording.
-    add_tracker_arguments(parser, skip=NODE_SETTINGS, own={'looks': 4})
+    add_tracker_arguments(parser, skip=NODE_SETTINGS, own={'looks': 4, 'fit_surface': True})
 
 
 def _count(text: str) -> int:

@@ -22,6 +22,7 @@ class ColorPose:
         confidence: (21,) from 0 to 1: probability that a joint is within 10 mm, its hand's place and size being right.
         presence: probability that the crop shows a hand.
         side_odds: log odds that the hand is of the crop's side.
+        spread: (21,) metres, how far the network's estimates of a joint lie apart.
 
     """
 
@@ -29,6 +30,7 @@ class ColorPose:
     confidence: np.ndarray
     presence: float
     side_odds: float
+    spread: np.ndarray
 
 
 class ColorPoseEstimator:
@@ -71,4 +73,4 @@ class ColorPoseEstimator:
         intercept, slope = self.model.presence
         presence = 1 / (1 + np.exp(-(intercept - slope * float(np.log(spread).mean()))))
         return ColorPose(wrist + crop.to_camera(joints), (1 / (1 + np.exp(-log_odds))).astype(np.float32),
-                         float(presence), right)
+                         float(presence), right, size * spread)

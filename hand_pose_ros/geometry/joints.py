@@ -23,6 +23,9 @@ BONES = tuple((parent, joint) for joint, parent in enumerate(PARENTS) if parent 
 #: Joint indices of each finger, from the palm to the tip.
 FINGER_JOINTS = {finger: tuple(range(4 * f + 1, 4 * f + 5)) for f, finger in enumerate(FINGERS)}
 
+#: First joints of the four fingers.
+KNUCKLES = tuple(joints[0] for finger, joints in FINGER_JOINTS.items() if finger != 'thumb')
+
 TIPS = tuple(joints[-1] for joints in FINGER_JOINTS.values())
 
 SIDES = ('left', 'right')

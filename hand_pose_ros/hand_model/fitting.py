@@ -48,17 +48,18 @@ _PALM = [WRIST, *(joints[0] for joints in FINGER_JOINTS.values())]
 #: Pairs of joints whose distance no pose changes: all bones, then across the palm.
 _PAIRS = np.array([*BONES, (1, 5), (5, 9), (9, 13), (13, 17), (5, 17)])
 _DOF_BONE = np.array([dof.bone - 1 for dof in DEGREES_OF_FREEDOM])
-_DOF_FINGER, _DOF_LEVEL = np.divmod(_DOF_BONE, _LEVELS)
+#: Finger of each angle, and which of its bones the angle turns.
+DOF_FINGER, DOF_LEVEL = np.divmod(_DOF_BONE, _LEVELS)
 _DOF_KIND = np.array([('flexion', 'abduction', 'roll').index(dof.kind) for dof in DEGREES_OF_FREEDOM])
 _DOFS = len(DEGREES_OF_FREEDOM)
 _DOF_RANGE = np.arange(_DOFS)
 _VARIABLES = 6 + _DOFS
 #: Whether an angle moves the joints at which its finger's bones start and end: (D, 4, 1).
-_MOVES = (np.arange(4) > _DOF_LEVEL[:, None])[..., None].astype(float)
+_MOVES = (np.arange(4) > DOF_LEVEL[:, None])[..., None].astype(float)
 #: Turns a vector v (3,) into the matrix (3, 3), row by row, for which a @ matrix is v x a.
-_CROSS = np.zeros((3, 9))
-_CROSS[[2, 0, 1], [1, 5, 6]], _CROSS[[2, 0, 1], [3, 7, 2]] = 1.0, -1.0
-_ROWS, _COLUMNS = 1 + 4 * _DOF_FINGER[:, None] + np.arange(4), 6 + np.arange(_DOFS)[:, None]
+CROSS = np.zeros((3, 9))
+CROSS[[2, 0, 1], [1, 5, 6]], CROSS[[2, 0, 1], [3, 7, 2]] = 1.0, -1.0
+_ROWS, _COLUMNS = 1 + 4 * DOF_FINGER[:, None] + np.arange(4), 6 + np.arange(_DOFS)[:, None]
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 #: Largest deviation of a distance from its average that is believed, metres.
 _WILD = 4 * JOINT_NOISE
@@ -74,6 +75,7 @@ class FitState:
         variances: (P,) their variances.
         shape: (S,) shape parameters.
         log_stretch: (15,) logarithm of each finger bone's stretch.
+        surfaces: how many times it was brought to a depth image, see ``surface``.
 
     """
 
@@ -82,6 +84,7 @@ class FitState:
     variances: np.ndarray = field(default_factory=lambda: np.zeros(len(_PAIRS)))
     shape: np.ndarray | None = None
     log_stretch: np.ndarray = field(default_factory=lambda: np.zeros(_FINGERS * _LEVELS))
+    surfaces: int = 0
 
 
 @dataclass(frozen=True)
@@ -107,16 +110,42 @@ class HandFit:
 
 
 @dataclass(frozen=True)
-class _Pose:
+class Rig:
+    """A hand of one shape, at rest: what no pose changes."""
+
+    shape: np.ndarray  # (S,)
+    log_stretch: np.ndarray  # (15,) of each finger bone
+    rest: np.ndarray  # (21, 3) joints before the stretch
+    roots: np.ndarray  # (5, 3) first joints of the fingers, from the wrist
+    offsets: np.ndarray  # (5, 3, 3) of each finger bone from its start to its end
+
+    @property
+    def stretch(self) -> np.ndarray:
+        """Factor (16,) that lengthens each bone."""
+        return np.concatenate([[1.0], np.exp(self.log_stretch)])
+
+
+@dataclass(frozen=True)
+class BonePose:
     """One evaluation of the tree: finger-wise arrays (5 fingers, 3 bones or 4 joints)."""
 
     angles: np.ndarray  # (D,)
     rotation: np.ndarray  # (3, 3) of the wrist
     wrist: np.ndarray  # (3,)
     world: np.ndarray  # (5, 3, 3, 3) of each finger bone
-    joints: np.ndarray  # (5, 4, 3)
+    fingers: np.ndarray  # (5, 4, 3) joints of the fingers
     flexed: np.ndarray  # (15, 3, 3) of each finger bone relative to the one before, by its flexion alone
     spread: np.ndarray  # (15, 3, 3) the same by flexion and abduction
+
+    @property
+    def joints(self) -> np.ndarray:
+        """All joints (21, 3)."""
+        return np.concatenate([self.wrist[None], self.fingers.reshape(-1, 3)])
+
+    @property
+    def bones(self) -> np.ndarray:
+        """Turns (16, 3, 3) of all bones."""
+        return np.concatenate([self.rotation[None], self.world.reshape(-1, 3, 3)])
 
 
 class HandFitter:
@@ -135,7 +164,7 @@ class HandFitter:
         self.models = {model.side: model, (other or model.mirrored()).side: other or model.mirrored()}
         right = self.models['right']
         left = right if other is None and model.side == 'right' else self.models['left'].mirrored()
-        self._fits = {'right': _RightHand(right, stretch), 'left': _RightHand(left, stretch)}
+        self.hands = {'right': RightHand(right, stretch), 'left': RightHand(left, stretch)}
 
     def fit(self, joints: np.ndarray, side: str, mesh: bool = True, state: FitState | None = None) -> HandFit:
         """Fit the model to the joints of one hand.
@@ -154,18 +183,19 @@ class HandFitter:
             raise ValueError(f'side is {side!r}; it must be one of {", ".join(SIDES)}')
         joints = _checked(joints)
         mirror = np.ones(3) if side == 'right' else _MIRROR
-        fitted = self._fits[side]
-        pose, shape, stretch, rest = fitted.solve(joints * mirror, FitState() if state is None else state)
+        hand = self.hands[side]
+        state = FitState() if state is None else state
+        noise = hand.settle(joints * mirror, state)
+        rig = hand.rig(state.shape, state.log_stretch)
+        pose = hand.pose(joints * mirror, rig, noise)
 
-        world = np.concatenate([pose.rotation[None], pose.world.reshape(-1, 3, 3)])
-        posed = np.concatenate([pose.wrist[None], pose.joints.reshape(-1, 3)])
-        vertices = fitted.model.skin(world, posed, shape, rest, stretch) * mirror.astype(np.float32) if mesh else None
-        frames = fitted.model.joint_frames(world)
+        vertices = hand.vertices(pose, rig) * mirror.astype(np.float32) if mesh else None
+        frames = hand.model.joint_frames(pose.bones)
         if side == 'left':
             # x and z are directions and mirrored as such; y, the axis that a bend turns about, then points the
             # other way, for which the frame is right-handed again.
             frames = frames * _MIRROR[:, None] * np.array([1.0, -1.0, 1.0])
-        posed = posed * mirror
+        posed = pose.joints * mirror
         return HandFit(angles=dict(zip(DOF_NAMES, pose.angles.tolist())), rotations=frames, joints=posed,
                        vertices=vertices, faces=self.models[side].faces if mesh else None,
                        residual=float(np.sqrt(np.mean(np.sum((posed - joints) ** 2, 1)))))
@@ -191,7 +221,7 @@ def _checked(joints: np.ndarray) -> np.ndarray:
     return joints
 
 
-class _RightHand:
+class RightHand:
     """The tables of one model of a right hand, and the solver on them."""
 
     def __init__(self, model: HandModel, stretch: bool) -> None:
@@ -228,7 +258,7 @@ class _RightHand:
 
     # ---- shape ----
 
-    def _settle(self, joints: np.ndarray, state: FitState) -> float:
+    def settle(self, joints: np.ndarray, state: FitState) -> float:
         """Bring the distances, the shape and the stretch of ``state`` up to date; return the joints' noise, metres."""
         measured = joints[_PAIRS[:, 1]] - joints[_PAIRS[:, 0]]
         measured = np.sqrt((measured * measured).sum(1))
@@ -269,28 +299,28 @@ class _RightHand:
 
     # ---- pose ----
 
-    def solve(self, joints: np.ndarray, state: FitState) -> tuple[_Pose, np.ndarray, np.ndarray, np.ndarray]:
-        """Fit (21, 3) joints of a right hand: pose, shape (S,), stretch (16,) and joints at rest (21, 3)."""
-        noise = self._settle(joints, state)
-        rest = self.model.rest_joints(state.shape)
-        stretch = np.concatenate([[1.0], np.exp(state.log_stretch)])
-        roots = rest[_PALM[1:]] - rest[WRIST]
+    def rig(self, shape: np.ndarray, log_stretch: np.ndarray) -> Rig:
+        """The hand at rest with shape parameters (S,) and the logarithm of each finger bone's stretch (15,)."""
+        rest = self.model.rest_joints(shape)
         starts = rest[1:].reshape(_FINGERS, 4, 3)
         offsets = (starts[:, 1:] - starts[:, :-1]).reshape(-1, 3)
-        offsets = offsets + self.along * ((offsets * self.along).sum(1) * (stretch[1:] - 1))[:, None]
-        offsets = offsets.reshape(_FINGERS, _LEVELS, 3)
-        targets = joints[1:].reshape(_FINGERS, 4, 3)
+        offsets = offsets + self.along * ((offsets * self.along).sum(1) * (np.exp(log_stretch) - 1))[:, None]
+        return Rig(shape, log_stretch, rest, rest[_PALM[1:]] - rest[WRIST], offsets.reshape(_FINGERS, _LEVELS, 3))
 
-        pose = self._start(joints, rest, roots, offsets, targets)
-        pose = self._refine(pose, roots, offsets, joints, noise)
-        return pose, state.shape, stretch, rest
+    def pose(self, joints: np.ndarray, rig: Rig, noise: float = JOINT_NOISE) -> BonePose:
+        """Pose a hand on the joints (21, 3) of a right hand, which are off by ``noise`` metres along each axis."""
+        return self._refine(self._start(joints, rig), rig, joints, noise)
 
-    def _start(self, joints: np.ndarray, rest: np.ndarray, roots: np.ndarray, offsets: np.ndarray,
-               targets: np.ndarray) -> _Pose:
+    def vertices(self, pose: BonePose, rig: Rig) -> np.ndarray:
+        """The posed mesh (V, 3) float32."""
+        return self.model.skin(pose.bones, pose.joints, rig.shape, rig.rest, rig.stretch)
+
+    def _start(self, joints: np.ndarray, rig: Rig) -> BonePose:
         """Rigid pose from the palm, angles from the directions of the bones."""
-        palm, model_palm = joints[_PALM], rest[_PALM]
+        targets = joints[1:].reshape(_FINGERS, 4, 3)
+        palm, model_palm = joints[_PALM], rig.rest[_PALM]
         rotation = nearest_rotation((palm - palm.mean(0)).T @ (model_palm - model_palm.mean(0)))
-        wrist = palm.mean(0) + rotation @ (rest[WRIST] - model_palm.mean(0))
+        wrist = palm.mean(0) + rotation @ (rig.rest[WRIST] - model_palm.mean(0))
         directions = targets[:, 1:] - targets[:, :-1]
         turned = np.zeros((_FINGERS, _LEVELS, 3))
         before = rotation
@@ -305,7 +335,7 @@ class _RightHand:
             if level < _LEVELS - 1:
                 before = before @ self._turn(turn, slice(level, None, _LEVELS))[2]
         angles = turned.reshape(-1, 3)[_DOF_BONE, _DOF_KIND] + self.model.rest_angles
-        return self._evaluate(np.clip(angles, LOWER, UPPER), rotation, wrist, roots, offsets)
+        return self.evaluate(np.clip(angles, LOWER, UPPER), rotation, wrist, rig)
 
     def _turn(self, turned: np.ndarray, bones: slice = slice(None)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rotations (B, 3, 3) by flexion; by flexion and abduction; by all three angles (B, 3) of bones."""
@@ -314,8 +344,8 @@ class _RightHand:
         both = single[:, 0] @ single[:, 1]
         return single[:, 0], both, both @ single[:, 2]
 
-    def _evaluate(self, angles: np.ndarray, rotation: np.ndarray, wrist: np.ndarray, roots: np.ndarray,
-                  offsets: np.ndarray) -> _Pose:
+    def evaluate(self, angles: np.ndarray, rotation: np.ndarray, wrist: np.ndarray, rig: Rig) -> BonePose:
+        """Pose a hand by its angles (D,), the turn (3, 3) of its wrist and the place (3,) of that."""
         turned = np.zeros((_FINGERS * _LEVELS, 3))
         turned[_DOF_BONE, _DOF_KIND] = angles - self.model.rest_angles
         flexed, spread, local = self._turn(turned)
@@ -325,44 +355,49 @@ class _RightHand:
         for level in range(_LEVELS):
             parent = world[:, level] = parent @ local[:, level]
         joints = np.empty((_FINGERS, 4, 3))
-        joints[:, 0] = wrist + roots @ rotation.T
-        joints[:, 1:] = (world @ offsets[..., None])[..., 0]
-        return _Pose(angles, rotation, wrist, world, np.cumsum(joints, axis=1), flexed, spread)
+        joints[:, 0] = wrist + rig.roots @ rotation.T
+        joints[:, 1:] = (world @ rig.offsets[..., None])[..., 0]
+        return BonePose(angles, rotation, wrist, world, np.cumsum(joints, axis=1), flexed, spread)
 
-    def _axes(self, pose: _Pose) -> np.ndarray:
+    def moved(self, pose: BonePose, step: np.ndarray, rig: Rig) -> BonePose:
+        """Pose after a step of the variables that :meth:`jacobian` is by, angles kept within their limits."""
+        return self.evaluate(np.clip(pose.angles + step[6:], LOWER, UPPER), _rotation(step[:3]) @ pose.rotation,
+                             pose.wrist + step[3:6], rig)
+
+    def turning_axes(self, pose: BonePose) -> np.ndarray:
         """Axes (D, 3) that the angles turn about as the hand is posed."""
         axes = self.axes.copy()
         axes[:, :, 1] = (pose.flexed @ self.model.axes[1:, 1, :, None]).reshape(_FINGERS, _LEVELS, 3)
         axes[:, :, 2] = (pose.spread @ self.model.axes[1:, 2, :, None]).reshape(_FINGERS, _LEVELS, 3)
         axes[:, 0] = axes[:, 0] @ pose.rotation.T
         axes[:, 1:] = axes[:, 1:] @ np.swapaxes(pose.world[:, :-1], 2, 3)
-        return axes[_DOF_FINGER, _DOF_LEVEL, _DOF_KIND]
+        return axes[DOF_FINGER, DOF_LEVEL, _DOF_KIND]
 
-    def _jacobian(self, pose: _Pose) -> np.ndarray:
+    def jacobian(self, pose: BonePose) -> np.ndarray:
         """Derivatives (63, 28) of the joints by a turn about the wrist, a shift, and the angles."""
-        arms = pose.joints[_DOF_FINGER]  # from each angle's bone's start to each joint of its finger
-        arms = (arms - arms[_DOF_RANGE, _DOF_LEVEL, None]) * _MOVES
+        arms = pose.fingers[DOF_FINGER]  # from each angle's bone's start to each joint of its finger
+        arms = (arms - arms[_DOF_RANGE, DOF_LEVEL, None]) * _MOVES
         jacobian = np.zeros((len(JOINTS), 3, _VARIABLES))
-        jacobian[_ROWS, :, _COLUMNS] = arms @ (self._axes(pose) @ _CROSS).reshape(-1, 3, 3)
-        x, y, z = (pose.joints.reshape(-1, 3) - pose.wrist).T
+        jacobian[_ROWS, :, _COLUMNS] = arms @ (self.turning_axes(pose) @ CROSS).reshape(-1, 3, 3)
+        x, y, z = (pose.fingers.reshape(-1, 3) - pose.wrist).T
         turn = jacobian[1:]
         turn[:, 0, 1], turn[:, 0, 2], turn[:, 1, 2] = z, -y, x
         turn[:, 1, 0], turn[:, 2, 0], turn[:, 2, 1] = -z, y, -x
         jacobian[:, [0, 1, 2], [3, 4, 5]] = 1
         return jacobian.reshape(-1, _VARIABLES)
 
-    def _cost(self, pose: _Pose, joints: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray, float]:
+    def _cost(self, pose: BonePose, joints: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray, float]:
         """What is left of the joints (63,), of the priors (K,), and the sum of squares."""
-        left = (joints - np.concatenate([pose.wrist[None], pose.joints.reshape(-1, 3)])).ravel()
+        left = (joints - pose.joints).ravel()
         prior_left = self.prior_mean - self.prior @ pose.angles
         return left, prior_left, float(left @ left + noise * noise * (prior_left @ prior_left))
 
-    def _refine(self, pose: _Pose, roots: np.ndarray, offsets: np.ndarray, joints: np.ndarray, noise: float) -> _Pose:
+    def _refine(self, pose: BonePose, rig: Rig, joints: np.ndarray, noise: float) -> BonePose:
         left, prior_left, cost = self._cost(pose, joints, noise)
         damping, weight = 1e-4, noise * noise
         prior, prior_normal = weight * self.prior.T, weight * self.prior_normal
         for _ in range(8):
-            jacobian = self._jacobian(pose)
+            jacobian = self.jacobian(pose)
             normal = jacobian.T @ jacobian
             normal[6:, 6:] += prior_normal
             right = jacobian.T @ left
@@ -376,8 +411,7 @@ class _RightHand:
             while damping < 1e3:
                 normal.flat[::_VARIABLES + 1] = diagonal * (1 + damping) + 1e-9
                 step = np.linalg.solve(normal, right)
-                trial = self._evaluate(np.clip(pose.angles + step[6:], LOWER, UPPER),
-                                       _rotation(step[:3]) @ pose.rotation, pose.wrist + step[3:6], roots, offsets)
+                trial = self.moved(pose, step, rig)
                 left, prior_left, trial_cost = self._cost(trial, joints, noise)
                 if trial_cost <= cost:
                     break

@@ -147,6 +147,11 @@ class HandModel:
         """Orientation (21, 3, 3) of every joint's frame when bones are turned by ``world`` (16, 3, 3)."""
         return (world @ self.frames)[_CARRIERS]
 
+    def turn(self, directions: np.ndarray, world: np.ndarray) -> np.ndarray:
+        """Turn directions (V, 3) at the vertices at rest, such as normals, with bones turned by ``world`` (16, 3, 3)."""
+        blended = (self.weights @ world.reshape(_BONES, 9).astype(np.float32)).reshape(-1, 3, 3)
+        return np.einsum('vij,vj->vi', blended, directions.astype(np.float32))
+
     def skin(self, world: np.ndarray, joints: np.ndarray, shape: np.ndarray, rest: np.ndarray,
              stretch: np.ndarray | None = None) -> np.ndarray:
         """Move the vertices with the bones.

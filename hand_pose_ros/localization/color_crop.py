@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from hand_pose_ros.geometry.camera import Camera
-from hand_pose_ros.geometry.joints import WRIST
-from hand_pose_ros.localization.crop import CUBE_PER_HAND, KNUCKLES, hand_centre, hand_size
+from hand_pose_ros.geometry.joints import KNUCKLES, WRIST
+from hand_pose_ros.localization.crop import CUBE_PER_HAND, hand_centre, hand_size
 
 
 def pointing(points: np.ndarray) -> np.ndarray:

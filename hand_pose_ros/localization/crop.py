@@ -10,13 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from hand_pose_ros.geometry.camera import Camera
-from hand_pose_ros.geometry.joints import FINGER_JOINTS, WRIST
+from hand_pose_ros.geometry.joints import KNUCKLES, WRIST
 from hand_pose_ros.images import DepthImage
 
 #: Half side of a hand's cube, as a multiple of its :func:`hand_size`: room for a spread hand and an error in centre.
 CUBE_PER_HAND = 1.4
-
-KNUCKLES = tuple(joints[0] for finger, joints in FINGER_JOINTS.items() if finger != 'thumb')
 
 
 def hand_size(joints: np.ndarray) -> float:
@@ -46,19 +44,39 @@ def cut_cube(depth: np.ndarray | DepthImage, camera: Camera, centre: np.ndarray,
         (size, size) float32 in [-1, 1].
 
     """
-    u = camera.fx * centre[0] / centre[2] + camera.cx
-    v = camera.fy * centre[1] / centre[2] + camera.cy
-    step_u = 2 * camera.fx * half / (centre[2] * size) * (-1 if mirror else 1)
-    step_v = 2 * camera.fy * half / (centre[2] * size)
-    cos, sin = np.cos(turn), np.sin(turn)
-    axes = np.array([[step_u * cos, -step_u * sin], [step_v * sin, step_v * cos]])
-    warp = np.column_stack([axes, (u, v) - axes.sum(1) * (size - 1) / 2])
+    warp = _warp(camera, centre, half, size, mirror, turn)
     crop = (DepthImage(depth) if isinstance(depth, np.ndarray) else depth).warp(warp, size)
     hole = crop == 0
     crop -= np.float32(centre[2])
     crop *= np.float32(1 / half)
     crop[hole | (crop < -1) | (crop > 1)] = 1
     return crop
+
+
+def cut_view(depth: DepthImage, camera: Camera, centre: np.ndarray, half: float,
+             size: int) -> tuple[np.ndarray, Camera]:
+    """Cut the image of a cube out of a depth image, with what stands before and behind the cube.
+
+    Returns:
+        (size, size) float32 metres, 0 for holes, and its pinhole.
+
+    """
+    focal = centre[2] * size / (2 * half)
+    middle = (size - 1) / 2
+    view = Camera(size, size, focal, focal, middle - focal * centre[0] / centre[2], middle - focal * centre[1] / centre[2])
+    return depth.warp(_warp(camera, centre, half, size), size), view
+
+
+def _warp(camera: Camera, centre: np.ndarray, half: float, size: int, mirror: bool = False,
+          turn: float = 0.0) -> np.ndarray:
+    """Where (2, 3) in a camera's image the pixels of a cube's image lie."""
+    u = camera.fx * centre[0] / centre[2] + camera.cx
+    v = camera.fy * centre[1] / centre[2] + camera.cy
+    step_u = 2 * camera.fx * half / (centre[2] * size) * (-1 if mirror else 1)
+    step_v = 2 * camera.fy * half / (centre[2] * size)
+    cos, sin = np.cos(turn), np.sin(turn)
+    axes = np.array([[step_u * cos, -step_u * sin], [step_v * sin, step_v * cos]])
+    return np.column_stack([axes, (u, v) - axes.sum(1) * (size - 1) / 2])
 
 
 def cube_to_camera(uvz: np.ndarray, centre: np.ndarray, half: float, mirror: bool = False) -> np.ndarray:

@@ -12,6 +12,7 @@ from hand_pose_ros.estimation.models import DETECTOR, find_model
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.hand_model.fitting import HandFitter
 from hand_pose_ros.hand_model.loading import load_hand_models
+from hand_pose_ros.hand_model.surface import SurfaceFitter
 from hand_pose_ros.images import DepthImage
 from hand_pose_ros.localization.aligned_depth import size_from_depth
 from hand_pose_ros.localization.color_crop import ColorCrop
@@ -19,6 +20,7 @@ from hand_pose_ros.localization.crop import hand_centre
 from hand_pose_ros.localization.detector import detect
 from hand_pose_ros.parameters import TrackerParameters
 from hand_pose_ros.pipeline.hand import Hand
+from hand_pose_ros.pipeline.rectification import Rectification
 from hand_pose_ros.pipeline.stages import Stages
 from hand_pose_ros.pipeline.track import FRAME_TIME, Track, make_pair
 
@@ -80,6 +82,8 @@ class ColorHandTracker:
         warm_up(self._estimator.engine)
         warm_up(self._detector)
         self._fitter = HandFitter(*load_hand_models(parameters.hand_model))
+        self._surfaces = SurfaceFitter(self._fitter)
+        self._rectify = Rectification()
         self.model_name = self._estimator.model.name
         self.engine_description = f'{self._estimator.engine.description}, {self.model_name}'
         self._stages = Stages(('localize', 'crop', 'network', 'hand_model'))
@@ -143,7 +147,8 @@ class ColorHandTracker:
             self._unsearched = image, camera
         with self._stages('localize'):
             placed = [self._place(*one, depth, camera) for one in zip(self._tracks, poses)]
-        return self._report(poses, placed, elapsed)
+        surface = self._rectify(depth, camera) if self.parameters.fit_surface and depth is not None else None
+        return self._report(poses, placed, surface, elapsed)
 
     def prepare(self) -> None:
         """Search the last image for more hands, if that was not done yet, see ``HandTracker.prepare``."""
@@ -257,13 +262,17 @@ class ColorHandTracker:
             track.size = size_from_depth(pose.joints, assumed, pose.confidence, depth, camera) or track.size
         return pose.joints * (track.size or assumed) / assumed
 
-    def _report(self, poses: list[ColorPose], placed: list[np.ndarray], elapsed: float) -> list[Hand]:
+    def _report(self, poses: list[ColorPose], placed: list[np.ndarray], surface: tuple[DepthImage, Camera] | None,
+                elapsed: float) -> list[Hand]:
         hands: list[Hand] = []
         for track, pose, joints in sorted(zip(self._tracks, poses, placed), key=lambda one: -one[1].presence):
-            joints = track.smooth(joints, elapsed) if self.parameters.smoothing else joints
             if pose.presence < self.parameters.min_score or any(hand.side == track.side for hand in hands):
                 continue
             with self._stages('hand_model'):
+                if surface is not None:
+                    spread = pose.spread * (track.size or self.parameters.hand_size) / self.parameters.hand_size
+                    joints = track.on_surface(self._surfaces, joints, spread, *surface)
+                joints = track.smooth(joints, elapsed) if self.parameters.smoothing else joints
                 fit = self._fitter.fit(joints, track.side, mesh=self.parameters.mesh, state=track.fit)
             hands.append(Hand(track.side, pose.presence, joints, pose.confidence, fit, track.number))
         return hands

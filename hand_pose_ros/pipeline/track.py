@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
 
+from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.hand_model.fitting import FitState
+from hand_pose_ros.hand_model.surface import SurfaceFitter
+from hand_pose_ros.images import DepthImage
+from hand_pose_ros.localization.crop import CUBE_PER_HAND, cut_view, hand_centre, hand_size
 from hand_pose_ros.pipeline.smoothing import OneEuroFilter
 
 #: Weight of the past in a track's belief in a side, each frame.
@@ -17,6 +21,8 @@ SIDE_MEMORY = 0.95
 SIDE_STEP, SIDE_SURE = 3.0, 12.0
 #: Two hands in view are more often a pair than two of one side: below these log odds of its own, one gives way.
 PAIR_ODDS = 2.0
+#: Pixels along a side of the view of a hand that its surface is brought to.
+VIEW = 96
 #: Time between frames that carry no stamp, seconds.
 FRAME_TIME = 1 / 30
 
@@ -55,6 +61,14 @@ class Track:
         odds = float(np.clip(own if other is None else own - other, -SIDE_STEP, SIDE_STEP))
         self.right_odds = SIDE_MEMORY * self.right_odds + odds * (1 if before == 'right' else -1)
         return self.side != before
+
+    def on_surface(self, surfaces: SurfaceFitter, joints: np.ndarray, spread: np.ndarray, depth: DepthImage,
+                   camera: Camera) -> np.ndarray:
+        """Bring this hand's joints (21, 3) to the points that a pinhole's depth image has of it: ``SurfaceFitter.fit``."""
+        # What is too far away to be a hand is seen past one.
+        everything = replace(depth, near=0.0, far=np.inf)
+        view = cut_view(everything, camera, hand_centre(joints), CUBE_PER_HAND * hand_size(joints), VIEW)
+        return surfaces.fit(joints, spread, self.side, *view, self.fit)
 
 
 _T = TypeVar('_T', bound=Track)

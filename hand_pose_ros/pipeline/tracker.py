@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from hand_pose_ros.estimation.engines import open_engine, warm_up
@@ -15,12 +14,14 @@ from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import other_side
 from hand_pose_ros.hand_model.fitting import SIZE_LIMITS, HandFitter, extent
 from hand_pose_ros.hand_model.loading import load_hand_models
+from hand_pose_ros.hand_model.surface import SurfaceFitter
 from hand_pose_ros.images import DepthImage
 from hand_pose_ros.localization.crop import hand_centre, hand_size
 from hand_pose_ros.localization.refiner import Refinement, refine
 from hand_pose_ros.localization.search import propose_centres
 from hand_pose_ros.parameters import LOOKS, TrackerParameters
 from hand_pose_ros.pipeline.hand import Hand
+from hand_pose_ros.pipeline.rectification import Rectification
 from hand_pose_ros.pipeline.stages import Stages
 from hand_pose_ros.pipeline.track import FRAME_TIME, Track, make_pair
 
@@ -98,10 +99,11 @@ class HandTracker:
         warm_up(self._estimator.engine)
         warm_up(self._refiner)
         self._fitter = HandFitter(*load_hand_models(parameters.hand_model))
+        self._surfaces = SurfaceFitter(self._fitter)
         self.model_name = self._estimator.model.name
         self.engine_description = f'{self._estimator.engine.description}, {self.model_name}'
         self._stages = Stages(('localize', 'crop', 'network', 'hand_model'))
-        self._rectification: tuple[Camera, tuple[np.ndarray, np.ndarray]] | None = None
+        self._rectify = Rectification()
         self._numbers = 0
         self._camera: Camera | None = None
         self.reset()
@@ -151,7 +153,7 @@ class HandTracker:
         self._just_lost = []
         poses = self._look_further(view, camera, poses)
         self._unchecked = view, camera, checked
-        return self._report(poses, elapsed)
+        return self._report(view, camera, poses, elapsed)
 
     def prepare(self) -> None:
         """Check whether the hands of the last image are hands, and search it for others, if that was not done yet.
@@ -174,11 +176,7 @@ class HandTracker:
             depth = DepthImage(depth)
         if depth.pixels.dtype not in (np.uint16, np.float32):   # In this machine's byte order, that is.
             depth = DepthImage(depth[:])
-        if camera.distortion:
-            if self._rectification is None or self._rectification[0] != camera:
-                self._rectification = camera, camera.rectification_maps()
-            straight = cv2.remap(depth.pixels, *self._rectification[1], cv2.INTER_NEAREST)
-            depth, camera = replace(depth, pixels=straight), camera.pinhole()
+        depth, camera = self._rectify(depth, camera)
         return replace(depth, near=self.parameters.near, far=self.parameters.far), camera
 
     def _follow(self, depth: DepthImage, camera: Camera, tracks: list[_Track]) -> None:
@@ -352,18 +350,21 @@ class HandTracker:
         self._tracks = [self._tracks[i] for i in kept]
         return [poses[i] for i in kept]
 
-    def _report(self, poses: list[Pose], elapsed: float) -> list[Hand]:
+    def _report(self, depth: DepthImage, camera: Camera, poses: list[Pose], elapsed: float) -> list[Hand]:
         hands: list[Hand] = []
         scores = [float(np.sqrt(track.presence * pose.confidence.mean())) for track, pose in zip(self._tracks, poses)]
         # Of two that look like hands of one side, the farther is more often none.
         order = np.argsort([FARTHER * track.centre[2] - score for track, score in zip(self._tracks, scores)])
         for track, pose, score in ((self._tracks[i], poses[i], scores[i]) for i in order):
-            joints = track.smooth(pose.joints, elapsed) if self.parameters.smoothing else pose.joints
             track.confirmed |= score >= SURE
             doubtful = len(self._tracks) > 1 and not track.confirmed
             if score < self.parameters.min_score or doubtful or any(h.side == track.side for h in hands):
                 continue
             with self._stages('hand_model'):
+                joints = pose.joints
+                if self.parameters.fit_surface:
+                    joints = track.on_surface(self._surfaces, joints, pose.spread, depth, camera)
+                joints = track.smooth(joints, elapsed) if self.parameters.smoothing else joints
                 fit = self._fitter.fit(joints, track.side, mesh=self.parameters.mesh, state=track.fit)
             hands.append(Hand(track.side, score, joints, pose.confidence, fit, track.number))
         return sorted(hands, key=lambda h: -h.score)

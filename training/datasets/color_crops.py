@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hand_pose_ros.geometry.joints import WRIST
+from hand_pose_ros.geometry.joints import KNUCKLES, WRIST
 from hand_pose_ros.images import ImageError
 from hand_pose_ros.localization.color_crop import ColorCrop
-from hand_pose_ros.localization.crop import CUBE_PER_HAND, KNUCKLES, hand_size
+from hand_pose_ros.localization.crop import CUBE_PER_HAND, hand_size
 from training.datasets.color_frames import ColorDataset, ColorFrame, decode_image
 from training.datasets.frames import DatasetError
 

@@ -162,6 +162,13 @@ def draw_view_of_hand(poser: Poser, angles: np.ndarray, rng: np.random.Generator
         return View(noisy, camera, scene.joints)
 
 
+def draw_cube(joints: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Draw the centre (3,) and half side of a hand's cube, metres, with the errors that localization makes."""
+    true_size = hand_size(joints)
+    off = rng.normal(0, 0.075 if rng.uniform() < 0.8 else 0.14, 3) * true_size
+    return hand_centre(joints) + off, CUBE_PER_HAND * true_size * np.exp(np.clip(rng.normal(0, 0.09), -0.2, 0.2))
+
+
 def draw_crop(view: View, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray, float]:
     """Cut a hand out of a view with the errors in centre and size that localization makes.
 
@@ -169,10 +176,7 @@ def draw_crop(view: View, rng: np.random.Generator, size: int) -> tuple[np.ndarr
         (size, size) float32 crop, (21, 3) joints in cube coordinates, and the cube's half side in metres.
 
     """
-    true_size = hand_size(view.joints)
-    off = rng.normal(0, 0.075 if rng.uniform() < 0.8 else 0.14, 3) * true_size
-    centre = hand_centre(view.joints) + off
-    half = CUBE_PER_HAND * true_size * np.exp(np.clip(rng.normal(0, 0.09), -0.2, 0.2))
+    centre, half = draw_cube(view.joints, rng)
     return cut_cube(view.depth, view.camera, centre, half, size), camera_to_cube(view.joints, centre, half), half
 
 
@@ -197,7 +201,8 @@ class CropSource:
         self.kinds = poses
         self._poses: list[np.ndarray] = []
 
-    def _next_pose(self) -> np.ndarray:
+    def next_pose(self) -> np.ndarray:
+        """Angles (D,) of a pose, radians."""
         if not self._poses:
             person = self.poser.people[0]
             self._poses = list(draw_poses(512, self.rng, person.axes, person.rest_angles, person.body.joints,
@@ -208,7 +213,7 @@ class CropSource:
         """Yield (batch, size, size) crops, (batch, 21, 3) cube coordinates and (batch,) half sides, float32."""
         crops, joints, halves = [], [], []
         while True:
-            view = draw_view_of_hand(self.poser, self._next_pose(), self.rng)
+            view = draw_view_of_hand(self.poser, self.next_pose(), self.rng)
             for _ in range(self.crops_per_view):
                 crop, uvz, half = draw_crop(view, self.rng, self.size)
                 crops.append(crop)

@@ -1,0 +1,193 @@
+"""Bringing the hand model to a depth image: joints come nearer the truth, on both sides alike, and nothing else moves them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.geometry.joints import SIDES
+from hand_pose_ros.geometry.rotations import axis_angle_to_matrix
+from hand_pose_ros.hand_model.fitting import FitState, HandFitter
+from hand_pose_ros.hand_model.kinematics import DOF_INDEX, LOWER
+from hand_pose_ros.hand_model.model import PosedHand, load_hand_model
+from hand_pose_ros.hand_model.surface import SHAPE_FRAMES, SurfaceFitter, _vertex_normals
+from hand_pose_ros.images import DepthImage
+from hand_pose_ros.localization.crop import cut_view
+
+RIGHT = load_hand_model()
+MODELS = {'right': RIGHT, 'left': RIGHT.mirrored()}
+SURFACES = SurfaceFitter(HandFitter(RIGHT))
+MIRROR = np.array([-1.0, 1.0, 1.0])
+CAMERA = Camera(112, 96, 150.0, 150.0, 55.5, 47.5)
+SPREAD = np.full(21, 0.008)
+
+
+def open_hand(side: str, bend: float = 20.0, shape: float = 0.0) -> PosedHand:
+    """A hand 0.4 m away with its palm or its back to the camera, every finger bent a little."""
+    angles = np.clip(np.zeros(len(LOWER)), LOWER, None)
+    for name, index in DOF_INDEX.items():
+        if name.endswith('flexion') and not name.startswith('thumb'):
+            angles[index] = np.radians(bend)
+    shapes = np.zeros(RIGHT.shape_size)
+    shapes[0] = shape
+    up = RIGHT.joints[9] - RIGHT.joints[0]
+    across = RIGHT.joints[5] - RIGHT.joints[17]
+    frame = np.stack([v / np.linalg.norm(v) for v in (np.cross(across, up), up)])
+    # Rows: what becomes the camera's x, y and z.
+    turn = np.stack([np.cross(-frame[1], frame[0]), -frame[1], frame[0]])
+    turn = axis_angle_to_matrix(np.array([0.0, 1.0, 0.0]), np.array(0.4)) @ turn
+    if side == 'left':
+        turn = turn * np.outer(MIRROR, MIRROR)
+    rest = MODELS[side].pose(angles, shapes, turn)
+    return MODELS[side].pose(angles, shapes, turn, np.array([0.0, 0.0, 0.4]) - rest.joints.mean(0))
+
+
+def picture(hand: PosedHand, faces: np.ndarray, behind: float = 0.0) -> np.ndarray:
+    """Depth (H, W) float32 of a mesh, metres; ``behind`` is how far away a wall stands, 0 for none."""
+    depth = np.full((CAMERA.height, CAMERA.width), behind or np.inf)
+    pixels = CAMERA.project(hand.vertices)
+    for face in faces:
+        (ax, ay), (bx, by), (cx, cy) = pixels[face]
+        area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
+        low, high = np.floor(pixels[face].min(0)).astype(int), np.ceil(pixels[face].max(0)).astype(int) + 1
+        x, y = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]))
+        if abs(area) < 1e-9 or low.min() < 0 or high[0] > CAMERA.width or high[1] > CAMERA.height:
+            continue
+        b = ((x - ax) * (cy - ay) - (cx - ax) * (y - ay)) / area
+        c = ((bx - ax) * (y - ay) - (x - ax) * (by - ay)) / area
+        inside = (b >= 0) & (c >= 0) & (b + c <= 1)
+        z = hand.vertices[face, 2] @ np.stack([1 - b - c, b, c]).reshape(3, -1)
+        part = depth[low[1]:high[1], low[0]:high[0]]
+        part[inside] = np.minimum(part[inside], z.reshape(b.shape)[inside])
+    return np.where(np.isfinite(depth), depth, 0).astype(np.float32)
+
+
+def error(joints: np.ndarray, hand: PosedHand) -> float:
+    return float(np.linalg.norm(joints - hand.joints, axis=1).mean())
+
+
+@pytest.fixture(scope='module')
+def seen() -> dict[str, tuple[PosedHand, np.ndarray]]:
+    """Each side's hand, and a depth image of it before a wall."""
+    return {side: (hand, picture(hand, MODELS[side].faces, 0.7)) for side, hand in
+            ((side, open_hand(side)) for side in SIDES)}
+
+
+@pytest.mark.parametrize('side', SIDES)
+def test_noisy_joints_come_to_a_fraction_of_their_error(seen, side):
+    hand, depth = seen[side]
+    rng = np.random.default_rng(3)
+    before, after = [], []
+    for _ in range(8):
+        joints = hand.joints + rng.normal(0, 0.005, (21, 3))
+        before.append(error(joints, hand))
+        after.append(error(SURFACES.fit(joints, SPREAD, side, depth, CAMERA), hand))
+    assert np.mean(after) < 0.5 * np.mean(before)
+    assert np.mean(after) < 0.0035
+
+
+def test_both_sides_are_treated_alike(seen):
+    hand, depth = seen['right']
+    joints = hand.joints + np.random.default_rng(1).normal(0, 0.005, (21, 3))
+    found = SURFACES.fit(joints, SPREAD, 'right', depth, CAMERA)
+    mirrored = SURFACES.fit(joints * MIRROR, SPREAD, 'left', depth[:, ::-1], CAMERA)
+    assert np.allclose(mirrored, found * MIRROR, atol=1e-6)
+
+
+def test_a_finger_in_the_air_is_brought_back_to_the_one_that_is_seen(seen):
+    hand, depth = seen['right']
+    joints = hand.joints.copy()
+    side_step = np.cross(joints[20] - joints[17], [0, 0, 1.0])
+    for joint, far in ((18, 0.006), (19, 0.011), (20, 0.016)):
+        joints[joint] -= far * side_step / np.linalg.norm(side_step)
+    spread = SPREAD.copy()
+    spread[18:] = 0.02
+    found = SURFACES.fit(joints, spread, 'right', depth, CAMERA)
+    assert np.linalg.norm(joints[20] - hand.joints[20]) > 0.015
+    assert np.linalg.norm(found[20] - hand.joints[20]) < 0.006
+
+
+def test_what_is_near_the_hand_but_not_of_it_does_not_draw_it(seen):
+    hand, depth = seen['right']
+    joints = hand.joints + np.random.default_rng(2).normal(0, 0.003, (21, 3))
+    cluttered = depth.copy()
+    cluttered[:, :8] = 0.38      # A post beside the hand.
+    flying = np.random.default_rng(4).uniform(size=depth.shape) < 0.03
+    cluttered[flying & (depth == np.float32(0.7))] = 0.45
+    clean = SURFACES.fit(joints, SPREAD, 'right', depth, CAMERA)
+    assert np.linalg.norm(SURFACES.fit(joints, SPREAD, 'right', cluttered, CAMERA) - clean, axis=1).max() < 0.004
+
+
+def test_a_track_learns_the_persons_bones_and_keeps_them():
+    hand = open_hand('right', shape=-1.5)
+    depth = picture(hand, RIGHT.faces)
+    rng = np.random.default_rng(5)
+    fitter, state, errors = HandFitter(RIGHT), FitState(), []
+    for _ in range(SHAPE_FRAMES + 5):
+        joints = SURFACES.fit(hand.joints + rng.normal(0, 0.004, (21, 3)), SPREAD, 'right', depth, CAMERA, state)
+        fitter.fit(joints, 'right', mesh=False, state=state)
+        errors.append(error(joints, hand))
+    assert state.surfaces == SHAPE_FRAMES + 5
+    assert np.mean(errors[SHAPE_FRAMES:]) < 0.003
+    assert np.mean(errors[SHAPE_FRAMES:]) < 1.1 * np.mean(errors[:SHAPE_FRAMES])
+    # With the shape known, the bones are the track's.
+    bones = np.linalg.norm(np.diff(joints[[5, 6, 7]], axis=0), axis=1)
+    assert np.allclose(bones, np.linalg.norm(np.diff(hand.joints[[5, 6, 7]], axis=0), axis=1), atol=0.003)
+
+
+def test_too_few_points_leave_the_joints_as_they_are(seen):
+    hand, _ = seen['right']
+    empty = np.zeros((CAMERA.height, CAMERA.width), np.float32)
+    state = FitState()
+    assert SURFACES.fit(hand.joints, SPREAD, 'right', empty, CAMERA, state) is hand.joints
+    assert state.surfaces == 0
+    wall = np.full_like(empty, 0.9)
+    assert np.array_equal(SURFACES.fit(hand.joints, SPREAD, 'left', wall, CAMERA), hand.joints)
+
+
+def test_input_is_left_alone(seen):
+    hand, depth = seen['right']
+    joints, copy = hand.joints.copy(), depth.copy()
+    SURFACES.fit(joints, SPREAD, 'right', depth, CAMERA)
+    assert np.array_equal(joints, hand.joints) and np.array_equal(depth, copy)
+
+
+def test_the_derivatives_are_those_of_the_surface():
+    surface = SURFACES._surfaces['right']
+    hand = surface.hand
+    rig = hand.rig(np.linspace(-1, 1, RIGHT.shape_size), np.linspace(-0.1, 0.1, 15))
+    pose = hand.pose(open_hand('right').joints, rig)
+    vertices = hand.vertices(pose, rig).astype(float)
+    by_shape = surface._by_shape(pose, rig, vertices, True)
+    which = np.arange(0, len(vertices), 7)
+    jacobian = surface._jacobian(which, vertices, pose, by_shape[0])
+    small = 1e-3
+    for variable in range(jacobian.shape[2]):
+        change = np.zeros(jacobian.shape[2])
+        change[variable] = small
+        moved = (hand.vertices(*surface._moved(pose, rig, change)) - vertices)[which] / small
+        wanted = jacobian[:, :, variable]
+        # Skin between bones is blended, and the angles at their limits do not move.
+        assert np.abs(moved).max() < 1e-6 or np.median(np.linalg.norm(moved - wanted, axis=1)) < 2e-3 + 0.05 * np.linalg.norm(
+            wanted, axis=1).max(), variable
+
+
+def test_normals_point_outwards():
+    centre = RIGHT.vertices.mean(0)
+    normals = _vertex_normals(RIGHT.vertices, RIGHT.faces)
+    assert np.allclose(np.linalg.norm(normals, axis=1), 1)
+    assert ((normals * (RIGHT.vertices - centre)).sum(1) > 0).mean() > 0.7
+
+
+def test_a_view_shows_what_stands_before_and_behind_the_cube(seen):
+    hand, depth = seen['right']
+    centre = hand.joints.mean(0)
+    view, camera = cut_view(DepthImage(depth), CAMERA, centre, 0.1, 64)
+    assert view.shape == (64, 64) == (camera.height, camera.width)
+    assert (view == np.float32(0.7)).any(), 'the wall is 0.3 m behind the hand'
+    # A point is the same in both pictures.
+    whole = CAMERA.project(centre)
+    part = camera.project(centre)
+    assert np.allclose(part, 31.5)
+    assert view[31, 31] == pytest.approx(depth[int(round(whole[1])), int(round(whole[0]))], abs=0.01)

@@ -1,0 +1,55 @@
+"""What the depth image's points save on top of a network: ``python -m training.measure_surface [MODEL]``.
+
+Draws hands as the validation set does, of its people but from another seed, since that set keeps no depth images; prints
+the mean error of one look and of four, and of both after the hand model was brought to the points, each hand by itself and
+at its first sight.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from hand_pose_ros.estimation.pose import Cube, PoseEstimator, merge
+from hand_pose_ros.hand_model.fitting import HandFitter
+from hand_pose_ros.hand_model.loading import load_hand_models
+from hand_pose_ros.hand_model.surface import SurfaceFitter
+from hand_pose_ros.images import DepthImage
+from hand_pose_ros.localization.crop import CUBE_PER_HAND, cut_view, hand_centre, hand_size
+from hand_pose_ros.parameters import LOOKS
+from hand_pose_ros.pipeline.track import VIEW
+from training.pose_task import VALIDATION_PEOPLE, VALIDATION_SEED
+from training.synthesis.crops import CropSource, draw_cube, draw_view_of_hand
+from training.synthesis.people import draw_people
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('model', nargs='?', default='', help='a pose model of models/manifest.yaml, or an .onnx file; default the shipped one')
+    parser.add_argument('--hands', type=int, default=1024, help='how many (1024)')
+    arguments = parser.parse_args()
+    estimator = PoseEstimator(arguments.model, 'onnxruntime', precision='f32')
+    surfaces = SurfaceFitter(HandFitter(*load_hand_models()))
+    source = CropSource(draw_people(VALIDATION_PEOPLE, np.random.default_rng(VALIDATION_SEED)), VALIDATION_SEED + 1)
+    errors: dict[str, list[np.ndarray]] = {}
+    for _ in range(arguments.hands):
+        view = draw_view_of_hand(source.poser, source.next_pose(), source.rng)
+        centre, half = draw_cube(view.joints, source.rng)
+        cube = Cube(centre, half / CUBE_PER_HAND, 'right')
+        looks = estimator.estimate(estimator.cut(view.depth, view.camera, [cube]), [cube], LOOKS[4])[0]
+        for name, poses in (('one look', looks[:1]), ('four looks', looks)):
+            pose = merge(poses)
+            around = hand_centre(pose.joints), CUBE_PER_HAND * hand_size(pose.joints)
+            brought = surfaces.fit(pose.joints, pose.spread, 'right', *cut_view(DepthImage(view.depth), view.camera, *around, VIEW))
+            for what, joints in ((name, pose.joints), (f'{name}, brought to the points', brought)):
+                errors.setdefault(what, []).append(1000 * np.linalg.norm(joints - view.joints, axis=1))
+    for what, parts in errors.items():
+        error = np.stack(parts)
+        print(f'{what}: mean {error.mean():.2f} mm, median {np.median(error):.2f} mm, tips {error[:, 4::4].mean():.2f} mm, '
+              f'{100 * (error > 20).mean():.1f} % beyond 20 mm')
+
+
+if __name__ == '__main__':
+    main()
