@@ -1,8 +1,7 @@
 """What the depth image's points save on top of a network: ``python -m training.measure_surface [MODEL]``.
 
-Draws hands as the validation set does, of its people but from another seed, since that set keeps no depth images; prints
-the mean error of one look and of four, and of both after the hand model was brought to the points, each hand by itself and
-at its first sight.
+Draws the validation set once more, with its depth images, which it does not keep; prints the mean error of one look and
+of four, and of both after the hand model was brought to the points, each hand by itself and at its first sight.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from hand_pose_ros.images import DepthImage
 from hand_pose_ros.localization.crop import CUBE_PER_HAND, cut_view, hand_centre, hand_size
 from hand_pose_ros.parameters import LOOKS
 from hand_pose_ros.pipeline.track import VIEW
-from training.pose_task import VALIDATION_PEOPLE, VALIDATION_SEED
+from training.pose_task import VALIDATION_PEOPLE, VALIDATION_SEED, validation_set
 from training.synthesis.crops import CropSource, draw_cube, draw_view_of_hand
 from training.synthesis.people import draw_people
 
@@ -28,17 +27,21 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('model', nargs='?', default='', help='a pose model of models/manifest.yaml, or an .onnx file; default the shipped one')
-    parser.add_argument('--hands', type=int, default=1024, help='how many (1024)')
+    parser.add_argument('--hands', type=int, default=1024, help='how many of the validation set (1024)')
     arguments = parser.parse_args()
     estimator = PoseEstimator(arguments.model, 'onnxruntime', precision='f32')
     surfaces = SurfaceFitter(HandFitter(*load_hand_models()))
-    source = CropSource(draw_people(VALIDATION_PEOPLE, np.random.default_rng(VALIDATION_SEED)), VALIDATION_SEED + 1)
+    source = CropSource(draw_people(VALIDATION_PEOPLE, np.random.default_rng(VALIDATION_SEED)), VALIDATION_SEED)
+    crops, *_ = validation_set(estimator.input_size)
     errors: dict[str, list[np.ndarray]] = {}
-    for _ in range(arguments.hands):
+    for crop in crops[:arguments.hands]:
         view = draw_view_of_hand(source.poser, source.next_pose(), source.rng)
         centre, half = draw_cube(view.joints, source.rng)
         cube = Cube(centre, half / CUBE_PER_HAND, 'right')
-        looks = estimator.estimate(estimator.cut(view.depth, view.camera, [cube]), [cube], LOOKS[4])[0]
+        cut = estimator.cut(view.depth, view.camera, [cube])
+        if np.abs(cut - crop).max() > 2e-3:
+            raise RuntimeError('these are not the hands of the validation set: its seed or how it is drawn has changed')
+        looks = estimator.estimate(cut, [cube], LOOKS[4])[0]
         for name, poses in (('one look', looks[:1]), ('four looks', looks)):
             pose = merge(poses)
             around = hand_centre(pose.joints), CUBE_PER_HAND * hand_size(pose.joints)

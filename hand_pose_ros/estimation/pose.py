@@ -10,8 +10,14 @@ import numpy as np
 from hand_pose_ros.estimation.engines import Engine, open_engine
 from hand_pose_ros.estimation.models import POSE, Model, ModelError, find_model
 from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.geometry.joints import FINGERS, WRIST
 from hand_pose_ros.images import DepthImage
 from hand_pose_ros.localization.crop import CUBE_PER_HAND, cube_to_camera, cut_cube
+
+#: Two opinions on a finger differ when they are this far apart, metres: at last the first, at first the second, falling by
+#: a factor in each of so many steps.
+APART, FIRST_APART, APART_FALL, MERGE_STEPS = 0.01, 0.04, 0.7, 6
+
 
 @dataclass(frozen=True)
 class Cube:
@@ -113,14 +119,24 @@ def filled_share(crops: np.ndarray) -> np.ndarray:
 
 
 def merge(poses: Sequence[Pose]) -> Pose:
-    """Average several opinions on one hand, each joint by its certainty: four are 9 % better than one (``models/README.md``)."""
+    """Average several opinions on one hand, each joint by its certainty: four are 9 % better than one (``models/README.md``).
+
+    Where opinions on a finger that is hardly seen differ, those that agree count: the middle between two places is none.
+    """
     if len(poses) == 1:
         return poses[0]
-    weights = np.stack([1 / np.square(pose.spread) for pose in poses])[..., None]
+    joints = np.stack([pose.joints for pose in poses])
+    certainty = 1 / np.square([pose.spread for pose in poses])[..., None]
+    weights = certainty.copy()
+    for step in range(MERGE_STEPS + 1):
+        merged = (joints * weights).sum(0) / weights.sum(0)
+        # Geman and McClure's weights, one for each finger; narrowing, so that it is not the first middle that decides.
+        off = np.square(joints - merged).sum(2)[:, WRIST + 1:].reshape(len(poses), len(FINGERS), -1).mean(2)
+        agree = (1 + off / max(APART, FIRST_APART * APART_FALL ** step) ** 2) ** -2
+        weights[:, WRIST + 1:] = certainty[:, WRIST + 1:] * agree.repeat(4, 1)[..., None]
 
     def mean(values: list) -> np.ndarray:
         return np.mean(values, axis=0)
 
-    return Pose((np.stack([pose.joints for pose in poses]) * weights).sum(0) / weights.sum(0),
-                mean([pose.confidence for pose in poses]), float(mean([pose.side_odds for pose in poses])),
+    return Pose(merged, mean([pose.confidence for pose in poses]), float(mean([pose.side_odds for pose in poses])),
                 mean([pose.spread for pose in poses]), poses[-1].filled)
