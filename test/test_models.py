@@ -121,3 +121,15 @@ def test_opinions_on_a_hand_count_by_their_certainty():
     assert np.allclose(merged.joints, 0.25) and np.allclose(merged.confidence, 0.5) and merged.side_odds == 0.5
     alone = opinion(0.3, 0.01)
     assert merge([alone]) is alone
+
+
+def test_of_looks_that_differ_on_a_finger_those_that_agree_count():
+    joints = np.random.default_rng(0).uniform(-0.1, 0.1, (21, 3)) + (0, 0, 0.5)
+    near = [joints + np.random.default_rng(i + 1).normal(0, 0.001, (21, 3)) for i in range(4)]
+    near[2][17:21] += (0.05, 0, 0)      # One look lays the little finger elsewhere, ...
+    poses = [Pose(one, np.full(21, 0.8), 1.0, np.full(21, 0.01), 0.3) for one in near]
+    merged = merge(poses).joints
+    assert np.linalg.norm(merged - joints, axis=1).max() < 0.003
+    assert np.allclose(merged[0], np.mean([one[0] for one in near], 0)), '... and counts for the wrist as before'
+    sure = [Pose(one, np.full(21, 0.8), 1.0, np.full(21, 0.01 if i == 2 else 0.05), 0.3) for i, one in enumerate(near)]
+    assert np.linalg.norm(merge(sure).joints[20] - near[2][20]) < 0.003, 'the only sure one has its way'
