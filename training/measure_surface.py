@@ -15,9 +15,9 @@ from hand_pose_ros.hand_model.fitting import HandFitter
 from hand_pose_ros.hand_model.loading import load_hand_models
 from hand_pose_ros.hand_model.surface import SurfaceFitter
 from hand_pose_ros.images import DepthImage
-from hand_pose_ros.localization.crop import CUBE_PER_HAND, cut_view, hand_centre, hand_size
+from hand_pose_ros.localization.crop import CUBE_PER_HAND
 from hand_pose_ros.parameters import LOOKS
-from hand_pose_ros.pipeline.track import VIEW
+from hand_pose_ros.pipeline.track import Track
 from training.pose_task import VALIDATION_PEOPLE, VALIDATION_SEED, validation_set
 from training.synthesis.crops import CropSource, draw_cube, draw_view_of_hand
 from training.synthesis.people import draw_people
@@ -44,8 +44,8 @@ def main() -> None:
         looks = estimator.estimate(cut, [cube], LOOKS[4])[0]
         for name, poses in (('one look', looks[:1]), ('four looks', looks)):
             pose = merge(poses)
-            around = hand_centre(pose.joints), CUBE_PER_HAND * hand_size(pose.joints)
-            brought = surfaces.fit(pose.joints, pose.spread, 'right', *cut_view(DepthImage(view.depth), view.camera, *around, VIEW))
+            # A track of its own for each: nothing is known of the person.
+            brought = Track(number=0).on_surface(surfaces, pose.joints, pose.spread, DepthImage(view.depth), view.camera)
             for what, joints in ((name, pose.joints), (f'{name}, brought to the points', brought)):
                 errors.setdefault(what, []).append(1000 * np.linalg.norm(joints - view.joints, axis=1))
     for what, parts in errors.items():

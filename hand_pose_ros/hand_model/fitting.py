@@ -120,6 +120,11 @@ class Rig:
     offsets: np.ndarray  # (5, 3, 3) of each finger bone from its start to its end
 
     @property
+    def known(self) -> np.ndarray:
+        """What the hand is made by (S + 15,): its shape, then its bones' stretch."""
+        return np.concatenate([self.shape, self.log_stretch])
+
+    @property
     def stretch(self) -> np.ndarray:
         """Factor (16,) that lengthens each bone."""
         return np.concatenate([[1.0], np.exp(self.log_stretch)])
@@ -226,7 +231,9 @@ class RightHand:
 
     def __init__(self, model: HandModel, stretch: bool) -> None:
         self.model = model
-        self.stretch_spread = STRETCH_SPREAD if stretch else 1e-6
+        stretch_spread = STRETCH_SPREAD if stretch else 1e-6
+        #: How much what is known of a :class:`Rig` weighs against its being the average one.
+        self.shape_prior = np.concatenate([np.ones(model.shape_size), np.full(_FINGERS * _LEVELS, 1 / stretch_spread ** 2)])
         axes = model.axes[1:]
         self.axes = axes.reshape(_FINGERS, _LEVELS, 3, 3)
         self.along = axes[:, 2]
@@ -281,7 +288,7 @@ class RightHand:
         noise = np.sqrt(2 / state.frames) * joint_noise
         count = len(state.shape)
         jacobian = np.zeros((len(_PAIRS), count + len(state.log_stretch)))
-        prior = np.concatenate([np.ones(count), np.full(len(state.log_stretch), 1 / self.stretch_spread ** 2)])
+        prior = self.shape_prior
         for _ in range(3 if first else 1):
             offsets = self.pair_joints + self.pair_basis @ state.shape
             lengths = np.sqrt((offsets * offsets).sum(1))
@@ -405,7 +412,7 @@ class RightHand:
             diagonal = normal.diagonal().copy()
             # An angle at its limit that is pushed beyond stays out of the step.
             held = np.zeros(_VARIABLES, bool)
-            held[6:] = ((pose.angles <= LOWER) & (right[6:] < 0)) | ((pose.angles >= UPPER) & (right[6:] > 0))
+            held[6:] = beyond_limits(pose.angles, right[6:])
             if held.any():
                 normal[held], normal[:, held], right[held], diagonal[held] = 0, 0, 0, 1
             while damping < 1e3:
@@ -423,6 +430,11 @@ class RightHand:
             if gain < 1e-2 * cost + 1e-9:
                 break
         return pose
+
+
+def beyond_limits(angles: np.ndarray, push: np.ndarray) -> np.ndarray:
+    """Which angles (D,) are at a limit that what pushes them (D,) would have them exceed."""
+    return ((angles <= LOWER) & (push < 0)) | ((angles >= UPPER) & (push > 0))
 
 
 def _rotation(vector: np.ndarray) -> np.ndarray:

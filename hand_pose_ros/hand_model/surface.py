@@ -23,8 +23,8 @@ import numpy as np
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import BONES, KNUCKLES, WRIST
 from hand_pose_ros.hand_model.fitting import (CROSS, DOF_FINGER, DOF_LEVEL, SHAPE_LIMIT, STRETCH_LIMITS, BonePose,
-                                              FitState, HandFitter, RightHand, Rig)
-from hand_pose_ros.hand_model.kinematics import LOWER, UPPER
+                                              FitState, HandFitter, RightHand, Rig, beyond_limits)
+from hand_pose_ros.hand_model.kinematics import DOF_NAMES
 
 #: Steps at least and at most: it ends when no joint moves farther than this in one, metres.
 LEAST_STEPS, MOST_STEPS, SETTLED = 4, 12, 0.001
@@ -97,13 +97,11 @@ class _Surface:
 
     def __init__(self, hand: RightHand) -> None:
         self.hand = hand
-        self.count = len(LOWER) + 6
+        self.count = len(DOF_NAMES) + 6
         # How much of each vertex an angle turns: its share in the bones from the angle's own outwards.
         fingers = hand.model.weights[:, 1:].astype(float).reshape(-1, *hand.axes.shape[:2])
         self.turned = np.cumsum(fingers[:, :, ::-1], 2)[:, :, ::-1][:, DOF_FINGER, DOF_LEVEL]
         self.normals = _vertex_normals(hand.model.vertices, hand.model.faces)
-        self.prior = np.concatenate([np.ones(hand.model.shape_size),
-                                     np.full(len(hand.along), hand.stretch_spread ** -2.0)])
         self.limits = np.concatenate([np.tile([[-SHAPE_LIMIT], [SHAPE_LIMIT]], hand.model.shape_size),
                                       np.tile(np.log(STRETCH_LIMITS)[:, None], len(hand.along))], 1)
 
@@ -162,7 +160,7 @@ class _Surface:
     def _by_shape(self, pose: BonePose, rig: Rig, vertices: np.ndarray, shaped: bool) -> tuple[np.ndarray, np.ndarray]:
         """Derivatives of vertices (V, 3, X) and joints (21, 3, X) by shape and lengths, by differences; X is 0 without."""
         small, joints = 1e-2, pose.joints
-        known = np.concatenate([rig.shape, rig.log_stretch])
+        known = rig.known
         by_vertex = np.empty((*vertices.shape, len(known) if shaped else 0))
         by_joint = np.empty((*joints.shape, by_vertex.shape[2]))
         for i in range(by_vertex.shape[2]):
@@ -186,22 +184,20 @@ class _Surface:
 
     def _add_priors(self, system: '_System', pose: BonePose, rig: Rig) -> None:
         angles, others = slice(6, self.count), slice(self.count, None)
-        hand, known = self.hand, np.concatenate([rig.shape, rig.log_stretch])
+        hand = self.hand
         system.normal[angles, angles] += hand.prior_normal
         system.right[angles] += hand.prior.T @ (hand.prior_mean - hand.prior @ pose.angles)
         if len(system.right) > self.count:
-            system.normal[others, others] += np.diag(self.prior)
-            system.right[others] -= self.prior * known
+            system.normal[others, others] += np.diag(hand.shape_prior)
+            system.right[others] -= hand.shape_prior * rig.known
 
     def _held(self, pose: BonePose, right: np.ndarray) -> np.ndarray:
         """Variables that stay: angles at their limit that are pushed beyond."""
-        push = right[6:self.count]
-        return 6 + np.flatnonzero(((pose.angles <= LOWER) & (push < 0)) | ((pose.angles >= UPPER) & (push > 0)))
+        return 6 + np.flatnonzero(beyond_limits(pose.angles, right[6:self.count]))
 
     def _moved(self, pose: BonePose, rig: Rig, change: np.ndarray) -> tuple[BonePose, Rig]:
         if len(change) > self.count:
-            known = np.concatenate([rig.shape, rig.log_stretch]) + change[self.count:]
-            rig = self._rig(np.clip(known, *self.limits))
+            rig = self._rig(np.clip(rig.known + change[self.count:], *self.limits))
         return self.hand.moved(pose, change[:self.count], rig), rig
 
 
