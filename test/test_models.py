@@ -121,6 +121,8 @@ def test_opinions_on_a_hand_count_by_their_certainty():
     assert np.allclose(merged.joints, 0.25) and np.allclose(merged.confidence, 0.5) and merged.side_odds == 0.5
     alone = opinion(0.3, 0.01)
     assert merge([alone]) is alone
+    again = merge([alone, merged])
+    assert [joints[0, 0] for joints, _ in again.opinions] == [0.3, 0.0, 0.5, 1.0], 'what was merged stays known'
 
 
 def test_of_looks_that_differ_on_a_finger_those_that_agree_count():

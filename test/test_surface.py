@@ -108,6 +108,22 @@ def test_a_finger_in_the_air_is_brought_back_to_the_one_that_is_seen(seen):
     assert np.linalg.norm(found[20] - hand.joints[20]) < 0.006
 
 
+@pytest.mark.parametrize('side', SIDES)
+def test_of_opinions_that_differ_the_one_that_the_image_fits_is_taken(seen, side):
+    hand, depth = seen[side]
+    right = hand.joints + np.random.default_rng(6).normal(0, 0.003, (21, 3))
+    wrong = right.copy()
+    wrong[14:17] = right[10:13] + (0.0, 0.0, 0.01)   # The ring finger on the middle one.
+
+    def brought(joints, *others):
+        return SURFACES.fit(joints, SPREAD, side, depth, CAMERA, others=[(other, SPREAD) for other in others])
+
+    assert np.linalg.norm(brought(wrong)[16] - hand.joints[16]) > 0.007
+    assert np.allclose(brought(wrong, wrong, right), brought(right), atol=0.001)
+    assert np.array_equal(brought(right, wrong), brought(right))
+    assert np.array_equal(brought(right, right + (0.0, 0.0, 0.5)), brought(right)), 'where nothing is seen'
+
+
 def test_what_is_near_the_hand_but_not_of_it_does_not_draw_it(seen):
     hand, depth = seen['right']
     joints = hand.joints + np.random.default_rng(2).normal(0, 0.003, (21, 3))

@@ -45,7 +45,8 @@ def main() -> None:
         for name, poses in (('one look', looks[:1]), ('four looks', looks)):
             pose = merge(poses)
             # A track of its own for each: nothing is known of the person.
-            brought = Track(number=0).on_surface(surfaces, pose.joints, pose.spread, DepthImage(view.depth), view.camera)
+            brought = Track(number=0).on_surface(surfaces, pose.joints, pose.spread, DepthImage(view.depth), view.camera,
+                                                 pose.opinions)
             for what, joints in ((name, pose.joints), (f'{name}, brought to the points', brought)):
                 errors.setdefault(what, []).append(1000 * np.linalg.norm(joints - view.joints, axis=1))
     for what, parts in errors.items():

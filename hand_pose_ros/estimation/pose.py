@@ -43,6 +43,7 @@ class Pose:
         side_odds: log odds that the hand is of the cube's side.
         spread: (21,) metres, how far the pixels' estimates of a joint lie apart.
         filled: share of the cube's image in which there is something.
+        opinions: joints and spread of each pose that this one was merged from.
 
     """
 
@@ -51,6 +52,7 @@ class Pose:
     side_odds: float
     spread: np.ndarray
     filled: float
+    opinions: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
 
 
 class PoseEstimator:
@@ -139,4 +141,5 @@ def merge(poses: Sequence[Pose]) -> Pose:
         return np.mean(values, axis=0)
 
     return Pose(merged, mean([pose.confidence for pose in poses]), float(mean([pose.side_odds for pose in poses])),
-                mean([pose.spread for pose in poses]), poses[-1].filled)
+                mean([pose.spread for pose in poses]), poses[-1].filled,
+                sum((pose.opinions or ((pose.joints, pose.spread),) for pose in poses), ()))

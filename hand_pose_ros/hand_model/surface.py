@@ -8,6 +8,8 @@ steps on the rigid pose, all angles, the shape and the bones' lengths make these
 3. how far the joints lie from the network's, by its own measure of their spread;
 4. what angles, shape and lengths differ from what is usual.
 
+Where opinions on the hand differ much it starts from each of them, and the image decides between where they lead.
+
 The terms are those of Tagliasacchi, Schroeder, Tkach, Bouaziz, Botsch, Pauly: "Robust Articulated-ICP for Real-Time Hand
 Tracking", Computer Graphics Forum 34(5), 2015, section 4; the network takes the place of their tracking from frame to
 frame and of their detected fingertips.
@@ -15,6 +17,7 @@ frame and of their detected fingertips.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -52,6 +55,9 @@ LEAST_SPREAD = 0.003
 FLESH = 0.3
 #: Fewer points than this say nothing.
 ENOUGH = 50
+#: Another opinion is tried if one of its joints is this far off, metres, and taken if it differs from the image by so much
+#: less on average, metres; what is farther off than the last counts as this.
+DIFFERENT, BETTER, FARTHEST_OFF = 0.02, 0.0002, 0.015
 
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 _DAMPING = 1e-3
@@ -69,7 +75,7 @@ class SurfaceFitter:
         self._surfaces = {side: _Surface(hand) for side, hand in fitter.hands.items()}
 
     def fit(self, joints: np.ndarray, spread: np.ndarray, side: str, depth: np.ndarray, camera: Camera,
-            state: FitState | None = None) -> np.ndarray:
+            state: FitState | None = None, others: Sequence[tuple[np.ndarray, np.ndarray]] = ()) -> np.ndarray:
         """Bring the joints of one hand to a depth image.
 
         Args:
@@ -80,16 +86,20 @@ class SurfaceFitter:
             camera: pinhole of ``depth``.
             state: what is known of this hand from earlier frames: its shape, which :meth:`HandFitter.fit` brings up to
                 date, and how many times this was done.
+            others: joints and spread of other opinions on this hand.
 
         Returns:
             (21, 3) metres: the joints of the hand model as the image shows it, or those given where there are too few
             points.
 
         """
+        opinions = [(joints, spread)]
+        opinions += [other for other in others if np.linalg.norm(other[0] - joints, axis=1).max() > DIFFERENT]
         if side == 'right':
-            return self._surfaces[side].fit(joints, spread, depth, camera, state)
+            return self._surfaces[side].fit(opinions, depth, camera, state)
+        opinions = [(joints * _MIRROR, spread) for joints, spread in opinions]
         flipped = Camera(camera.width, camera.height, camera.fx, camera.fy, camera.width - 1 - camera.cx, camera.cy)
-        return self._surfaces[side].fit(joints * _MIRROR, spread, depth[:, ::-1], flipped, state) * _MIRROR
+        return self._surfaces[side].fit(opinions, depth[:, ::-1], flipped, state) * _MIRROR
 
 
 class _Surface:
@@ -105,24 +115,36 @@ class _Surface:
         self.limits = np.concatenate([np.tile([[-SHAPE_LIMIT], [SHAPE_LIMIT]], hand.model.shape_size),
                                       np.tile(np.log(STRETCH_LIMITS)[:, None], len(hand.along))], 1)
 
-    def fit(self, joints: np.ndarray, spread: np.ndarray, depth: np.ndarray, camera: Camera,
+    def fit(self, opinions: Sequence[tuple[np.ndarray, np.ndarray]], depth: np.ndarray, camera: Camera,
             state: FitState | None) -> np.ndarray:
-        seen = _Seen(joints, depth, camera)
-        if len(seen.points) < ENOUGH:
+        """The joints to which the first of some opinions, joints and spread, leads, or one that the image fits better."""
+        joints = opinions[0][0]
+        views = [_Seen(joints, depth, camera) for joints, _ in opinions]
+        if len(views[0].points) < ENOUGH:
             return joints
-        hand = self.hand
         state = FitState() if state is None else state
         shaped = state.surfaces < SHAPE_FRAMES or state.surfaces % SHAPE_FRAMES == 0
         state.surfaces += 1
         if state.shape is None:
             state = replace(state)
-            hand.settle(joints, state)
-        rig = hand.rig(state.shape, state.log_stretch)
+            self.hand.settle(joints, state)
+        rig = self.hand.rig(state.shape, state.log_stretch)
+        found = [self._brought(*opinion, seen, rig, shaped) for opinion, seen in zip(opinions, views)
+                 if len(seen.points) >= ENOUGH]
+        best = 0
+        if len(found) > 1:
+            off = [self._off(views[0], *one) for one in found]
+            best = int(np.argmin(off)) if min(off) < off[0] - BETTER else 0
+        return found[best][0].joints
+
+    def _brought(self, joints: np.ndarray, spread: np.ndarray, seen: '_Seen', rig: Rig,
+                 shaped: bool) -> tuple[BonePose, Rig]:
+        """The hand to which joints lead."""
+        hand = self.hand
         pose = hand.pose(joints, rig)
         certainty = 1 / np.maximum(spread, LEAST_SPREAD)
         for step in range(MOST_STEPS):
-            vertices = hand.vertices(pose, rig).astype(float)
-            normals = hand.model.turn(self.normals, pose.bones).astype(float)
+            vertices, normals = self._surface(pose, rig)
             if step == 0:   # They change little.
                 by_shape = self._by_shape(pose, rig, vertices, shaped)
             system = _System(self.count + by_shape[0].shape[2])
@@ -137,7 +159,19 @@ class _Surface:
             pose, rig = self._moved(pose, rig, change)
             if step + 1 >= LEAST_STEPS and np.abs(pose.joints - before).max() < SETTLED:
                 break
-        return pose.joints
+        return pose, rig
+
+    def _surface(self, pose: BonePose, rig: Rig) -> tuple[np.ndarray, np.ndarray]:
+        """Vertices (V, 3), metres, and their normals (V, 3)."""
+        return self.hand.vertices(pose, rig).astype(float), self.hand.model.turn(self.normals, pose.bones).astype(float)
+
+    def _off(self, seen: '_Seen', pose: BonePose, rig: Rig) -> float:
+        """How far a hand differs from what is seen, metres: points that it leaves alone, surface before what is there."""
+        vertices, normals = self._surface(pose, rig)
+        facing = vertices[(normals * vertices).sum(1) < 0]
+        _, gap = _nearest(seen.points, facing)
+        before = seen.before(facing)
+        return np.minimum(gap, FARTHEST_OFF).mean() + np.clip(before, 0, FARTHEST_OFF).mean()
 
     def _jacobian(self, which: np.ndarray, vertices: np.ndarray, pose: BonePose, by_shape: np.ndarray) -> np.ndarray:
         """Derivatives (K, 3, T) of vertices ``which`` (K,) by all variables."""
@@ -279,11 +313,22 @@ class _Seen:
         self.nearest[labels[rows, columns]] = np.stack([columns, rows], 1)
         self.labels = labels
 
-    def beside(self, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Indices (K,) of vertices beside the hand that the camera sees past, and their way (K, 2) back, metres."""
+    def before(self, vertices: np.ndarray) -> np.ndarray:
+        """How far (V,) vertices stand before what is seen there, metres; 0 in holes."""
+        _, u, v = self._pixels(vertices)
+        depth = self.depth[v, u]
+        return np.where(depth > 0, depth - vertices[:, 2], 0)
+
+    def _pixels(self, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where vertices (V, 3) are, (V, 2), and the column and row (V,) of the nearest pixel in the image."""
         height, width = self.depth.shape
         pixels = self.camera.project(vertices)
         u, v = np.clip(np.rint(pixels).astype(int), 0, (width - 1, height - 1)).T
+        return pixels, u, v
+
+    def beside(self, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Indices (K,) of vertices beside the hand that the camera sees past, and their way (K, 2) back, metres."""
+        pixels, u, v = self._pixels(vertices)
         which = np.flatnonzero((self.hand[v, u] == 0) & (self.depth[v, u] > vertices[:, 2] + SEEN_PAST))
         way = self.nearest[self.labels[v[which], u[which]]] - pixels[which]
         way *= vertices[which, 2:] / (self.camera.fx, self.camera.fy)

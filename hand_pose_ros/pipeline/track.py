@@ -63,12 +63,12 @@ class Track:
         return self.side != before
 
     def on_surface(self, surfaces: SurfaceFitter, joints: np.ndarray, spread: np.ndarray, depth: DepthImage,
-                   camera: Camera) -> np.ndarray:
+                   camera: Camera, others: Sequence[tuple[np.ndarray, np.ndarray]] = ()) -> np.ndarray:
         """Bring this hand's joints (21, 3) to the points that a pinhole's depth image has of it: ``SurfaceFitter.fit``."""
         # What is too far away to be a hand is seen past one.
         everything = replace(depth, near=0.0, far=np.inf)
         view = cut_view(everything, camera, hand_centre(joints), CUBE_PER_HAND * hand_size(joints), VIEW)
-        return surfaces.fit(joints, spread, self.side, *view, self.fit)
+        return surfaces.fit(joints, spread, self.side, *view, self.fit, others)
 
 
 _T = TypeVar('_T', bound=Track)
