@@ -130,12 +130,13 @@ def merge(poses: Sequence[Pose]) -> Pose:
     joints = np.stack([pose.joints for pose in poses])
     certainty = 1 / np.square([pose.spread for pose in poses])[..., None]
     weights = certainty.copy()
-    for step in range(MERGE_STEPS + 1):
-        merged = (joints * weights).sum(0) / weights.sum(0)
+    merged = (joints * weights).sum(0) / weights.sum(0)
+    for step in range(MERGE_STEPS):
         # Geman and McClure's weights, one for each finger; narrowing, so that it is not the first middle that decides.
         off = np.square(joints - merged).sum(2)[:, WRIST + 1:].reshape(len(poses), len(FINGERS), -1).mean(2)
         agree = (1 + off / max(APART, FIRST_APART * APART_FALL ** step) ** 2) ** -2
         weights[:, WRIST + 1:] = certainty[:, WRIST + 1:] * agree.repeat(4, 1)[..., None]
+        merged = (joints * weights).sum(0) / weights.sum(0)
 
     def mean(values: list) -> np.ndarray:
         return np.mean(values, axis=0)

@@ -386,11 +386,7 @@ class RightHand:
         arms = (arms - arms[_DOF_RANGE, DOF_LEVEL, None]) * _MOVES
         jacobian = np.zeros((len(JOINTS), 3, _VARIABLES))
         jacobian[_ROWS, :, _COLUMNS] = arms @ (self.turning_axes(pose) @ CROSS).reshape(-1, 3, 3)
-        x, y, z = (pose.fingers.reshape(-1, 3) - pose.wrist).T
-        turn = jacobian[1:]
-        turn[:, 0, 1], turn[:, 0, 2], turn[:, 1, 2] = z, -y, x
-        turn[:, 1, 0], turn[:, 2, 0], turn[:, 2, 1] = -z, y, -x
-        jacobian[:, [0, 1, 2], [3, 4, 5]] = 1
+        fill_rigid(jacobian, pose.joints - pose.wrist)
         return jacobian.reshape(-1, _VARIABLES)
 
     def _cost(self, pose: BonePose, joints: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray, float]:
@@ -430,6 +426,15 @@ class RightHand:
             if gain < 1e-2 * cost + 1e-9:
                 break
         return pose
+
+
+def fill_rigid(jacobian: np.ndarray, arms: np.ndarray) -> None:
+    """Set the first six columns of a jacobian (N, 3, T): a turn about what the places' arms (N, 3) reach from, and a shift."""
+    x, y, z = arms.T
+    jacobian[:, :, :6] = 0
+    jacobian[:, 0, 1], jacobian[:, 0, 2], jacobian[:, 1, 2] = z, -y, x
+    jacobian[:, 1, 0], jacobian[:, 2, 0], jacobian[:, 2, 1] = -z, y, -x
+    jacobian[:, [0, 1, 2], [3, 4, 5]] = 1
 
 
 def beyond_limits(angles: np.ndarray, push: np.ndarray) -> np.ndarray:

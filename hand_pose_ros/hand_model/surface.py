@@ -26,7 +26,7 @@ import numpy as np
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import BONES, KNUCKLES, WRIST
 from hand_pose_ros.hand_model.fitting import (CROSS, DOF_FINGER, DOF_LEVEL, SHAPE_LIMIT, STRETCH_LIMITS, BonePose,
-                                              FitState, HandFitter, RightHand, Rig, beyond_limits)
+                                              FitState, HandFitter, RightHand, Rig, beyond_limits, fill_rigid)
 from hand_pose_ros.hand_model.kinematics import DOF_NAMES
 
 #: Steps at least and at most: it ends when no joint moves farther than this in one, metres.
@@ -118,8 +118,8 @@ class _Surface:
     def fit(self, opinions: Sequence[tuple[np.ndarray, np.ndarray]], depth: np.ndarray, camera: Camera,
             state: FitState | None) -> np.ndarray:
         """The joints to which the first of some opinions, joints and spread, leads, or one that the image fits better."""
-        joints = opinions[0][0]
         views = [_Seen(joints, depth, camera) for joints, _ in opinions]
+        joints = opinions[0][0]
         if len(views[0].points) < ENOUGH:
             return joints
         state = FitState() if state is None else state
@@ -177,11 +177,7 @@ class _Surface:
         """Derivatives (K, 3, T) of vertices ``which`` (K,) by all variables."""
         here, count = vertices[which], self.count
         jacobian = np.empty((len(which), 3, count + by_shape.shape[2]))
-        x, y, z = (here - pose.wrist).T
-        jacobian[:, :, :6] = 0
-        jacobian[:, 0, 1], jacobian[:, 0, 2], jacobian[:, 1, 2] = z, -y, x
-        jacobian[:, 1, 0], jacobian[:, 2, 0], jacobian[:, 2, 1] = -z, y, -x
-        jacobian[:, [0, 1, 2], [3, 4, 5]] = 1
+        fill_rigid(jacobian, here - pose.wrist)
         axes = self.hand.turning_axes(pose)
         # Row by row of each matrix, v @ matrix is axis x v.
         cross = (axes @ CROSS).reshape(-1, 3, 3)
