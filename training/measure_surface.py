@@ -26,7 +26,8 @@ from training.synthesis.people import draw_people
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('model', nargs='?', default='', help='a pose model of models/manifest.yaml, or an .onnx file; default the shipped one')
+    parser.add_argument('model', nargs='?', default='',
+                        help='a pose model of models/manifest.yaml, or an .onnx file; default the shipped one')
     parser.add_argument('--hands', type=int, default=1024, help='how many of the validation set (1024)')
     arguments = parser.parse_args()
     estimator = PoseEstimator(arguments.model, 'onnxruntime', precision='f32')

@@ -118,8 +118,8 @@ class _Surface:
     def fit(self, opinions: Sequence[tuple[np.ndarray, np.ndarray]], depth: np.ndarray, camera: Camera,
             state: FitState | None) -> np.ndarray:
         """The joints to which the first of some opinions, joints and spread, leads, or one that the image fits better."""
-        views = [_Seen(joints, depth, camera) for joints, _ in opinions]
         joints = opinions[0][0]
+        views = [_Seen(one, depth, camera) for one, _ in opinions]
         if len(views[0].points) < ENOUGH:
             return joints
         state = FitState() if state is None else state
