@@ -1,5 +1,7 @@
 """Synthetic hands: the rasteriser against ray casting, anatomy, limits, sensors, determinism."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,11 +15,12 @@ from hand_pose_ros.hand_model.kinematics import DOF_INDEX, LOWER, UPPER, forward
 from hand_pose_ros.localization.crop import hand_centre, hand_size  # noqa: E402
 from hand_pose_ros.localization.refiner import PRESENT_WITHIN, REFINER_HALF  # noqa: E402
 from training.synthesis.crops import CropSource, draw_view_of_hand  # noqa: E402
+from training.synthesis.motion import Motion, expose  # noqa: E402
 from training.synthesis.people import draw_people  # noqa: E402
 from training.synthesis.poses import draw_poses, penetration  # noqa: E402
 from training.synthesis.raster import EMPTY  # noqa: E402
 from training.synthesis.scene import HAND, Poser, Scene, draw_arm, look, plane, primitive  # noqa: E402
-from training.synthesis.sensors import SENSORS, draw_weaknesses, sense  # noqa: E402
+from training.synthesis.sensors import SENSORS, TIME_OF_FLIGHT, draw_weaknesses, sense  # noqa: E402
 from training.synthesis.surroundings import ABSENT_BEYOND, absorb, draw_elsewhere, refiner_batches, scatter  # noqa: E402
 
 
@@ -139,6 +142,59 @@ def test_sensors_spoil_edges_more_than_surfaces_and_are_deterministic(name, peop
     assert kept.sum() > 0.5 * surface.sum()
     assert np.median(np.abs(seen - ideal)[kept]) < 0.006
     assert seen[~surface].max(initial=0) < 3
+
+
+STILL = Motion(pivot=(0.0, 0.0), turn=0.0, shift=(0.0, 0.0), approach=0.0, frequencies=(80e6, 120e6), starts=(-0.5, 0.0),
+               exposure=1 / 6, offset=0.3, behind=0.5, rough=1.0, first=0.5, tolerance=0.1)
+
+
+def test_what_does_not_move_is_pictured_as_it_is(people, poses):
+    arm, rest = (part.render(200, 200, 300, 300, 99.5, 99.5)[0] for part in posed_scene(people, poses)[0].apart())
+    rest[:, :90] = 1.5
+    assert (expose(arm, rest, 300.0, STILL) == np.minimum(arm, rest)).all()
+
+
+def bar(depth):
+    """Ideal depth of a bar across an image, 31 pixels wide and as far from the camera as said, and of a wall behind it."""
+    arm = np.full((5, 91), EMPTY, np.float32)
+    arm[:, 30:61] = depth
+    return arm, np.full_like(arm, 2.4)
+
+
+def test_at_the_edges_of_what_moves_depth_is_anything_or_nothing():
+    """A flat bar that moves by 8 pixels: itself in its middle, the wall beyond its edges, neither in between."""
+    arm, wall = bar(0.6)
+    seen = expose(arm, wall, 365.0, replace(STILL, shift=(8.0, 0.0), tolerance=1.0))
+    assert seen[:, 35:56] == pytest.approx(0.6, abs=1e-6)
+    assert seen[:, [*range(25), *range(66, 91)]] == pytest.approx(2.4)
+    leading, trailing = seen[2, 56:66], seen[2, 25:35]
+    for edge in leading, trailing:
+        assert np.count_nonzero(np.abs(edge - 0.6) > 0.005) >= 4
+    assert not np.allclose(leading, trailing[::-1], atol=0.01)
+    # What the two frequencies disagree on is a hole.
+    strict = expose(arm, wall, 365.0, replace(STILL, shift=(8.0, 0.0), tolerance=0.01))
+    lost = strict == EMPTY
+    assert lost.any() and not lost[:, 35:56].any() and (strict[~lost] == seen[~lost]).all()
+
+
+def test_depth_slopes_across_a_round_finger_that_moves():
+    """One way or the other, as it moves; a round bar at rest is as far away on both sides."""
+    across = np.arange(-15, 16) * 0.6 / 365
+    arm, wall = bar(0.6 + 0.03 - np.sqrt(0.03 ** 2 - across ** 2))
+    there, back = (expose(arm, wall, 365.0, replace(STILL, rough=0.2, shift=(shift, 0.0))) for shift in (3.0, -3.0))
+    slopes = [np.polyfit(across[6:25], seen[2, 36:55], 1)[0] for seen in (arm, there, back)]
+    assert slopes[0] == pytest.approx(0, abs=1e-3) and min(abs(slopes[1]), abs(slopes[2])) > 0.02
+    assert np.sign(slopes[1]) == -np.sign(slopes[2])
+
+
+def test_a_hand_moves_only_before_time_of_flight(people, poses):
+    def pictures(moving, kind):
+        names = [name for name, sensor in SENSORS.items() if (sensor.kind == TIME_OF_FLIGHT) == kind]
+        return [draw_view_of_hand(Poser(people), pose, np.random.default_rng(i), moving=moving, sensors=names).depth
+                for i, pose in enumerate(poses[:6])]
+
+    assert all(np.array_equal(a, b) for a, b in zip(pictures(0.0, False), pictures(1.0, False)))
+    assert not any(np.array_equal(a, b) for a, b in zip(pictures(0.0, True), pictures(1.0, True)))
 
 
 def test_crops_are_deterministic_and_their_labels_lie_on_the_hand(people):

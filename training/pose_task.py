@@ -29,13 +29,13 @@ VALIDATION_CROPS = 4096
 
 
 def crops(seed: int, batch: int, people: int = 256, people_seed: int = 11, size: int = 96,
-          crops_per_view: int = 1, poses: dict[str, float] | None = None) -> Iterator[tuple[np.ndarray, ...]]:
+          crops_per_view: int = 1, poses: dict[str, float] | None = None, moving: float = 0.0) -> Iterator[tuple[np.ndarray, ...]]:
     """Endless training batches: see :class:`training.synthesis.crops.CropSource`."""
     from training.synthesis.crops import CropSource
     from training.synthesis.people import draw_people
     from training.synthesis.poses import KINDS
     crowd = draw_people(people, np.random.default_rng(people_seed))
-    return CropSource(crowd, seed, size, crops_per_view, poses or KINDS).batches(batch)
+    return CropSource(crowd, seed, size, crops_per_view, poses or KINDS, moving).batches(batch)
 
 
 @lru_cache(maxsize=2)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.rotations import random_rotations
 from hand_pose_ros.localization.crop import CUBE_PER_HAND, camera_to_cube, cut_cube, hand_centre, hand_size
+from training.synthesis.motion import draw_motion, expose
 from training.synthesis.people import Person
 from training.synthesis.poses import KINDS, draw_poses
 from training.synthesis.scene import HAND, Poser, Scene, draw_arm, draw_view, look, plane, primitive
-from training.synthesis.sensors import SENSORS, Sensor, draw_weaknesses, sense
+from training.synthesis.raster import EMPTY
+from training.synthesis.sensors import SENSORS, TIME_OF_FLIGHT, Sensor, draw_weaknesses, sense
 
 #: Distances of the hand from the camera, metres.
 NEAREST, FARTHEST = 0.25, 1.2
@@ -103,7 +105,7 @@ def draw_scene(poser: Poser, person: Person, angles: np.ndarray, rng: np.random.
 
 
 def photograph(scene: Scene, covered: bool, sensor: Sensor, focal: float, pixels: int, position: np.ndarray,
-               rng: np.random.Generator) -> tuple[np.ndarray, Camera, np.ndarray] | None:
+               rng: np.random.Generator, moving: float = 0.0) -> tuple[np.ndarray, Camera, np.ndarray] | None:
     """Picture a scene as a sensor sees it.
 
     Args:
@@ -114,6 +116,7 @@ def photograph(scene: Scene, covered: bool, sensor: Sensor, focal: float, pixels
         pixels: along a side of the picture.
         position: (3,) metres, the point in the picture's middle.
         rng: source of the sensor's weaknesses.
+        moving: share of a time-of-flight sensor's pictures in which the hand moves.
 
     Returns:
         Depth (pixels, pixels) in metres with 0 for holes, its camera, and the labels of the ideal picture; None where
@@ -128,11 +131,21 @@ def photograph(scene: Scene, covered: bool, sensor: Sensor, focal: float, pixels
         alone = scene.render(*window, only=HAND)[1]
         if np.count_nonzero(labels == HAND) < LEAST_VISIBLE * np.count_nonzero(alone):
             return None
-    noisy = sense(ideal, sensor, focal, draw_weaknesses(sensor, rng), int(rng.integers(2**31)))
+    weaknesses = draw_weaknesses(sensor, rng)
+    if moving and sensor.kind == TIME_OF_FLIGHT and rng.uniform() < moving:
+        arm, rest = (part.render(*window)[0] for part in scene.apart())
+        if rng.uniform() < 0.6:
+            # A far wall, too far to be in a crop, but its light mixes with the hand's.
+            rest[rest == EMPTY] = z + np.float32(rng.uniform(0.5, 3))
+        ideal = expose(arm, rest, focal, draw_motion(camera.project(scene.joints), rng))
+        # The steep depth that motion makes at edges is there to be seen: fewer of them are holes.
+        weaknesses = replace(weaknesses, edge_holes=weaknesses.edge_holes * rng.uniform(), slant_holes=0.0)
+    noisy = sense(ideal, sensor, focal, weaknesses, int(rng.integers(2**31)))
     return noisy, camera, labels
 
 
-def draw_view_of_hand(poser: Poser, angles: np.ndarray, rng: np.random.Generator, reach: float = 1.0) -> View:
+def draw_view_of_hand(poser: Poser, angles: np.ndarray, rng: np.random.Generator, reach: float = 1.0,
+                      moving: float = 0.0, sensors: Sequence[str] = tuple(SENSORS)) -> View:
     """Draw a picture of a posed hand.
 
     Args:
@@ -140,11 +153,13 @@ def draw_view_of_hand(poser: Poser, angles: np.ndarray, rng: np.random.Generator
         angles: (D,) hand angles, radians.
         rng: source of randomness.
         reach: half side of what is pictured, in multiples of the hand's cube with room for a shifted crop.
+        moving: share of a time-of-flight sensor's pictures in which the hand moves.
+        sensors: which of them may be drawn.
 
     """
     while True:
         person = poser.people[rng.integers(len(poser.people))]
-        sensor = SENSORS[rng.choice(list(SENSORS))]
+        sensor = SENSORS[rng.choice(sensors)]
         z = np.exp(rng.uniform(np.log(NEAREST), np.log(FARTHEST)))
         spread_u, spread_v = 0.36 * sensor.width / sensor.focal, 0.36 * sensor.height / sensor.focal
         position = np.array([rng.uniform(-spread_u, spread_u), rng.uniform(-spread_v, spread_v), 1]) * z
@@ -155,7 +170,7 @@ def draw_view_of_hand(poser: Poser, angles: np.ndarray, rng: np.random.Generator
         if across > FINEST * reach * 1.28:
             focal *= FINEST * reach * 1.28 / across
             across = FINEST * reach * 1.28
-        seen = photograph(scene, covered, sensor, focal, int(np.ceil(across)), position, rng)
+        seen = photograph(scene, covered, sensor, focal, int(np.ceil(across)), position, rng, moving)
         if seen is None:
             continue
         noisy, camera, _ = seen
@@ -189,16 +204,18 @@ class CropSource:
         size: pixels along a side of a crop.
         crops_per_view: crops cut from one rendered view; more than one is cheaper and less varied.
         poses: kind of pose -> share, see ``training.synthesis.poses``.
+        moving: share of a time-of-flight sensor's pictures in which the hand moves.
 
     """
 
     def __init__(self, people: list[Person], seed: int, size: int = 96, crops_per_view: int = 1,
-                 poses: Mapping[str, float] = KINDS) -> None:
+                 poses: Mapping[str, float] = KINDS, moving: float = 0.0) -> None:
         self.poser = Poser(people)
         self.rng = np.random.default_rng(seed)
         self.size = size
         self.crops_per_view = crops_per_view
         self.kinds = poses
+        self.moving = moving
         self._poses: list[np.ndarray] = []
 
     def next_pose(self) -> np.ndarray:
@@ -213,7 +230,7 @@ class CropSource:
         """Yield (batch, size, size) crops, (batch, 21, 3) cube coordinates and (batch,) half sides, float32."""
         crops, joints, halves = [], [], []
         while True:
-            view = draw_view_of_hand(self.poser, self.next_pose(), self.rng)
+            view = draw_view_of_hand(self.poser, self.next_pose(), self.rng, moving=self.moving)
             for _ in range(self.crops_per_view):
                 crop, uvz, half = draw_crop(view, self.rng, self.size)
                 crops.append(crop)

@@ -13,6 +13,8 @@ from training.synthesis.people import Person
 from training.synthesis.raster import EMPTY, rasterise, skin
 
 HAND, PERSON, CLUTTER = 1, 2, 3
+#: The first meshes of a scene are the arm's: hand and arm.
+ARM_MESHES = 2
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ class Scene:
                 rasterise(points, faces, ids, np.float32(fx), np.float32(fy), np.float32(cx), np.float32(cy),
                           depth, labels, label)
         return depth, labels
+
+    def apart(self) -> tuple[Scene, Scene]:
+        """The arm with its hand, and everything else."""
+        return Scene(self.joints, self.meshes[:ARM_MESHES]), Scene(self.joints, self.meshes[ARM_MESHES:])
 
 
 class Poser:
