@@ -14,6 +14,7 @@ from hand_pose_ros.hand_model.model import PosedHand, load_hand_model
 from hand_pose_ros.hand_model.surface import SHAPE_FRAMES, SurfaceFitter, _vertex_normals
 from hand_pose_ros.images import DepthImage
 from hand_pose_ros.localization.crop import cut_view
+from hand_pose_ros.pipeline.track import Track
 
 RIGHT = load_hand_model()
 MODELS = {'right': RIGHT, 'left': RIGHT.mirrored()}
@@ -122,6 +123,31 @@ def test_of_opinions_that_differ_the_one_that_the_image_fits_is_taken(seen, side
     assert np.allclose(brought(wrong, wrong, right), brought(right), atol=0.001)
     assert np.array_equal(brought(right, wrong), brought(right))
     assert np.array_equal(brought(right, right + (0.0, 0.0, 0.5)), brought(right)), 'where nothing is seen'
+
+
+@pytest.mark.parametrize('side', SIDES)
+def test_of_a_hand_that_moves_the_points_say_less_of_where_it_is_in_the_image(seen, side):
+    """Its points lie as if it stood 6 mm beside where the network sees it, and are right about everything else."""
+    hand, depth = seen[side]
+    beside = hand.joints + (0.006, 0.0, 0.004)
+    at_rest, moving = (SURFACES.fit(beside, SPREAD, side, depth, CAMERA, speed=speed) - hand.joints
+                       for speed in (0.0, 2.0))
+    assert np.abs(at_rest[:, 0].mean()) < 0.0015 and moving[:, 0].mean() > 0.0045
+    assert np.abs(moving[:, 2].mean()) < 0.0015 and np.abs(moving[:, 1].mean()) < 0.0015
+
+
+def test_a_track_tells_its_speed_from_its_last_joints(seen):
+    hand, depth = seen['right']
+
+    class Fitter:
+        def fit(self, joints, spread, side, depth, camera, state, others, speed):
+            speeds.append(speed)
+            return joints
+
+    speeds, track = [], Track(number=0)
+    for x in (0.0, 0.01, 0.01):
+        track.on_surface(Fitter(), hand.joints + (x, 0, 0), SPREAD, DepthImage(depth), CAMERA, elapsed=0.05)
+    assert speeds == pytest.approx([0, 0.2, 0])
 
 
 def test_what_is_near_the_hand_but_not_of_it_does_not_draw_it(seen):

@@ -8,6 +8,9 @@ steps on the rigid pose, all angles, the shape and the bones' lengths make these
 3. how far the joints lie from the network's, by its own measure of their spread;
 4. what angles, shape and lengths differ from what is usual.
 
+In depth images of a hand that moves, its points lie as if it stood beside where it is (``training.synthesis.motion`` says
+why). So the points may be those of a hand that is moved and turned in the image's plane, the more the faster it is.
+
 Where opinions on the hand differ much it starts from each of them, and the image decides between where they lead.
 
 The terms are those of Tagliasacchi, Schroeder, Tkach, Bouaziz, Botsch, Pauly: "Robust Articulated-ICP for Real-Time Hand
@@ -51,6 +54,9 @@ SEEN_PAST, EDGE, FARTHEST_BESIDE = 0.02, 0.004, 0.03
 BESIDE_WORTH = 40.0
 #: Least standard deviation of a network's joint, metres.
 LEAST_SPREAD = 0.003
+#: Standard deviation of how far the points lie as if the hand were beside itself, metres: of one at rest, and what each
+#: m/s adds; a turn counts by what it moves at so many metres from the hand's middle.
+LEAST_SLIP, SLIP_PER_SPEED, LEVER = 0.0005, 0.006, 0.05
 #: Pixels within this of a bone may be the hand's, as a share of the hand's size.
 FLESH = 0.3
 #: Fewer points than this say nothing.
@@ -75,7 +81,8 @@ class SurfaceFitter:
         self._surfaces = {side: _Surface(hand) for side, hand in fitter.hands.items()}
 
     def fit(self, joints: np.ndarray, spread: np.ndarray, side: str, depth: np.ndarray, camera: Camera,
-            state: FitState | None = None, others: Sequence[tuple[np.ndarray, np.ndarray]] = ()) -> np.ndarray:
+            state: FitState | None = None, others: Sequence[tuple[np.ndarray, np.ndarray]] = (),
+            speed: float = 0.0) -> np.ndarray:
         """Bring the joints of one hand to a depth image.
 
         Args:
@@ -87,6 +94,7 @@ class SurfaceFitter:
             state: what is known of this hand from earlier frames: its shape, which :meth:`HandFitter.fit` brings up to
                 date, and how many times this was done.
             others: joints and spread of other opinions on this hand.
+            speed: of the hand, m/s.
 
         Returns:
             (21, 3) metres: the joints of the hand model as the image shows it, or those given where there are too few
@@ -96,10 +104,10 @@ class SurfaceFitter:
         opinions = [(joints, spread)]
         opinions += [other for other in others if np.linalg.norm(other[0] - joints, axis=1).max() > DIFFERENT]
         if side == 'right':
-            return self._surfaces[side].fit(opinions, depth, camera, state)
+            return self._surfaces[side].fit(opinions, depth, camera, state, speed)
         opinions = [(joints * _MIRROR, spread) for joints, spread in opinions]
         flipped = Camera(camera.width, camera.height, camera.fx, camera.fy, camera.width - 1 - camera.cx, camera.cy)
-        return self._surfaces[side].fit(opinions, depth[:, ::-1], flipped, state) * _MIRROR
+        return self._surfaces[side].fit(opinions, depth[:, ::-1], flipped, state, speed) * _MIRROR
 
 
 class _Surface:
@@ -116,7 +124,7 @@ class _Surface:
                                       np.tile(np.log(STRETCH_LIMITS)[:, None], len(hand.along))], 1)
 
     def fit(self, opinions: Sequence[tuple[np.ndarray, np.ndarray]], depth: np.ndarray, camera: Camera,
-            state: FitState | None) -> np.ndarray:
+            state: FitState | None, speed: float) -> np.ndarray:
         """The joints to which the first of some opinions, joints and spread, leads, or one that the image fits better."""
         joints = opinions[0][0]
         views = [_Seen(one, depth, camera) for one, _ in opinions]
@@ -129,7 +137,8 @@ class _Surface:
             state = replace(state)
             self.hand.settle(joints, state)
         rig = self.hand.rig(state.shape, state.log_stretch)
-        found = [self._brought(*opinion, seen, rig, shaped) for opinion, seen in zip(opinions, views)
+        slip = LEAST_SLIP + SLIP_PER_SPEED * speed
+        found = [self._brought(*opinion, seen, rig, shaped, slip) for opinion, seen in zip(opinions, views)
                  if len(seen.points) >= ENOUGH]
         best = 0
         if len(found) > 1:
@@ -138,25 +147,31 @@ class _Surface:
         return found[best][0].joints
 
     def _brought(self, joints: np.ndarray, spread: np.ndarray, seen: '_Seen', rig: Rig,
-                 shaped: bool) -> tuple[BonePose, Rig]:
-        """The hand to which joints lead."""
+                 shaped: bool, slip: float) -> tuple[BonePose, Rig]:
+        """The hand to which joints lead; ``slip`` is the deviation of how far beside it the points lie, metres."""
         hand = self.hand
+        middle, slipped = joints[list(KNUCKLES)].mean(0), np.zeros(3)
         pose = hand.pose(joints, rig)
         certainty = 1 / np.maximum(spread, LEAST_SPREAD)
         for step in range(MOST_STEPS):
             vertices, normals = self._surface(pose, rig)
             if step == 0:   # They change little.
                 by_shape = self._by_shape(pose, rig, vertices, shaped)
-            system = _System(self.count + by_shape[0].shape[2])
+            by_slip = _slips(vertices, middle)
+            system = _System(self.count + by_shape[0].shape[2] + len(slipped))
             reach = max(LAST_REACH, FIRST_REACH * REACH_FALL ** step)
             pull = FIRST_PULL if step < PULL_STEPS else PULL
-            for which, pulls, forces in (_to_points(seen, vertices, normals, reach, pull), _from_beside(seen, vertices)):
-                system.add(self._jacobian(which, vertices, pose, by_shape[0]), pulls, forces)
+            which, pulls, forces = _to_points(seen, vertices + by_slip @ slipped, normals, reach, pull)
+            jacobian = self._jacobian(which, vertices, pose, by_shape[0])
+            system.add(np.concatenate([jacobian, by_slip[which]], 2), pulls, forces)
+            which, pulls, forces = _from_beside(seen, vertices)
+            system.add(self._jacobian(which, vertices, pose, by_shape[0]), pulls, forces)
             self._add_joints(system, joints, certainty, pose, by_shape[1])
-            self._add_priors(system, pose, rig)
+            self._add_priors(system, pose, rig, slipped, slip)
             change = system.solve(self._held(pose, system.right))
             before = pose.joints
-            pose, rig = self._moved(pose, rig, change)
+            pose, rig = self._moved(pose, rig, change[:-len(slipped)])
+            slipped = slipped + change[-len(slipped):]
             if step + 1 >= LEAST_STEPS and np.abs(pose.joints - before).max() < SETTLED:
                 break
         return pose, rig
@@ -212,14 +227,17 @@ class _Surface:
         jacobian = np.concatenate([self.hand.jacobian(pose).reshape(len(joints), 3, -1), by_shape], 2)
         system.add(jacobian, weight[:, None, None] * np.eye(3), weight[:, None] * left)
 
-    def _add_priors(self, system: '_System', pose: BonePose, rig: Rig) -> None:
-        angles, others = slice(6, self.count), slice(self.count, None)
+    def _add_priors(self, system: '_System', pose: BonePose, rig: Rig, slipped: np.ndarray, slip: float) -> None:
+        slips = len(system.right) - len(slipped)
+        angles, others = slice(6, self.count), slice(self.count, slips)
         hand = self.hand
         system.normal[angles, angles] += hand.prior_normal
         system.right[angles] += hand.prior.T @ (hand.prior_mean - hand.prior @ pose.angles)
-        if len(system.right) > self.count:
+        if slips > self.count:
             system.normal[others, others] += np.diag(hand.shape_prior)
             system.right[others] -= hand.shape_prior * rig.known
+        system.normal[slips:, slips:] += np.eye(len(slipped)) / slip ** 2
+        system.right[slips:] -= slipped / slip ** 2
 
     def _held(self, pose: BonePose, right: np.ndarray) -> np.ndarray:
         """Variables that stay: angles at their limit that are pushed beyond."""
@@ -264,6 +282,15 @@ def _from_beside(seen: '_Seen', vertices: np.ndarray) -> tuple[np.ndarray, np.nd
     return which, weight[:, None, None] * np.diag([1.0, 1.0, 0.0]), forces
 
 
+def _slips(vertices: np.ndarray, middle: np.ndarray) -> np.ndarray:
+    """Derivatives (V, 3, 3) of vertices by where points see them: moved along x and y, and turned about the middle."""
+    by_slip = np.zeros((len(vertices), 3, 3))
+    by_slip[:, [0, 1], [0, 1]] = 1
+    by_slip[:, 0, 2] = (middle[1] - vertices[:, 1]) / LEVER
+    by_slip[:, 1, 2] = (vertices[:, 0] - middle[0]) / LEVER
+    return by_slip
+
+
 class _System:
     """Normal equations of weighted least squares."""
 
@@ -271,10 +298,14 @@ class _System:
         self.normal, self.right = np.zeros((size, size)), np.zeros(size)
 
     def add(self, jacobian: np.ndarray, pulls: np.ndarray, forces: np.ndarray) -> None:
-        """Add places (K,) with their derivatives (K, 3, T), each drawn by a force (K, 3) that yields to a pull (K, 3, 3)."""
-        flat = jacobian.reshape(-1, jacobian.shape[2])
-        self.normal += (pulls @ jacobian).reshape(flat.shape).T @ flat
-        self.right += forces.ravel() @ flat
+        """Add places (K,), each drawn by a force (K, 3) that yields to a pull (K, 3, 3).
+
+        Their derivatives (K, 3, T) are by the first T variables.
+        """
+        count = jacobian.shape[2]
+        flat = jacobian.reshape(-1, count)
+        self.normal[:count, :count] += (pulls @ jacobian).reshape(flat.shape).T @ flat
+        self.right[:count] += forces.ravel() @ flat
 
     def solve(self, held: np.ndarray) -> np.ndarray:
         normal, right = self.normal, self.right

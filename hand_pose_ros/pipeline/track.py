@@ -36,6 +36,7 @@ class Track:
     frames: int = 0
     fit: FitState = field(default_factory=FitState)
     smooth: OneEuroFilter = field(default_factory=OneEuroFilter)
+    before: np.ndarray | None = None
 
     @property
     def side(self) -> str:
@@ -63,12 +64,18 @@ class Track:
         return self.side != before
 
     def on_surface(self, surfaces: SurfaceFitter, joints: np.ndarray, spread: np.ndarray, depth: DepthImage,
-                   camera: Camera, others: Sequence[tuple[np.ndarray, np.ndarray]] = ()) -> np.ndarray:
-        """Bring this hand's joints (21, 3) to the points that a pinhole's depth image has of it: ``SurfaceFitter.fit``."""
+                   camera: Camera, others: Sequence[tuple[np.ndarray, np.ndarray]] = (),
+                   elapsed: float = 0.0) -> np.ndarray:
+        """Bring this hand's joints (21, 3) to the points that a pinhole's depth image has of it: ``SurfaceFitter.fit``.
+
+        Its speed is told from where its joints were, ``elapsed`` seconds before.
+        """
+        moved = 0.0 if self.before is None else np.linalg.norm(joints - self.before, axis=1).mean()
+        self.before = joints
         # What is too far away to be a hand is seen past one.
         everything = replace(depth, near=0.0, far=np.inf)
         view = cut_view(everything, camera, hand_centre(joints), CUBE_PER_HAND * hand_size(joints), VIEW)
-        return surfaces.fit(joints, spread, self.side, *view, self.fit, others)
+        return surfaces.fit(joints, spread, self.side, *view, self.fit, others, moved / elapsed if elapsed > 0 else 0.0)
 
 
 _T = TypeVar('_T', bound=Track)

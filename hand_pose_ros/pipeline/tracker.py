@@ -363,7 +363,7 @@ class HandTracker:
             with self._stages('hand_model'):
                 joints = pose.joints
                 if self.parameters.fit_surface:
-                    joints = track.on_surface(self._surfaces, joints, pose.spread, depth, camera, pose.opinions)
+                    joints = track.on_surface(self._surfaces, joints, pose.spread, depth, camera, pose.opinions, elapsed)
                 joints = track.smooth(joints, elapsed) if self.parameters.smoothing else joints
                 fit = self._fitter.fit(joints, track.side, mesh=self.parameters.mesh, state=track.fit)
             hands.append(Hand(track.side, score, joints, pose.confidence, fit, track.number))

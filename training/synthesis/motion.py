@@ -78,7 +78,8 @@ def draw_motion(joints: np.ndarray, rng: np.random.Generator) -> Motion:
                   shift=(shift * np.cos(way), shift * np.sin(way)), approach=rng.normal(0, 0.004),
                   frequencies=tuple(1e6 * rng.uniform(60, 130, 2)), starts=(-0.5, -0.5 + PHASES * exposure + gap),
                   exposure=exposure, offset=rng.uniform(0, 2 * np.pi), behind=rng.uniform(0.1, 1.2),
-                  rough=rng.uniform(0.05, 0.6), first=rng.uniform(0.3, 0.7), tolerance=np.exp(rng.uniform(np.log(0.05), np.log(0.4))))
+                  rough=rng.uniform(0.05, 0.6), first=rng.uniform(0.3, 0.7),
+                  tolerance=np.exp(rng.uniform(np.log(0.05), np.log(0.4))))
 
 
 @numba.njit(cache=True)
