@@ -127,13 +127,13 @@ def test_of_opinions_that_differ_the_one_that_the_image_fits_is_taken(seen, side
 
 @pytest.mark.parametrize('side', SIDES)
 def test_of_a_hand_that_moves_the_points_say_less_of_where_it_is_in_the_image(seen, side):
-    """Its points lie as if it stood 6 mm beside where the network sees it, and are right about everything else."""
+    """Its points lie as if it stood 6 mm beside where the network sees it, and tell how far away it is."""
     hand, depth = seen[side]
     beside = hand.joints + (0.006, 0.0, 0.004)
     at_rest, moving = (SURFACES.fit(beside, SPREAD, side, depth, CAMERA, speed=speed) - hand.joints
-                       for speed in (0.0, 2.0))
-    assert np.abs(at_rest[:, 0].mean()) < 0.0015 and moving[:, 0].mean() > 0.0045
-    assert np.abs(moving[:, 2].mean()) < 0.0015 and np.abs(moving[:, 1].mean()) < 0.0015
+                       for speed in (0.0, 1.0))
+    assert np.abs(at_rest[:, 0].mean()) < 0.0015 and moving[:, 0].mean() > 0.004
+    assert np.abs(moving[:, 1:].mean(0)).max() < 0.003
 
 
 def test_a_track_tells_its_speed_from_its_last_joints(seen):

@@ -9,7 +9,8 @@ steps on the rigid pose, all angles, the shape and the bones' lengths make these
 4. what angles, shape and lengths differ from what is usual.
 
 In depth images of a hand that moves, its points lie as if it stood beside where it is (``training.synthesis.motion`` says
-why). So the points may be those of a hand that is moved and turned in the image's plane, the more the faster it is.
+why). So the points may be those of a hand that is moved and turned in the image's plane, and count for less, the faster
+it is.
 
 Where opinions on the hand differ much it starts from each of them, and the image decides between where they lead.
 
@@ -37,9 +38,9 @@ LEAST_STEPS, MOST_STEPS, SETTLED = 4, 12, 0.001
 #: A hand's shape and bones are fitted in its first frames, and then in one frame of so many: what it showed before is on
 #: average nearer the truth than what one image says.
 SHAPE_FRAMES = 10
-#: Standard deviation of a point along the surface's normal, metres; all points together weigh as this many, as what one
-#: is off by its neighbours are too.
-POINT_NOISE, POINTS_WORTH = 0.0015, 80.0
+#: Standard deviation of a point along the surface's normal, metres, of a hand at rest, and what each m/s adds; all points
+#: together weigh as this many, as what one is off by its neighbours are too.
+POINT_NOISE, NOISE_PER_SPEED, POINTS_WORTH = 0.0015, 0.0015, 80.0
 #: Most points that are looked at.
 POINTS = 800
 #: A point belongs to the surface within this, metres: at first the one, in the end the other, falling by a factor each step.
@@ -137,8 +138,7 @@ class _Surface:
             state = replace(state)
             self.hand.settle(joints, state)
         rig = self.hand.rig(state.shape, state.log_stretch)
-        slip = LEAST_SLIP + SLIP_PER_SPEED * speed
-        found = [self._brought(*opinion, seen, rig, shaped, slip) for opinion, seen in zip(opinions, views)
+        found = [self._brought(*opinion, seen, rig, shaped, speed) for opinion, seen in zip(opinions, views)
                  if len(seen.points) >= ENOUGH]
         best = 0
         if len(found) > 1:
@@ -147,9 +147,10 @@ class _Surface:
         return found[best][0].joints
 
     def _brought(self, joints: np.ndarray, spread: np.ndarray, seen: '_Seen', rig: Rig,
-                 shaped: bool, slip: float) -> tuple[BonePose, Rig]:
-        """The hand to which joints lead; ``slip`` is the deviation of how far beside it the points lie, metres."""
+                 shaped: bool, speed: float) -> tuple[BonePose, Rig]:
+        """The hand to which joints lead."""
         hand = self.hand
+        noise, slip = POINT_NOISE + NOISE_PER_SPEED * speed, LEAST_SLIP + SLIP_PER_SPEED * speed
         middle, slipped = joints[list(KNUCKLES)].mean(0), np.zeros(3)
         pose = hand.pose(joints, rig)
         certainty = 1 / np.maximum(spread, LEAST_SPREAD)
@@ -161,7 +162,7 @@ class _Surface:
             system = _System(self.count + by_shape[0].shape[2] + len(slipped))
             reach = max(LAST_REACH, FIRST_REACH * REACH_FALL ** step)
             pull = FIRST_PULL if step < PULL_STEPS else PULL
-            which, pulls, forces = _to_points(seen, vertices + by_slip @ slipped, normals, reach, pull)
+            which, pulls, forces = _to_points(seen, vertices + by_slip @ slipped, normals, reach, pull, noise)
             jacobian = self._jacobian(which, vertices, pose, by_shape[0])
             system.add(np.concatenate([jacobian, by_slip[which]], 2), pulls, forces)
             which, pulls, forces = _from_beside(seen, vertices)
@@ -249,8 +250,8 @@ class _Surface:
         return self.hand.moved(pose, change[:self.count], rig), rig
 
 
-def _to_points(seen: '_Seen', vertices: np.ndarray, normals: np.ndarray, reach: float,
-               pull: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _to_points(seen: '_Seen', vertices: np.ndarray, normals: np.ndarray, reach: float, pull: float,
+               noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What draws the surface to the points: vertices (K,), and :meth:`_System.add`'s pulls and forces on them."""
     facing = np.flatnonzero((normals * vertices).sum(1) < 0)
     near, gap = _nearest(seen.points, vertices[facing])
@@ -260,7 +261,7 @@ def _to_points(seen: '_Seen', vertices: np.ndarray, normals: np.ndarray, reach: 
     along = (left * normals[index]).sum(1)
     # Geman and McClure's weight: what lies far off is rather something else.
     weight = (1 + np.square(along / max(0.75 * LAST_REACH, reach / 2))) ** -2.0
-    weight *= POINTS_WORTH / len(seen.points) / POINT_NOISE ** 2
+    weight *= POINTS_WORTH / len(seen.points) / noise ** 2
     # A vertex has one derivative, however many points it is the nearest of.
     total = np.bincount(index, weight, len(vertices))
     which = np.flatnonzero(total)
