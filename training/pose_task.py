@@ -29,7 +29,8 @@ VALIDATION_CROPS = 4096
 
 
 def crops(seed: int, batch: int, people: int = 256, people_seed: int = 11, size: int = 96,
-          crops_per_view: int = 1, poses: dict[str, float] | None = None, moving: float = 0.0) -> Iterator[tuple[np.ndarray, ...]]:
+          crops_per_view: int = 1, poses: dict[str, float] | None = None,
+          moving: float = 0.0) -> Iterator[tuple[np.ndarray, ...]]:
     """Endless training batches: see :class:`training.synthesis.crops.CropSource`."""
     from training.synthesis.crops import CropSource
     from training.synthesis.people import draw_people
