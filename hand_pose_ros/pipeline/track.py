@@ -36,7 +36,7 @@ class Track:
     frames: int = 0
     fit: FitState = field(default_factory=FitState)
     smooth: OneEuroFilter = field(default_factory=OneEuroFilter)
-    before: np.ndarray | None = None
+    last_joints: np.ndarray | None = None
 
     @property
     def side(self) -> str:
@@ -68,14 +68,15 @@ class Track:
                    elapsed: float = 0.0) -> np.ndarray:
         """Bring this hand's joints (21, 3) to the points that a pinhole's depth image has of it: ``SurfaceFitter.fit``.
 
-        Its speed is told from where its joints were, ``elapsed`` seconds before.
+        Its speed is told from where its joints were, ``elapsed`` seconds before; without these it counts as at rest.
         """
-        moved = 0.0 if self.before is None else np.linalg.norm(joints - self.before, axis=1).mean()
-        self.before = joints
+        known = self.last_joints is not None and elapsed > 0
+        speed = np.linalg.norm(joints - self.last_joints, axis=1).mean() / elapsed if known else 0.0
+        self.last_joints = joints
         # What is too far away to be a hand is seen past one.
         everything = replace(depth, near=0.0, far=np.inf)
         view = cut_view(everything, camera, hand_centre(joints), CUBE_PER_HAND * hand_size(joints), VIEW)
-        return surfaces.fit(joints, spread, self.side, *view, self.fit, others, moved / elapsed if elapsed > 0 else 0.0)
+        return surfaces.fit(joints, spread, self.side, *view, self.fit, others, speed)
 
 
 _T = TypeVar('_T', bound=Track)

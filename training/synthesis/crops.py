@@ -13,8 +13,8 @@ from hand_pose_ros.localization.crop import CUBE_PER_HAND, camera_to_cube, cut_c
 from training.synthesis.motion import draw_motion, expose
 from training.synthesis.people import Person
 from training.synthesis.poses import KINDS, draw_poses
-from training.synthesis.scene import HAND, Poser, Scene, draw_arm, draw_view, look, plane, primitive
 from training.synthesis.raster import EMPTY
+from training.synthesis.scene import HAND, Poser, Scene, draw_arm, draw_view, look, plane, primitive
 from training.synthesis.sensors import SENSORS, TIME_OF_FLIGHT, Sensor, draw_weaknesses, sense
 
 #: Distances of the hand from the camera, metres.
