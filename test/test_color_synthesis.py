@@ -12,6 +12,7 @@ from training import detector_task, rgb_task  # noqa: E402
 from training.networks.hand_detector import HandDetector, loss, wanted_cells  # noqa: E402
 from training.synthesis.color_scenes import CELLS, FRAME, crop_batches, frame_batches  # noqa: E402
 from training.synthesis.people import draw_people  # noqa: E402
+from training.synthesis.photography import restyle  # noqa: E402
 from training.synthesis.raster import EMPTY, rasterise  # noqa: E402
 from training.synthesis.shading import Lighting, Material, Surface, render  # noqa: E402
 
@@ -132,6 +133,31 @@ def test_frames_tell_hands_from_the_rest_of_people(frames):
     # A person's hands are far from the middle, as arms are at rest; and forearms and bodies are nearer to it.
     aside = surfaces[..., 6] / np.maximum(surfaces[..., 5], 1)
     assert np.median(aside[hands > 200]) > np.median(aside[(people > 200) & (hands < 10)]) + 0.05
+
+
+def test_frames_that_look_elsewhere_show_people_and_seldom_hands(people):
+    (_, usual, _), (_, labels, surfaces) = (
+        next(frame_batches(people, 8, 48, pictures_per_frame=1, elsewhere=share)) for share in (0.0, 1.0))
+    assert (labels[..., 6] == 1).sum() < 0.6 * (usual[..., 6] == 1).sum()
+    assert (surfaces[..., 5] > 128).any((1, 2)).sum() >= 32, 'nobody is to be seen'
+
+
+def test_another_style_keeps_shapes():
+    picture = np.full((48, 64, 3), (90, 60, 40), np.uint8)
+    picture[12:36, 20:44] = (200, 150, 120)
+    rng = np.random.default_rng(4)
+    changed = 0
+    for _ in range(20):
+        styled = restyle(picture, rng)
+        assert styled.shape == picture.shape and styled.dtype == np.uint8
+        # Flat parts stay flat, away from edges; the edges stay where they are.
+        assert (np.ptp(styled[15:33, 23:41].reshape(-1, 3), axis=0) <= 1).all()
+        steps = np.abs(np.diff(styled[24].astype(int), axis=0)).sum(1)
+        assert set(np.nonzero(steps > 2)[0]) <= set(range(16, 23)) | set(range(40, 47))
+        changed += np.abs(styled.astype(int) - picture).mean() > 5
+    assert changed > 8
+    flat = np.full((16, 16, 3), 70, np.uint8)
+    assert np.array_equal(restyle(flat, rng), flat), 'a picture without shapes has no style'
 
 
 def ball(centre, radius=0.05):

@@ -27,14 +27,14 @@ VALIDATION_IMAGES = 1024
 LEAST = 0.3
 
 
-def frames(seed: int, batch: int, people: int = 256, people_seed: int = 11, poses: dict[str, float] | None = None
-           ) -> Iterator[tuple[np.ndarray, ...]]:
+def frames(seed: int, batch: int, people: int = 256, people_seed: int = 11, poses: dict[str, float] | None = None,
+           elsewhere: float = 0.0, styles: float = 0.0) -> Iterator[tuple[np.ndarray, ...]]:
     """Endless training batches: see :func:`training.synthesis.color_scenes.frame_batches`."""
     from training.synthesis.color_scenes import frame_batches
     from training.synthesis.people import draw_people
     from training.synthesis.poses import KINDS
     crowd = draw_people(people, np.random.default_rng(people_seed))
-    return frame_batches(crowd, seed, batch, poses or KINDS)
+    return frame_batches(crowd, seed, batch, poses or KINDS, elsewhere=elsewhere, styles=styles)
 
 
 @lru_cache(maxsize=1)

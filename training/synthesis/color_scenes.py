@@ -18,7 +18,7 @@ from training.datasets.color_crops import Example
 from training.synthesis.crops import draw_clutter
 from training.synthesis.looks import Look, draw_lighting, draw_material, draw_skin_material, dress
 from training.synthesis.people import Person
-from training.synthesis.photography import develop, draw_background, spoil
+from training.synthesis.photography import develop, draw_background, restyle, spoil
 from training.synthesis.poses import KINDS, draw_poses
 from training.synthesis.raster import EMPTY, rasterise
 from training.synthesis.scene import CLUTTER, HAND, PERSON, Poser, draw_arm, draw_view, look
@@ -424,8 +424,10 @@ class Frame:
     surfaces: np.ndarray
 
 
-def draw_frame(artist: Artist, angles: list[np.ndarray], rng: np.random.Generator) -> Frame:
-    """Draw a whole image with none, one or two hands."""
+def draw_frame(artist: Artist, angles: list[np.ndarray], rng: np.random.Generator, elsewhere: float = 0.0) -> Frame:
+    """Draw a whole image with none, one or two hands; ``elsewhere`` is the share of those that look at another part of a
+    person: faces, ears and feet are what is most often taken for a hand.
+    """
     pixels = FRAME_ROOM
     middle = (pixels - 1) / 2
     focal = pixels / 2 / np.tan(np.radians(rng.uniform(20, 42)))
@@ -440,8 +442,10 @@ def draw_frame(artist: Artist, angles: list[np.ndarray], rng: np.random.Generato
     at = position()
     if rng.uniform() < 0.12:
         at[:2] *= 3  # out of view; some of the body may be in it
-    surfaces, posed, joints, forearm, _ = artist.person(angles[0], rng, whole=bool(rng.uniform() < 0.75))
-    joints = artist.place(surfaces, posed, joints, _draw_camera(rng, forearm, FACING), hand_centre(joints), at)
+    aside = bool(elsewhere) and rng.uniform() < elsewhere
+    surfaces, posed, joints, forearm, away = artist.person(angles[0], rng, aside or bool(rng.uniform() < 0.75))
+    centre = posed[away[rng.integers(len(away))]].astype(float) if aside else hand_centre(joints)
+    joints = artist.place(surfaces, posed, joints, _draw_camera(rng, forearm, FACING), centre, at)
     found = [(HAND, joints, True)]
     if rng.uniform() < 0.35:
         beside = position() * [1, 1, 0] + [0, 0, at[2] * np.exp(rng.normal(0, 0.15))]
@@ -484,15 +488,19 @@ def _between_pixels(move: np.ndarray, pixels: int, to_pixels: int) -> np.ndarray
     return between
 
 
-def photograph_frame(frame: Frame, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def photograph_frame(frame: Frame, rng: np.random.Generator, styles: float = 0.0
+                     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Put a background behind a part of a frame and take a picture: (FRAME, FRAME, 3) uint8, its labels (HANDS, 7), and
-    its surfaces (CELLS, CELLS, 9) uint8.
+    its surfaces (CELLS, CELLS, 9) uint8. ``styles`` is the share of pictures in another style, see :func:`restyle`.
     """
     move, labels = _draw_cutout(frame.labels, rng)
     image, shown, surfaces = (
         cv2.warpAffine(layers, _between_pixels(move, FRAME_ROOM, pixels), (pixels, pixels)) for layers, pixels in (
             (frame.image, FRAME), (frame.shown, FRAME), (frame.surfaces, CELLS * FINER)))
-    image = spoil(_before_background(image, shown[..., None], rng), rng)
+    image = _before_background(image, shown[..., None], rng)
+    if styles and rng.uniform() < styles:
+        image = restyle(image, rng)
+    image = spoil(image, rng)
     surfaces = cv2.resize(surfaces, (CELLS, CELLS), interpolation=cv2.INTER_AREA)
     # The camera's own format: bars above and below, or at the sides.
     bar = int(FRAME / 2 * (1 - rng.choice([1, 3 / 4, 9 / 16], p=[0.2, 0.45, 0.35])))
@@ -513,7 +521,8 @@ def photograph_frame(frame: Frame, rng: np.random.Generator) -> tuple[np.ndarray
 
 
 def frame_batches(people: list[Person], seed: int, batch: int, poses: Mapping[str, float] = KINDS,
-                  pictures_per_frame: int = 4) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+                  pictures_per_frame: int = 4, elsewhere: float = 0.0, styles: float = 0.0
+                  ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield endless batches for the detector.
 
     Args:
@@ -522,6 +531,7 @@ def frame_batches(people: list[Person], seed: int, batch: int, poses: Mapping[st
         batch: images in a batch.
         poses: kind of pose -> share, see ``training.synthesis.poses``.
         pictures_per_frame: pictures of one rendered scene; more than one is cheaper and less varied.
+        elsewhere: see :func:`draw_frame`, and ``styles``: see :func:`photograph_frame`.
 
     Yields:
         Images (batch, FRAME, FRAME, 3) uint8 and labels (batch, HANDS, 7): centre u, v in -1 to 1 over the image, half
@@ -535,9 +545,9 @@ def frame_batches(people: list[Person], seed: int, batch: int, poses: Mapping[st
     angles = _Poses(people[0], rng, poses)
     rows = []
     while True:
-        frame = draw_frame(artist, [angles.next(), angles.next()], rng)
+        frame = draw_frame(artist, [angles.next(), angles.next()], rng, elsewhere)
         for _ in range(pictures_per_frame):
-            rows.append(photograph_frame(frame, rng))
+            rows.append(photograph_frame(frame, rng, styles))
             if len(rows) == batch:
                 yield tuple(np.stack(parts) for parts in zip(*rows))
                 rows = []

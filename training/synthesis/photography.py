@@ -126,6 +126,21 @@ def develop(linear: np.ndarray, share: np.ndarray, rng: np.random.Generator) -> 
     return curve.astype(np.float32)[(np.clip(image, 0, 1) * np.float32(2047)).astype(np.int16)]
 
 
+def restyle(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Change what surfaces and colours look like and leave shapes: (H, W, 3) uint8 to the same.
+
+    A random convolution, mixed with the image at random (Xu et al., "Robust and Generalizable Visual Representation
+    Learning via Random Convolutions", ICLR 2021); here colours are mixed first, and one kernel serves all three.
+    """
+    before = image.astype(np.float32)
+    size = int(rng.choice([1, 3, 5]))
+    after = cv2.filter2D(_mix(before, rng.normal(0, 1, (3, 3)), 0.0), -1, rng.normal(0, 1, (size, size)))
+    (mean, deviation), (goal, wanted) = (cv2.meanStdDev(picture) for picture in (after, before))
+    gain = (wanted / np.maximum(deviation, 1e-3)).ravel()
+    after = _mix(after, np.diag(gain), goal.ravel() - gain * mean.ravel())
+    return np.clip(before + rng.uniform() * (after - before), 0, 255).astype(np.uint8)
+
+
 def spoil(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Blur, noise, colours and compression of a camera: (H, W, 3) uint8 to the same."""
     height, width = image.shape[:2]
