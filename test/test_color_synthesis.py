@@ -160,6 +160,14 @@ def test_another_style_keeps_shapes():
     assert np.array_equal(restyle(flat, rng), flat), 'a picture without shapes has no style'
 
 
+def test_crops_in_another_style_show_the_same_hand(people):
+    for seed in (1, 2, 3):
+        (plain, *told, _), (styled, *same, _) = (
+            next(crop_batches(people, seed, 1, 96, crops_per_view=1, empty=0, styles=share)) for share in (0.0, 1.0))
+        assert all(np.array_equal(a, b) for a, b in zip(told, same))
+        assert np.abs(styled.astype(int) - plain).mean() > 1
+
+
 def ball(centre, radius=0.05):
     from training.synthesis.scene import CLUTTER, primitive
     points, faces, ids, _ = primitive('ball', np.eye(3), np.full(3, radius), np.array(centre))

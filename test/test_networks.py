@@ -306,31 +306,32 @@ def test_training_resumes_where_it_stopped_and_exports(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(('halved', 'tolerance'), [(1_000_000, 1e-4), (2000, 0.01)])
 def test_a_shipped_models_weights_are_read_back_to_train_on(tmp_path, monkeypatch, halved, tolerance):
-    """Folded normalizations are laid open: the same in evaluation, and nearly so on a batch's own statistics."""
+    """Folded normalizations are laid open: the same in evaluation, and nearly so in training, batch by batch."""
     pytest.importorskip('onnxruntime')
     from training import export
     from training.from_onnx import load_onnx, unfold
     monkeypatch.setattr(export, 'HALVED', halved)
     torch.manual_seed(5)
     network, again = JGRP2O(channels=32), JGRP2O(channels=32)
-    crops = torch.rand(16, 1, 96, 96) * 2 - 1
+    # One batch unlike the other, as rare things make them: together they vary far more than each does.
+    batches = torch.rand(8, 1, 96, 96) * 2 - 1, 0.1 * torch.rand(8, 1, 96, 96) - 0.9
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.ndim == 1:
                 parameter.add_(0.2 * torch.randn_like(parameter))
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
-                module.momentum = 1.0
-        network(crops)  # in training: the normalizations have these crops' statistics
+                module.momentum = None  # the mean over all batches
+        in_training = [network(batch)[0] for batch in batches]
     export.export(network.eval(), tmp_path / 'network.onnx')
-    folded = load_onnx(again, tmp_path / 'network.onnx')
-    assert len(folded) > 20
-    unfold(again, folded, crops.split(8))
+    folded, absent = load_onnx(again, tmp_path / 'network.onnx')
+    assert len(folded) > 20 and absent == ['heads.0.offsets', 'heads.0.weights']
+    unfold(again, folded, batches)
     with torch.no_grad():
-        expected = network(crops)
-        for found, true in zip(again(crops), expected):
-            assert torch.allclose(found, true, atol=tolerance)
-        assert torch.allclose(again.train()(crops)[0], expected[0], atol=0.05)
+        for found, true in zip(again(batches[0]), network(batches[0])):
+            assert (found - true).abs().max() < tolerance * true.abs().max()
+        for batch, true in zip(batches, in_training):
+            assert (again.train()(batch)[0] - true).abs().max() < 0.03
     with pytest.raises(ValueError, match='network.onnx is not an export of this network'):
         load_onnx(srn.SRN(width=8), tmp_path / 'network.onnx')
 

@@ -45,7 +45,7 @@ def test_resnets_have_the_well_known_sizes(depth, count, channels):
     with torch.device('meta'):
         network = ResNet(depth)
     assert size_of(network) == count and network.channels[-1] == channels
-    with pytest.raises(ValueError, match='depth of 18, 34, 50, 101, not 20'):
+    with pytest.raises(ValueError, match='depth of 18, 26, 34, 50, 101, not 20'):
         ResNet(20)
 
 
@@ -196,6 +196,21 @@ def test_a_training_starts_from_a_network_with_fewer_parts():
         load_weights(more, few.state_dict())
     with pytest.raises(ValueError, match="unexpected .*hourglasses"):
         load_weights(few, more.state_dict(), grown=True)
+
+
+def test_blocks_that_a_trained_network_is_given_change_nothing_until_they_are_trained():
+    torch.manual_seed(1)
+    shallow, deep = RGBRegression([18], width=8, head='graph'), RGBRegression([26], width=8, head='graph')
+    image = torch.rand(4, 3, 128, 128)
+    shallow(image)  # in training: normalizations come to know the features
+    for parameter in shallow.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    lacking = load_weights(deep, shallow.state_dict(), grown=True)
+    assert {'.'.join(key.split('.')[4:6]) for key in lacking} == {'1.2', '2.2', '2.3', '2.4'}
+    for before, after in zip(shallow.eval()(image), deep.eval()(image)):
+        assert torch.equal(before, after)
+    deep.train().forward_stages(image)[0][-1][0].square().sum().backward()
+    assert all(deep.get_parameter(key).grad.any() for key in lacking if key.endswith('body.4.weight'))
 
 
 @pytest.mark.parametrize(('share', 'expected'), [(0, 1), (0.3, 1), (0.5, 1), (0.75, 0.5), (1, 0)])

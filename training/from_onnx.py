@@ -5,7 +5,8 @@ as well, and so do ``training.heads_task`` and ``training.export``.
 
 An exported model has its batch normalizations folded into the convolutions before them. They are laid open again with
 the statistics of what reaches them on the recipe's own data: in evaluation the network computes what the model does, and
-in training it starts from there.
+in training it starts from there. What serves in training only, as the heads of estimates before the last, is in no
+exported model and begins from chance; the command says what that is. Where a run's own ``best.pt`` is at hand, begin there.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from training.train import build, load_recipe, make_batches
 FOLDED = '_bias'
 
 #: Batches of the recipe's data that the normalizations' statistics are taken of.
-BATCHES = 16
+BATCHES = 8
 
 
 def folded_pairs(network: nn.Module) -> dict[str, tuple[str, nn.Module]]:
@@ -57,12 +58,12 @@ def read_onnx(path: Path) -> tuple[dict[str, Tensor], set[str]]:
     return stored, ran
 
 
-def load_onnx(network: nn.Module, path: Path) -> list[tuple[nn.BatchNorm2d, Tensor]]:
+def load_onnx(network: nn.Module, path: Path) -> tuple[list[tuple[nn.BatchNorm2d, Tensor]], list[str]]:
     """Give a network the weights of its exported model; what serves only in training keeps those it has.
 
     Returns:
         The batch normalizations that were folded, now passing everything on but for the bias given here: what
-        :func:`unfold` takes.
+        :func:`unfold` takes; and the names of what serves only in training.
 
     Raises:
         ValueError: the model is of another network, or changed too far to be read back (a quantized one, say).
@@ -84,33 +85,43 @@ def load_onnx(network: nn.Module, path: Path) -> list[tuple[nn.BatchNorm2d, Tens
     if missing or not given:
         raise ValueError(f'{path} is not an export of this network: it lacks {", ".join(missing) or "every weight"}')
     network.load_state_dict(given, strict=False)
-    return folded
+    return folded, sorted({key.rpartition('.')[0] for key in state if key not in given
+                           and not key.endswith('num_batches_tracked')})
 
 
 @torch.no_grad()
-def unfold(network: nn.Module, folded: list[tuple[nn.BatchNorm2d, Tensor]], inputs: Iterable[Tensor]) -> None:
-    """Give folded normalizations the mean and variance of what reaches them, and what undoes these."""
-    sums = {module: torch.zeros(2, module.num_features, dtype=torch.float64) for module, _ in folded}
-    counts = dict.fromkeys(sums, 0)
+def unfold(network: nn.Module, folded: list[tuple[nn.BatchNorm2d, Tensor]], batches: Iterable[Tensor]) -> None:
+    """Give folded normalizations the mean and variance of what reaches them in training, and what undoes these.
 
-    def add(module: nn.Module, seen: tuple[Tensor, ...]) -> None:
-        values = seen[0].double()
-        sums[module] += torch.stack([values.sum((0, 2, 3)), values.square().sum((0, 2, 3))])
-        counts[module] += values.numel() // module.num_features
+    In training, that is with every normalization before them going by its own batch: what is rare is large in
+    evaluation, but not where a batch's own deviation divides it, and all that follows is of another size.
 
-    hooks = [module.register_forward_pre_hook(add) for module in sums]
-    network.eval()
-    for image in inputs:
-        network(image)
+    Args:
+        network: in evaluation it stays what it is.
+        folded: of :func:`load_onnx`.
+        batches: images (B, C, S, S), all of one shape.
+
+    """
+    images = list(batches)
+    biases = dict(folded)
+
+    def normalize(module: nn.BatchNorm2d, seen: tuple[Tensor, ...], _: Tensor) -> Tensor:
+        values = seen[0].unflatten(0, (len(images), -1))
+        variance, mean = torch.var_mean(values, (1, 3, 4), correction=0, keepdim=True)
+        if module in biases:
+            module.running_mean.copy_(mean.mean(0).flatten())
+            count = values[0].numel() // module.num_features
+            module.running_var.copy_(variance.mean(0).flatten() * count / (count - 1))  # as training keeps it
+            module.weight.copy_((module.running_var + module.eps).sqrt())
+            module.bias.copy_(biases[module] + module.running_mean)
+        weight, bias = (part[:, None, None] for part in (module.weight, module.bias))
+        return ((values - mean) * (variance + module.eps).rsqrt() * weight + bias).flatten(0, 1)
+
+    hooks = [module.register_forward_hook(normalize) for module in network.modules()
+             if isinstance(module, nn.BatchNorm2d)]
+    network.eval()(torch.cat(images))
     for hook in hooks:
         hook.remove()
-    for module, bias in folded:
-        mean, square = sums[module] / counts[module]
-        variance = (square - mean.square()).clamp_min(1e-6).float()
-        module.running_mean.copy_(mean)
-        module.running_var.copy_(variance)
-        module.weight.copy_((variance + module.eps).sqrt())
-        module.bias.copy_(bias + module.running_mean)
 
 
 def main() -> None:
@@ -125,7 +136,7 @@ def main() -> None:
     path = find_model(arguments.name, entry['task']).path
     recipe = load_recipe(entry['training']['command'].split()[-1])
     network, _ = build(recipe)
-    folded = load_onnx(network, path)
+    folded, absent = load_onnx(network, path)
     task = importlib.import_module(recipe['task'])
     batches = make_batches(recipe['data'], recipe.get('data_options', {}), recipe['seed'], recipe['batch'])
     unfold(network, folded, (task.network_input([torch.from_numpy(np.ascontiguousarray(part)) for part in next(batches)])[0]
@@ -134,6 +145,8 @@ def main() -> None:
     torch.save({'network': network.state_dict(), 'recipe': recipe,
                 'figures': {'seen': entry['training']['images'], **entry['validation']}}, arguments.out)
     print(f'{arguments.out}: {arguments.name} after {entry["training"]["images"]} images, {len(folded)} normalizations unfolded')
+    if absent:
+        print(f'not in the model, as it serves in training only, and left to chance: {", ".join(absent)}')
 
 
 if __name__ == '__main__':

@@ -15,6 +15,16 @@ def _normed(inputs: int, outputs: int, size: int, stride: int = 1) -> list[nn.Mo
     return [nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False), nn.BatchNorm2d(outputs)]
 
 
+def _skip(body: nn.Sequential, inputs: int, outputs: int, stride: int) -> nn.Module:
+    """What a block adds its body's output to. Where that is the input as it is, the body begins as nothing (Goyal et al.,
+    "Accurate, Large Minibatch SGD", 2017, section 5.1), so that a block more changes nothing in a trained network.
+    """
+    if stride == 1 and inputs == outputs:
+        nn.init.zeros_(body[-1].weight)
+        return nn.Identity()
+    return nn.Sequential(*_normed(inputs, outputs, 1, stride))
+
+
 class BasicBlock(nn.Module):
     """Residual block of two 3 x 3 convolutions, as ResNet-18 and -34 have them."""
 
@@ -23,8 +33,7 @@ class BasicBlock(nn.Module):
     def __init__(self, inputs: int, width: int, stride: int = 1) -> None:
         super().__init__()
         self.body = nn.Sequential(*_normed(inputs, width, 3, stride), nn.ReLU(inplace=True), *_normed(width, width, 3))
-        self.skip = nn.Identity() if stride == 1 and inputs == width else nn.Sequential(
-            *_normed(inputs, width, 1, stride))
+        self.skip = _skip(self.body, inputs, width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.body(x) + self.skip(x))
@@ -40,23 +49,23 @@ class Bottleneck(nn.Module):
         outputs = self.expansion * width
         self.body = nn.Sequential(*_normed(inputs, width, 1), nn.ReLU(inplace=True),
                                   *_normed(width, width, 3, stride), nn.ReLU(inplace=True), *_normed(width, outputs, 1))
-        self.skip = nn.Identity() if stride == 1 and inputs == outputs else nn.Sequential(
-            *_normed(inputs, outputs, 1, stride))
+        self.skip = _skip(self.body, inputs, outputs, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.body(x) + self.skip(x))
 
 
-#: Kind of block, and how many of them each of the four layers has, by the network's depth (table 1).
-DEPTHS = {18: (BasicBlock, (2, 2, 2, 2)), 34: (BasicBlock, (3, 4, 6, 3)), 50: (Bottleneck, (3, 4, 6, 3)),
-          101: (Bottleneck, (3, 4, 23, 3))}
+#: Kind of block, and how many of them each of the four layers has, by the network's depth (table 1; 26 is no row of it
+#: but what a trained 18 may grow into).
+DEPTHS = {18: (BasicBlock, (2, 2, 2, 2)), 26: (BasicBlock, (2, 3, 5, 2)), 34: (BasicBlock, (3, 4, 6, 3)),
+          50: (Bottleneck, (3, 4, 6, 3)), 101: (Bottleneck, (3, 4, 23, 3))}
 
 
 class ResNet(nn.Module):
     """Images to maps of features at a 4th, 8th, 16th and 32nd of their size.
 
     Args:
-        depth: 18, 34, 50 or 101.
+        depth: 18, 26, 34, 50 or 101.
         width: channels of the first layer; 64 in the paper.
         inputs: channels of the image.
         added: channels of maps at a quarter of the image's size that are given to the first layer beside the image.

@@ -286,6 +286,11 @@ def _before_background(colour: np.ndarray, share: np.ndarray, rng: np.random.Gen
     return np.clip(colour + (1 - share) * draw_background(width, height, rng), 0, 255).astype(np.uint8)
 
 
+def _styled(image: np.ndarray, rng: np.random.Generator, share: float) -> np.ndarray:
+    """Change the style of a ``share`` of images, see :func:`restyle`."""
+    return restyle(image, rng) if share and rng.uniform() < share else image
+
+
 def _draw_edges(view: ColorView, rng: np.random.Generator) -> tuple[np.ndarray, Camera]:
     """Draw where an image ends about a hand: what is within, before a background, and its camera."""
     camera = view.camera
@@ -303,8 +308,8 @@ def _draw_edges(view: ColorView, rng: np.random.Generator) -> tuple[np.ndarray, 
     return image, Camera(width, height, camera.fx, camera.fy, camera.cx - low[0], camera.cy - low[1])
 
 
-def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough: float = 0.0, edges: float = 0.0
-                    ) -> Example:
+def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough: float = 0.0, edges: float = 0.0,
+                    styles: float = 0.0) -> Example:
     """Cut a crop out of a view with the errors in place and size that localization makes, before some background.
 
     Where the view shows no hand, joints, points and size are NaN and the mask is 0.
@@ -315,6 +320,7 @@ def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough:
         size: pixels along a side of the crop.
         rough: share of crops that are as far off and as wrong in size as a detector's first guesses.
         edges: share of crops that go on beyond the image's edges, as the run time cuts them: with the pixels there.
+        styles: share of crops in another style, see :func:`restyle`.
 
     """
     first = bool(rough) and rng.uniform() < rough
@@ -332,7 +338,7 @@ def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough:
         image = crop.cut(*_draw_edges(view, rng), size)
     else:
         image = _before_background(layers[..., :3], layers[..., 3:4] / 255, rng)
-    image = spoil(image, rng)
+    image = spoil(_styled(image, rng, styles), rng)
     mask = layers[..., 4] / 255
     surface = crop.cut(view.surface, view.camera, size // 8, black_beyond=True)
     if view.joints is None:
@@ -360,7 +366,7 @@ class _Poses:
 
 def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, crops_per_view: int = 2,
                  poses: Mapping[str, float] = KINDS, empty: float = 0.15, rough: float = 0.0, edges: float = 0.0,
-                 views: int = 1) -> Iterator[tuple[np.ndarray, ...]]:
+                 views: int = 1, styles: float = 0.0) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield endless batches of crops, as ``training.rgb_task`` describes them.
 
     Args:
@@ -371,7 +377,7 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
         crops_per_view: crops cut from one rendered view; more than one is cheaper and less varied.
         poses: kind of pose -> share, see ``training.synthesis.poses``.
         empty: share of views that show no hand.
-        rough: see :func:`draw_color_crop`, and so ``edges``.
+        rough: see :func:`draw_color_crop`, and so ``edges`` and ``styles``.
         views: rendered views that are kept and that each crop is cut from one of, so that those of one are far apart.
 
     """
@@ -385,7 +391,7 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
     drawn, rows = [next_view() for _ in range(views)], []
     while True:
         for _ in range(crops_per_view):
-            rows.append(draw_color_crop(drawn[rng.integers(views)], rng, size, rough, edges).row())
+            rows.append(draw_color_crop(drawn[rng.integers(views)], rng, size, rough, edges, styles).row())
             if len(rows) == batch:
                 yield tuple(np.stack(parts) for parts in zip(*rows))
                 rows = []
@@ -498,9 +504,7 @@ def photograph_frame(frame: Frame, rng: np.random.Generator, styles: float = 0.0
         cv2.warpAffine(layers, _between_pixels(move, FRAME_ROOM, pixels), (pixels, pixels)) for layers, pixels in (
             (frame.image, FRAME), (frame.shown, FRAME), (frame.surfaces, CELLS * FINER)))
     image = _before_background(image, shown[..., None], rng)
-    if styles and rng.uniform() < styles:
-        image = restyle(image, rng)
-    image = spoil(image, rng)
+    image = spoil(_styled(image, rng, styles), rng)
     surfaces = cv2.resize(surfaces, (CELLS, CELLS), interpolation=cv2.INTER_AREA)
     # The camera's own format: bars above and below, or at the sides.
     bar = int(FRAME / 2 * (1 - rng.choice([1, 3 / 4, 9 / 16], p=[0.2, 0.45, 0.35])))
