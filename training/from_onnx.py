@@ -5,14 +5,16 @@ as well, and so do ``training.heads_task`` and ``training.export``.
 
 An exported model has its batch normalizations folded into the convolutions before them. They are laid open again with
 the statistics of what reaches them on the recipe's own data: in evaluation the network computes what the model does, and
-in training it starts from there. What serves in training only, as the heads of estimates before the last, is in no
-exported model and begins from chance; the command says what that is. Where a run's own ``best.pt`` is at hand, begin there.
+in training it starts from there; the command validates both. What serves in training only, as the heads of estimates
+before the last, is in no exported model and begins from chance; the command says what that is. Where a run's own
+``best.pt`` is at hand, begin there.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import copy
 import importlib
 from pathlib import Path
 from typing import Iterable
@@ -145,6 +147,8 @@ def main() -> None:
     torch.save({'network': network.state_dict(), 'recipe': recipe,
                 'figures': {'seen': entry['training']['images'], **entry['validation']}}, arguments.out)
     print(f'{arguments.out}: {arguments.name} after {entry["training"]["images"]} images, {len(folded)} normalizations unfolded')
+    data = task.validation_data(recipe)
+    print(f'in evaluation {task.validate(network, data)}; in training {task.validate(copy.deepcopy(network).train(), data)}')
     if absent:
         print(f'not in the model, as it serves in training only, and left to chance: {", ".join(absent)}')
 
