@@ -101,7 +101,7 @@ def unfold(network: nn.Module, folded: list[tuple[nn.BatchNorm2d, Tensor]], batc
     Args:
         network: in evaluation it stays what it is.
         folded: of :func:`load_onnx`.
-        batches: images (B, C, S, S), all of one shape.
+        batches: images (B, C, S, S), all of one shape, as large as those that the network was trained in.
 
     """
     images = list(batches)
