@@ -29,6 +29,36 @@ def joint_loss(joints: Tensor, truth: Tensor, kind: str = 'smooth_l1', delta: fl
     raise ValueError(f'loss {kind!r} is not one of smooth_l1, l1, l2')
 
 
+def aligned_loss(joints: Tensor, truth: Tensor) -> Tensor:
+    """Mean distance over joints after every hand's best similarity (rotation, scale, translation; no reflection).
+
+    It is what PA-MPJPE measures (``hand_pose_ros.scoring.align``). Rotation and scale of the similarity of least squares
+    (Umeyama 1991, eq. 40 to 42) count as fixed in the gradient, since small changes of them change no sum of squares.
+
+    Args:
+        joints: (B, J, 3) estimated.
+        truth: (B, J, 3) true, in the same unit; NaN where a joint is not known. A hand with less than three counts 0.
+
+    Returns:
+        Of all B x J joints; those that are not known have the distance 0.
+
+    """
+    known = truth.isfinite().all(2)
+    known = known & (known.sum(1, keepdim=True) >= 3)
+    share = (known / known.sum(1, keepdim=True).clamp_min(1))[..., None].float()
+    joints, truth = joints.float(), torch.where(known[..., None], truth, torch.zeros_like(truth)).float()
+    with torch.autocast(joints.device.type, enabled=False):  # eight bits are too few for a rotation
+        a, b = (points - (share * points).sum(1, keepdim=True) for points in (joints, truth))
+        with torch.no_grad():
+            u, s, vt = torch.linalg.svd((share * a).transpose(1, 2) @ b)
+            sign = torch.ones_like(s)
+            sign[:, 2] = torch.det(u @ vt).sign()  # a reflection: the least of the three directions turns round
+            turn = (u * sign[:, None]) @ vt
+            scale = (s * sign).sum(1) / (share * a.square()).sum((1, 2)).clamp_min(1e-9)
+        left = scale[:, None, None] * a @ turn - b
+        return torch.where(known, (left.square().sum(2) + 1e-12).sqrt(), torch.zeros_like(left[..., 0])).mean()
+
+
 def surface_loss(said: Tensor, surface: Tensor, counts: Tensor) -> Tensor:
     """How wrong a network is about which cells show something, and what of it.
 

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from hand_pose_ros.geometry.joints import JOINTS
 from training.networks.heads import CertaintyHead, ChiralityHead
 from training.networks.jgr_p2o import Hourglass, JointGraphReasoning, skeleton_adjacency
-from training.networks.losses import joint_loss, surface_loss
+from training.networks.losses import aligned_loss, joint_loss, surface_loss
 from training.networks.resnet import ResNet
 from training.networks.skeletons import OURS, skeleton
 
@@ -263,7 +263,7 @@ def masked(values: Tensor, known: Tensor) -> Tensor:
 
 def loss(network: RGBRegression, image: Tensor, joints: Tensor, points: Tensor, surface: Tensor | None = None,
          kind: str = 'l1', points_weight: float = 1.0, heads_weight: float = 0.04, mirrored: float = 0.1,
-         surface_weight: float = 0.0) -> Tensor:
+         surface_weight: float = 0.0, aligned_weight: float = 0.0) -> Tensor:
     """Sum over the estimates of the losses of joints and points, and that of the heads.
 
     Args:
@@ -277,6 +277,8 @@ def loss(network: RGBRegression, image: Tensor, joints: Tensor, points: Tensor, 
         heads_weight: of the heads' losses. Certainty looks at detached features and costs the pose nothing.
         mirrored: share of images that are mirrored for the chirality head to learn from, and for nothing else.
         surface_weight: of what the first head's map says of the surface, where there is one.
+        aligned_weight: of the joints' loss after alignment, beside the one before it: where a hand's direction is
+            uncertain, the latter is of little but that.
 
     Raises:
         ValueError: there is no loss of that kind.
@@ -290,6 +292,8 @@ def loss(network: RGBRegression, image: Tensor, joints: Tensor, points: Tensor, 
         for i, (truth, weight) in enumerate(zip((joints, points), (1.0, points_weight))):
             value = value + weight * joint_loss(masked(estimate[i][right], known[i]), masked(truth[right], known[i]),
                                                 kind)
+        if aligned_weight:
+            value = value + aligned_weight * aligned_loss(estimate[0][right], joints[right])
     last = found[-1][0]
     spread = network.certainty(pooled.detach(), last.detach())
     errors = torch.where(right[:, None], (last.detach() - joints).norm(dim=2), torch.nan)
