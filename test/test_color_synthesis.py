@@ -11,8 +11,9 @@ from hand_pose_ros.localization.detector import GRID, read_cells  # noqa: E402
 from training import detector_task, rgb_task  # noqa: E402
 from training.networks.hand_detector import HandDetector, loss, wanted_cells  # noqa: E402
 from training.synthesis.color_scenes import CELLS, FRAME, crop_batches, frame_batches  # noqa: E402
+from training.synthesis import photography  # noqa: E402
 from training.synthesis.people import draw_people  # noqa: E402
-from training.synthesis.photography import restyle  # noqa: E402
+from training.synthesis.photography import Backgrounds, restyle  # noqa: E402
 from training.synthesis.raster import EMPTY, rasterise  # noqa: E402
 from training.synthesis.shading import Lighting, Material, Surface, render  # noqa: E402
 
@@ -53,6 +54,17 @@ def test_crops_of_one_view_lie_apart(people):
     assert len(set(one)) == 12 and one[0] == one[1] == one[2]
     assert len(set(many)) in range(10, 18) and many == poses(6)
     assert sum(a == b for a, b in zip(many, many[1:])) < 12
+
+
+def test_kept_backgrounds_are_cut_anew_and_give_way(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(photography, 'draw_background', lambda width, height, rng: drawn.append(1) or rng.integers(
+        0, 255, (height, width, 3), np.uint8))
+    background, rng = Backgrounds(4, 32, uses=8), np.random.default_rng(3)
+    cuts = [background.draw(32, 32, rng) for _ in range(200)]
+    assert all(cut.shape == (32, 32, 3) and cut.dtype == np.uint8 for cut in cuts)
+    assert len({cut.tobytes() for cut in cuts}) > 195, 'the same place is cut again and again'
+    assert 4 + 10 < len(drawn) < 4 + 45
 
 
 def test_joints_lie_on_the_hand(crops):

@@ -304,6 +304,43 @@ def test_training_resumes_where_it_stopped_and_exports(tmp_path, monkeypatch):
     assert difference < 4e-4
 
 
+def test_what_begins_from_chance_settles_before_the_rest_learns(tmp_path, monkeypatch, capsys):
+    from training import pose_task, train
+    monkeypatch.setattr(train, 'Feeder', _FakeFeeder)
+    data = _FakeFeeder(None, 0, 0, 8).next()
+    small = tuple(t.numpy() for t in (data[0], data[1], torch.full((8,), 0.13)))
+    monkeypatch.setattr(pose_task, 'validation_set', lambda size=96: small)
+    options = {'stacks': 1, 'channels': 32}
+    before = JGRP2O(**options)
+    torch.save({'network': before.state_dict(), 'chance': ['heads.0.offsets']}, tmp_path / 'start.pt')
+    recipe = load_recipe('jgr_p2o_synthetic') | {
+        'batch': 8, 'validate_every': 80, 'bf16': False, 'network_options': options, 'settle': 16, 'compile': False,
+        'start': str(tmp_path / 'start.pt')}
+
+    def changed(samples):
+        train.train(recipe | {'samples': samples}, tmp_path / 'run', 1, 0, 'cpu')
+        after = torch.load(tmp_path / 'run' / 'checkpoint.pt', weights_only=True)['network']
+        return {name for name, value in before.named_parameters() if not torch.equal(after[name], value)}
+
+    assert changed(16) == {'heads.0.offsets.weight', 'heads.0.offsets.bias'}
+    assert 'begins from chance' in capsys.readouterr().out
+    assert {'stem.0.weight', 'heads.0.weights.weight'} < changed(32)
+
+
+def test_a_compiled_training_goes_through_what_is_compiled(monkeypatch, capsys):
+    from training import train
+    monkeypatch.setattr(train.shutil, 'which', lambda _: '/usr/bin/g++')
+    network, called = JGRP2O(stacks=1, channels=32), []
+    monkeypatch.setattr(train.torch, 'compile', lambda method, **_: lambda *a: called.append(method.__name__) or method(*a))
+    train.compile_training(network)
+    value = loss(network, torch.rand(2, 1, 96, 96), torch.rand(2, 21, 3))
+    assert called == ['forward_stages'] and torch.isfinite(value)
+    assert network.state_dict().keys() == JGRP2O(stacks=1, channels=32).state_dict().keys()
+    monkeypatch.setattr(train.shutil, 'which', lambda _: None)
+    train.compile_training(other := JGRP2O(stacks=1, channels=32))
+    assert 'no g++' in capsys.readouterr().out and 'forward_stages' not in vars(other)
+
+
 def seasoned(network, batches, momentum):
     """Make a network's normalizations uneven and let them meet batches in training; what it gives of these."""
     with torch.no_grad():

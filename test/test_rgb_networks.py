@@ -235,6 +235,27 @@ def test_blocks_that_a_trained_network_is_given_change_nothing_until_they_are_tr
     assert all(deep.get_parameter(key).grad.any() for key in lacking if key.endswith('body.4.weight'))
 
 
+def test_a_wider_network_begins_as_the_narrower_one_and_learns_with_all_of_its_channels():
+    torch.manual_seed(1)
+    narrow = RGBRegression([18], width=8, head='graph')
+    wide = RGBRegression([26], width=12, widest=72, head='graph')
+    assert wide.stages[0].backbone.channels == (12, 24, 48, 72)
+    image = torch.rand(4, 3, 128, 128)
+    narrow(image)
+    for parameter in narrow.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    weights = {key: value.clone() for key, value in narrow.state_dict().items()}
+    assert all('body' in key for key in load_weights(wide, weights, grown=True)), 'more is lacking than the new blocks'
+    assert all(torch.equal(weights[key], value) for key, value in narrow.state_dict().items())
+    for before, after in zip(narrow.eval()(image), wide.eval()(image)):
+        assert torch.allclose(before, after, atol=1e-5)
+    wide.train().forward_stages(image)[0][-1][0].square().sum().backward()
+    first = wide.get_parameter('stages.0.backbone.layers.0.0.body.0.weight').grad
+    assert first[:8, 8:].any(), 'nothing listens to the new channels'
+    with pytest.raises(ValueError, match='cannot grow to'):
+        load_weights(RGBRegression([18], width=4, head='graph'), weights, grown=True)
+
+
 @pytest.mark.parametrize(('share', 'expected'), [(0, 1), (0.3, 1), (0.5, 1), (0.75, 0.5), (1, 0)])
 def test_late_cosine_stays_for_half_of_the_training(share, expected):
     assert learning_rate(share, 'late_cosine', 1000, 100) == pytest.approx(expected)

@@ -144,7 +144,7 @@ def main() -> None:
     unfold(network, folded, (task.network_input([torch.from_numpy(np.ascontiguousarray(part)) for part in next(batches)])[0]
                              for _ in range(BATCHES)))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({'network': network.state_dict(), 'recipe': recipe,
+    torch.save({'network': network.state_dict(), 'recipe': recipe, 'chance': absent,
                 'figures': {'seen': entry['training']['images'], **entry['validation']}}, arguments.out)
     print(f'{arguments.out}: {arguments.name} after {entry["training"]["images"]} images, {len(folded)} normalizations unfolded')
     data = task.validation_data(recipe)

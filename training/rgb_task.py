@@ -76,13 +76,14 @@ def crops(seed: int, batch: int, dataset: str, size: int = 128, folder: str | No
 
 def renders(seed: int, batch: int, people: int = 256, people_seed: int = 11, size: int = 128, crops_per_view: int = 2,
             poses: dict[str, float] | None = None, empty: float = 0.15, rough: float = 0.0, edges: float = 0.0,
-            views: int = 1, styles: float = 0.0) -> Iterator[tuple[np.ndarray, ...]]:
+            views: int = 1, styles: float = 0.0, backgrounds: int = 0) -> Iterator[tuple[np.ndarray, ...]]:
     """Endless training batches of renders: see :func:`training.synthesis.color_scenes.crop_batches`."""
     from training.synthesis.color_scenes import crop_batches
     from training.synthesis.people import draw_people
     from training.synthesis.poses import KINDS
     crowd = draw_people(people, np.random.default_rng(people_seed))
-    return crop_batches(crowd, seed, batch, size, crops_per_view, poses or KINDS, empty, rough, edges, views, styles)
+    return crop_batches(crowd, seed, batch, size, crops_per_view, poses or KINDS, empty, rough, edges, views, styles,
+                        backgrounds)
 
 
 @lru_cache(maxsize=1)

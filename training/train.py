@@ -16,6 +16,7 @@ import math
 import multiprocessing
 import os
 import queue
+import shutil
 import time
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -25,6 +26,7 @@ import torch
 import yaml
 from torch import nn
 
+from training.grow import grow
 from training.networks.heads import HEADS
 from training.optimizers import make_optimizers
 
@@ -187,20 +189,39 @@ def load_weights(network: nn.Module, weights: dict[str, torch.Tensor], grown: bo
     Args:
         network: what is given them.
         weights: by their names.
-        grown: the network may be one that has more parts, as ``head: graph`` has more than ``head: pixels``.
+        grown: the network may be one that has more parts, as ``head: graph`` has more than ``head: pixels``, or more
+            channels, see :func:`training.grow.grow`.
 
     Returns:
-        Names of the weights that were not given and that chance began.
+        Names of the weights that were not given and that chance began, those of blocks that begin as nothing among them.
 
     Raises:
         ValueError: they are another network's.
 
     """
-    missing, unexpected = network.load_state_dict(weights, strict=False)
+    missing, unexpected = network.load_state_dict(grow(network, weights) if grown else weights, strict=False)
     lacking = [key for key in missing if not key.startswith(HEADS)]
     if unexpected or (lacking and not grown) or len(missing) == len(network.state_dict()):
         raise ValueError(f'weights do not fit the network: missing {lacking}, unexpected {unexpected}')
     return missing
+
+
+def compile_training(network: nn.Module) -> None:
+    """Compile what a loss runs of a network, for batches of one size: half as fast again on two cores.
+
+    Where there is no C++ compiler, the network stays as it is and a line says so.
+    """
+    if next(network.parameters()).device.type == 'cpu' and shutil.which('g++') is None:
+        print('no g++: the network is not compiled, and its training takes longer')
+        return
+    name = 'forward_stages' if hasattr(network, 'forward_stages') else 'forward'
+    setattr(network, name, torch.compile(getattr(network, name), dynamic=False))
+
+
+def hold(network: nn.Module, free: list[str]) -> None:
+    """Keep all parameters from learning but those that are named."""
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name in free)
 
 
 def load_backbone(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
@@ -243,9 +264,12 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
     network, loss = build(recipe)
     task = importlib.import_module(recipe['task'])
     checkpoint = out / 'checkpoint.pt'
+    lacking: list[str] = []
     if 'start' in recipe:
-        lacking = load_weights(network, torch.load(recipe['start'], map_location='cpu', weights_only=True)['network'],
-                               grown=True)
+        stored = torch.load(recipe['start'], map_location='cpu', weights_only=True)
+        lacking = load_weights(network, stored['network'], grown=True)
+        chance = tuple(f'{module}.' for module in stored.get('chance', ()))  # see training.from_onnx
+        lacking += [key for key in network.state_dict() if key.startswith(chance) and key not in lacking]
         if lacking and rank == 0:
             parts = sorted({'.'.join(key.split('.')[:4]) for key in lacking})
             print(f'{recipe["start"]} has nothing for {", ".join(parts)}: there the training begins from chance')
@@ -259,6 +283,8 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
     optimizers = make_optimizers(network, recipe['optimizer'], recipe['learning_rate'], recipe.get('weight_decay', 0.0))
     base_rates = [[g['lr'] for g in o.param_groups] for o in optimizers]
     average = Average(network, recipe.get('average', 0.999))
+    if recipe.get('compile', False):
+        compile_training(network)
     seen, best, elapsed = 0, math.inf, 0.0
     if checkpoint.is_file():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
@@ -280,6 +306,10 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
     # The schedule runs over samples or, where the recipe gives minutes, over whichever of the two is spent first.
     budget = 60 * recipe.get('minutes', math.inf)
     done = seen >= samples or elapsed >= budget
+    # What begins from chance first learns from the rest, which would else be led astray.
+    settle = recipe.get('settle', 0) if lacking else 0
+    if seen < settle:
+        hold(network, lacking)
     bar = tqdm(total=samples, initial=seen, unit='img', smoothing=0.02, mininterval=5, disable=rank > 0)
 
     def checkpoint_now() -> None:
@@ -308,6 +338,8 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
                 optimizer.step()
             average.update(network)
             before, seen = seen, seen + batch
+            if before < settle <= seen:
+                hold(network, list(dict(network.named_parameters())))
             done = seen >= samples or time.monotonic() - started >= budget
             if processes > 1:
                 # The clocks differ: all stop when the first process does.

@@ -86,6 +86,7 @@ class DenseHand(nn.Module):
         width: channels of its first layer; 64 in the paper.
         iterations: how often the mesh estimator corrects its parameters; 3 in the paper.
         input_size: pixels along a side of the image, a multiple of 32.
+        widest: channels of its widest layer, see :class:`training.networks.resnet.ResNet`.
         mask_size: pixels along a side of the silhouettes that the losses see.
 
     """
@@ -94,7 +95,7 @@ class DenseHand(nn.Module):
     outputs = (*OUTPUTS, 'parameters')
 
     def __init__(self, hand_model: str = '', depth: int = 50, width: int = 64, iterations: int = 3,
-                 input_size: int = 128, mask_size: int = 64) -> None:
+                 input_size: int = 128, mask_size: int = 64, widest: int = 0) -> None:
         super().__init__()
         self.input_size = input_size
         self.iterations = iterations
@@ -103,7 +104,7 @@ class DenseHand(nn.Module):
         self.hand = HandLayer(model)
         self.register_buffer('skeleton', skeleton_regressor(self.hand), persistent=False)
         self.silhouette = Silhouette(model.faces, mask_size)
-        self.backbone = ResNet(depth, width)
+        self.backbone = ResNet(depth, width, widest=widest)
         channels = self.backbone.channels
         self.evidence = HeatMaps(channels, input_size)
         seen = channels[-1] + 2 * COUNT + PARAMETERS

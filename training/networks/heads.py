@@ -24,7 +24,9 @@ class ChiralityHead(nn.Module):
 
     def __init__(self, channels: int, joints: int) -> None:
         super().__init__()
-        inputs = channels + 4 * joints
+        #: Numbers that it is told beside the features.
+        self.beside = 4 * joints
+        inputs = channels + self.beside
         self.layers = nn.Sequential(nn.BatchNorm1d(inputs), nn.Linear(inputs, 48), nn.ReLU(), nn.Linear(48, 1))
 
     def forward(self, features: Tensor, joints: Tensor, spread: Tensor) -> Tensor:
@@ -68,7 +70,9 @@ class CertaintyHead(nn.Module):
 
     def __init__(self, channels: int, joints: int) -> None:
         super().__init__()
-        inputs = channels + 3 * joints
+        #: Numbers that it is told beside the features.
+        self.beside = 3 * joints
+        inputs = channels + self.beside
         self.layers = nn.Sequential(nn.BatchNorm1d(inputs), nn.Linear(inputs, 96), nn.ReLU(), nn.Linear(96, joints))
 
     def forward(self, features: Tensor, joints: Tensor) -> Tensor:

@@ -69,6 +69,8 @@ class ResNet(nn.Module):
         width: channels of the first layer; 64 in the paper.
         inputs: channels of the image.
         added: channels of maps at a quarter of the image's size that are given to the first layer beside the image.
+        widest: channels that no layer has more of than; 0 lets each have twice as many as the one before. The last
+            layer's weights are half of all, and slow to train where it sees few pixels.
 
     Attributes:
         channels: of the four maps of features.
@@ -78,18 +80,20 @@ class ResNet(nn.Module):
 
     """
 
-    def __init__(self, depth: int, width: int = 64, inputs: int = 3, added: int = 0) -> None:
+    def __init__(self, depth: int, width: int = 64, inputs: int = 3, added: int = 0, widest: int = 0
+                 ) -> None:
         super().__init__()
         if depth not in DEPTHS:
             raise ValueError(f'a ResNet has a depth of {", ".join(map(str, DEPTHS))}, not {depth}')
         block, counts = DEPTHS[depth]
         self.stem = nn.Sequential(*_normed(inputs, width, 7, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
-        self.channels = tuple(width * 2 ** layer * block.expansion for layer in range(4))
+        widths = [min(width * 2 ** layer, widest or width * 8) for layer in range(4)]
+        self.channels = tuple(own * block.expansion for own in widths)
         before, layers = (width + added, *self.channels), []
         for layer, count in enumerate(counts):
             layers.append(nn.Sequential(
-                block(before[layer], width * 2 ** layer, 1 if layer == 0 else 2),
-                *(block(self.channels[layer], width * 2 ** layer) for _ in range(count - 1))))
+                block(before[layer], widths[layer], 1 if layer == 0 else 2),
+                *(block(self.channels[layer], widths[layer]) for _ in range(count - 1))))
         self.layers = nn.ModuleList(layers)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

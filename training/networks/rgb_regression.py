@@ -153,9 +153,9 @@ HEADS = {'linear': LinearHead, 'pixels': PixelHead, 'graph': GraphHead}
 class Stage(nn.Module):
     """One network: the image, and the estimate before where there is one, to an estimate."""
 
-    def __init__(self, depth: int, width: int, head: str, size: int, first: bool) -> None:
+    def __init__(self, depth: int, width: int, head: str, size: int, first: bool, widest: int = 0) -> None:
         super().__init__()
-        self.backbone = ResNet(depth, width, added=0 if first else 2 * COUNT)
+        self.backbone = ResNet(depth, width, added=0 if first else 2 * COUNT, widest=widest)
         self.head = HEADS[head](self.backbone.channels, size)
         self.register_buffer('grid', pixel_grid(size // 4), persistent=False)
 
@@ -184,6 +184,7 @@ class RGBRegression(nn.Module):
         width: channels of a network's first layer; 64 in the paper.
         head: ``linear``, ``pixels`` or ``graph``; a pipeline's later networks correct by a linear head.
         input_size: pixels along a side of the image, a multiple of 32.
+        widest: channels of a network's widest layer, see :class:`training.networks.resnet.ResNet`.
 
     Raises:
         ValueError: the head is none of these.
@@ -194,12 +195,12 @@ class RGBRegression(nn.Module):
     outputs = OUTPUTS
 
     def __init__(self, depths: tuple[int, ...] = (50,), width: int = 64, head: str = 'linear',
-                 input_size: int = 128) -> None:
+                 input_size: int = 128, widest: int = 0) -> None:
         super().__init__()
         if head not in HEADS:
             raise ValueError(f'head {head!r} is not one of {", ".join(HEADS)}')
         self.input_size = input_size
-        self.stages = nn.ModuleList(Stage(depth, width, 'linear' if i else head, input_size, i == 0)
+        self.stages = nn.ModuleList(Stage(depth, width, 'linear' if i else head, input_size, i == 0, widest)
                                     for i, depth in enumerate(depths))
         channels = self.stages[-1].backbone.channels[-1]
         self.certainty = CertaintyHead(channels, COUNT)

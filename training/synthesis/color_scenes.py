@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -18,7 +18,7 @@ from training.datasets.color_crops import Example
 from training.synthesis.crops import draw_clutter
 from training.synthesis.looks import Look, draw_lighting, draw_material, draw_skin_material, dress
 from training.synthesis.people import Person
-from training.synthesis.photography import develop, draw_background, restyle, spoil
+from training.synthesis.photography import Backgrounds, develop, draw_background, restyle, spoil
 from training.synthesis.poses import KINDS, draw_poses
 from training.synthesis.raster import EMPTY, rasterise
 from training.synthesis.scene import CLUTTER, HAND, PERSON, Poser, draw_arm, draw_view, look
@@ -280,10 +280,11 @@ def draw_color_view(artist: Artist, angles: np.ndarray, rng: np.random.Generator
         return ColorView(layers, surface, camera, joints if shows == 'hand' else None, position, size)
 
 
-def _before_background(colour: np.ndarray, share: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _before_background(colour: np.ndarray, share: np.ndarray, rng: np.random.Generator,
+                       draw: Callable[..., np.ndarray] = draw_background) -> np.ndarray:
     """Put a background behind colours (H, W, 3), 0 to 255 and black where nothing is, which cover ``share`` (H, W, 1)."""
     height, width = colour.shape[:2]
-    return np.clip(colour + (1 - share) * draw_background(width, height, rng), 0, 255).astype(np.uint8)
+    return np.clip(colour + (1 - share) * draw(width, height, rng), 0, 255).astype(np.uint8)
 
 
 def _styled(image: np.ndarray, rng: np.random.Generator, share: float) -> np.ndarray:
@@ -309,7 +310,7 @@ def _draw_edges(view: ColorView, rng: np.random.Generator) -> tuple[np.ndarray, 
 
 
 def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough: float = 0.0, edges: float = 0.0,
-                    styles: float = 0.0) -> Example:
+                    styles: float = 0.0, background: Callable[..., np.ndarray] = draw_background) -> Example:
     """Cut a crop out of a view with the errors in place and size that localization makes, before some background.
 
     Where the view shows no hand, joints, points and size are NaN and the mask is 0.
@@ -321,6 +322,7 @@ def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough:
         rough: share of crops that are as far off and as wrong in size as a detector's first guesses.
         edges: share of crops that go on beyond the image's edges, as the run time cuts them: with the pixels there.
         styles: share of crops in another style, see :func:`restyle`.
+        background: draws (height, width, 3) uint8 of width, height and a source of randomness.
 
     """
     first = bool(rough) and rng.uniform() < rough
@@ -337,7 +339,7 @@ def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough:
     if edges and rng.uniform() < edges:
         image = crop.cut(*_draw_edges(view, rng), size)
     else:
-        image = _before_background(layers[..., :3], layers[..., 3:4] / 255, rng)
+        image = _before_background(layers[..., :3], layers[..., 3:4] / 255, rng, background)
     image = spoil(_styled(image, rng, styles), rng)
     mask = layers[..., 4] / 255
     surface = crop.cut(view.surface, view.camera, size // 8, black_beyond=True)
@@ -366,7 +368,7 @@ class _Poses:
 
 def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, crops_per_view: int = 2,
                  poses: Mapping[str, float] = KINDS, empty: float = 0.15, rough: float = 0.0, edges: float = 0.0,
-                 views: int = 1, styles: float = 0.0) -> Iterator[tuple[np.ndarray, ...]]:
+                 views: int = 1, styles: float = 0.0, backgrounds: int = 0) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield endless batches of crops, as ``training.rgb_task`` describes them.
 
     Args:
@@ -379,10 +381,12 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
         empty: share of views that show no hand.
         rough: see :func:`draw_color_crop`, and so ``edges`` and ``styles``.
         views: rendered views that are kept and that each crop is cut from one of, so that those of one are far apart.
+        backgrounds: how many are kept, see :class:`Backgrounds`; 0 draws one for each crop.
 
     """
     artist, rng = Artist(people), np.random.default_rng(seed)
     angles = _Poses(people[0], rng, poses)
+    background = Backgrounds(backgrounds, size).draw if backgrounds else draw_background
 
     def next_view() -> ColorView:
         shows = str(rng.choice(list(NO_HAND), p=list(NO_HAND.values()))) if rng.uniform() < empty else 'hand'
@@ -391,7 +395,8 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
     drawn, rows = [next_view() for _ in range(views)], []
     while True:
         for _ in range(crops_per_view):
-            rows.append(draw_color_crop(drawn[rng.integers(views)], rng, size, rough, edges, styles).row())
+            rows.append(draw_color_crop(drawn[rng.integers(views)], rng, size, rough, edges, styles,
+                                        background).row())
             if len(rows) == batch:
                 yield tuple(np.stack(parts) for parts in zip(*rows))
                 rows = []

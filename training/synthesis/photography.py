@@ -102,6 +102,39 @@ def draw_background(width: int, height: int, rng: np.random.Generator) -> np.nda
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
+class Backgrounds:
+    """Backgrounds that are drawn once, kept for a while, and cut anew each time: drawing one takes a millisecond.
+
+    Args:
+        count: kept at a time.
+        size: pixels along a side of what is cut.
+        uses: how often one is cut, on average, before another takes its place.
+
+    """
+
+    #: How much larger than what is cut they are.
+    ROOM = 1.5
+
+    def __init__(self, count: int, size: int, uses: int = 16) -> None:
+        self.count, self.size, self.uses = count, size, uses
+        self._kept: list[np.ndarray] = []
+
+    def draw(self, width: int, height: int, rng: np.random.Generator) -> np.ndarray:
+        """Cut a background (height, width, 3) uint8: somewhere, larger or smaller, mirrored at random."""
+        room = int(self.ROOM * self.size)
+        at = int(rng.integers(self.count))
+        if len(self._kept) < self.count:
+            at = len(self._kept)
+            self._kept.append(draw_background(room, room, rng))
+        elif rng.uniform() * self.uses < 1:
+            self._kept[at] = draw_background(room, room, rng)
+        side = int(room * rng.uniform(0.6, 1))
+        left, top = rng.integers(room - side + 1, size=2)
+        part = self._kept[at][top:top + side, left:left + side]
+        part = cv2.resize(part[:, ::-1] if rng.uniform() < 0.5 else part, (width, height))
+        return part[::-1] if rng.uniform() < 0.15 else part
+
+
 def develop(linear: np.ndarray, share: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Expose linear light to an image.
 

@@ -1,0 +1,53 @@
+"""Weights of a narrower network for a wider one of its kind, which then computes what the narrower one does.
+
+Channels that are new are filled by chance, and nothing that was there before listens to them yet (Chen, Goodfellow, Shlens:
+"Net2Net", ICLR 2016, whose new channels are copies; these differ from one another from the start). Blocks that are new
+begin as nothing (``training.networks.resnet``). A recipe's ``start`` takes such weights.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def grow(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Widen weights to a network's own shapes, where these have more channels.
+
+    Args:
+        network: what is to take them; what is new is as it has it.
+        weights: by their names.
+
+    Returns:
+        The same names, each of the network's shape; weights that the network does not have are as they were.
+
+    Raises:
+        ValueError: a weight has another number of dimensions than the network's, or more channels.
+
+    """
+    state = network.state_dict()
+    # Modules that are told something beside the features, which comes after these.
+    beside = {name: module.beside for name, module in network.named_modules() if hasattr(module, 'beside')}
+    grown = dict(weights)
+    for key, old in weights.items():
+        new = state.get(key, old)
+        if new.shape != old.shape:
+            if new.ndim != old.ndim or any(n < o for n, o in zip(new.shape, old.shape)):
+                raise ValueError(f'{key} {tuple(old.shape)} cannot grow to {tuple(new.shape)}')
+            told = next((count for name, count in beside.items() if key.startswith(f'{name}.')), 0)
+            grown[key] = _placed(old, new.clone(), told)
+    return grown
+
+
+def _placed(old: Tensor, new: Tensor, told: int) -> Tensor:
+    """Write a narrower weight into a wider one; its last ``told`` inputs stay the last ones."""
+    inputs = min(1, old.ndim - 1)
+    count = old.shape[inputs]
+    told = told if new.shape[inputs] != count else 0
+    places = torch.cat([torch.arange(count - told), torch.arange(new.shape[inputs] - told, new.shape[inputs])])
+    if old.ndim == 1:
+        new[places] = old
+    else:
+        new[:len(old)] = 0
+        new[:len(old), places] = old
+    return new
