@@ -17,7 +17,7 @@ MODALITIES = ('depth', 'rgb')
 #: How a camera's images travel: as they are, or as image transport's ``compressedDepth`` and ``compressed`` pack them.
 IMAGE_TRANSPORTS = ('raw', 'compressedDepth', 'compressed')
 
-#: How many looks a hand in a depth image may get, and the quarter turns that its crop is shown in for them.
+#: How many looks a hand may get, and the quarter turns that its crop is shown in for them in a depth image.
 LOOKS = {1: (0,), 2: (0, 2), 4: (0, 1, 2, 3)}
 
 
@@ -66,8 +66,9 @@ class TrackerParameters(Settings):
                                       'less than 0.1 mm.', choices=('auto', *PRECISIONS))
     threads: int = _setting(0, 'Threads for inference; 0 leaves it to the engine.', low=0, high=256)
     max_hands: int = _setting(2, 'Hands to track at once.', low=1, high=2, live=True)
-    looks: int = _setting(1, 'Depth: looks at each hand in each frame, every one turned another way and all averaged; two '
-                             'are 6 % more accurate than one, four 9 %, and take so many times the network\'s time.',
+    looks: int = _setting(1, 'Looks at each hand in each frame, every one turned another way and all averaged; in depth two '
+                             'are 6 % more accurate than one, four 9 %, in colour four 3 %, and take so many times the '
+                             'network\'s time.',
                           choices=tuple(LOOKS), live=True)
     fit_surface: bool = _setting(False, 'Depth, and colour with aligned_depth: bring the joints to the points of the depth '
                                         'image by the surface of the hand model, its shape included; a fifth more accurate, '

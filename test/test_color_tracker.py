@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hand_pose_ros.estimation import color_pose
+from hand_pose_ros.estimation.color_pose import ColorPose
 from hand_pose_ros.estimation.models import Model
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import WRIST
@@ -231,6 +232,37 @@ def test_two_hands_that_hardly_differ_in_side_are_a_pair(tracked, certain):
         assert {hand.side for hand in hands} == ({'right'} if certain else {'left', 'right'})
         if not certain:
             assert all(np.abs(hand.joints - world.hands[hand.side]).max() < 2e-3 for hand in hands)
+
+
+def test_more_looks_see_a_hand_turned_and_larger_and_agree(tracked):
+    world = World(hands_at())
+    tracker = tracked(world)
+    once = {hand.side: hand for hand in tracker.process(BLACK, CAMERA)}
+    tracker.process(BLACK, CAMERA)
+    tracker.parameters = replace(tracker.parameters, looks=4)
+    world.looked.clear()
+    tracker._tracks = tracker._tracks[:1]
+    side = tracker._tracks[0].side
+    hand = next(hand for hand in tracker.process(BLACK, CAMERA) if hand.side == side)
+    assert hand.joints == pytest.approx(once[side].joints, abs=1e-4)
+    looked = world.looked[:8:2]  # the track is not sure of its side yet: every other look is at the mirror image
+    ways = [np.degrees(np.arctan2(*(pointing(crop.project(hand.joints)) * (1, -1)))) for crop in looked]
+    assert ways == pytest.approx([0, 15, -15, 0], abs=1), 'clockwise is to the right of up'
+    assert [looked[0].reach / crop.reach for crop in looked] == pytest.approx([1, 1, 1, 1.12])
+
+
+def test_of_several_looks_the_surer_counts_for_a_joint_and_all_for_the_place():
+    joints = open_hand('right', (0, 0, 0.5))
+    sure = ColorPose(joints, np.full(21, 0.9), 0.8, 2.0, np.full(21, 0.01))
+    other = joints + (0, 0, 0.1)
+    other[8] += (0.02, 0, 0)
+    doubtful = ColorPose(other, np.full(21, 0.5), 0.4, -1.0, np.full(21, 0.02))
+    both = color_pose.merge([sure, doubtful])
+    assert color_pose.merge([sure]) is sure
+    middle = hand_centre(joints) * 0.5 + hand_centre(other) * 0.5
+    assert hand_centre(both.joints) == pytest.approx(middle, abs=1e-9)
+    assert both.joints[8] - joints[8] == pytest.approx([0.2 * 0.02 + 0.3 * 0.02 / 21, 0, 0.05], abs=1e-9)
+    assert both.side_odds == 0.5 and both.presence == pytest.approx(0.6) and both.confidence[0] == pytest.approx(0.7)
 
 
 def test_images_that_do_not_fit_are_refused(tracked):

@@ -1,6 +1,6 @@
 """Measure a model for colour crops as the tracker uses it: ``python -m training.measure_color [MODEL]``.
 
-On the validation renders: joints after Procrustes alignment and from the wrist, places in the image, the side, and the
+On the validation renders, with ``--looks`` as the parameter of that name has them looked at: joints after Procrustes alignment and from the wrist, places in the image, the side, and the
 overlap of the true mask with the hand model that is fitted to the joints and placed by the hand's size.
 """
 
@@ -11,14 +11,18 @@ import argparse
 import cv2
 import numpy as np
 
+from hand_pose_ros.estimation.color_pose import ColorPoseEstimator, merge
 from hand_pose_ros.estimation.engines import open_engine
 from hand_pose_ros.estimation.models import RGB_POSE, find_model
+from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.hand_model.fitting import HandFitter
 from hand_pose_ros.hand_model.loading import load_hand_models
 from hand_pose_ros.localization.color_crop import ColorCrop
+from hand_pose_ros.parameters import LOOKS
+from hand_pose_ros.pipeline.color_tracker import SEEN
 from hand_pose_ros.scoring import align
 from training.measure_precision import color_input, run_in_batches
-from training.rgb_task import validation_renders
+from training.rgb_task import Validation, validation_renders
 
 
 def reach_of(joints: np.ndarray, points: np.ndarray) -> float:
@@ -37,6 +41,19 @@ def reach_of(joints: np.ndarray, points: np.ndarray) -> float:
     return float(np.linalg.lstsq(np.concatenate(rows), np.concatenate(wanted), rcond=None)[0][0])
 
 
+def look_again(estimator: ColorPoseEstimator, data: Validation, crops: list[ColorCrop], looks: int) -> np.ndarray:
+    """Joints (N, 21, 3) in metres, of several looks at each image, in the frame of the crop that it is."""
+    found = []
+    for image, crop, size in zip(data.images, crops, data.sizes):
+        side = len(image)
+        focal = side / 2 / crop.reach
+        camera = Camera(side, side, focal, focal, (side - 1) / 2, (side - 1) / 2)
+        shown = [crop.seen(turn, zoom) for turn, zoom in SEEN[looks]]
+        poses = estimator.estimate(estimator.cut(image[..., ::-1], camera, shown), shown, float(size))
+        found.append(merge(poses).joints)
+    return np.stack(found)
+
+
 def silhouette(vertices: np.ndarray, faces: np.ndarray, crop: ColorCrop, size: int) -> np.ndarray:
     """Pixels (size, size), bool, of a crop that a mesh with vertices (V, 3) in the crop's frame covers."""
     pixels = (vertices[:, :2] / (crop.reach * vertices[:, 2:]) + 1) / 2 * size - 0.5
@@ -51,6 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('model', nargs='?', default='', help='a name of models/manifest.yaml, or an .onnx file')
     parser.add_argument('--crops', type=int, default=512, help='that the mesh is fitted in')
+    parser.add_argument('--looks', type=int, default=1, choices=LOOKS, help='at each hand')
     arguments = parser.parse_args()
     data = validation_renders()
     network = open_engine(find_model(arguments.model, RGB_POSE))
@@ -58,6 +76,11 @@ def main() -> None:
     joints, points, spread, right = run_in_batches(network, inputs)
     mirrored = run_in_batches(network, inputs[..., ::-1])[3]
     scale = 1000 * data.sizes[:, None, None]
+    crops = [ColorCrop(np.eye(3), reach_of(*hand)) for hand in zip(data.joints.astype(float), data.points.astype(float))]
+    if arguments.looks > 1:
+        again = look_again(ColorPoseEstimator(arguments.model), data, crops, arguments.looks)
+        points = np.stack([crop.project(hand) for crop, hand in zip(crops, again)])
+        joints = 1000 * again / scale
     found, truth = (joints - joints[:, :1]) * scale, data.joints * scale
     aligned = np.linalg.norm(align(found, truth, 'procrustes') - truth, axis=2)
     size = data.images.shape[1]
@@ -70,7 +93,7 @@ def main() -> None:
     fitter = HandFitter(*load_hand_models())
     overlaps = []
     for i in range(min(arguments.crops, len(found))):
-        crop = ColorCrop(np.eye(3), reach_of(data.joints[i].astype(float), data.points[i].astype(float)))
+        crop = crops[i]
         hand = found[i].astype(float) / 1000
         hand = hand + crop.place(hand, points[i].astype(float), 1 / np.square(np.maximum(spread[i], 0.02)))
         fit = fitter.fit(hand, 'right')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from hand_pose_ros.estimation.models import RGB_POSE, Model, ModelError, find_mo
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import WRIST
 from hand_pose_ros.localization.color_crop import ColorCrop
+from hand_pose_ros.localization.crop import hand_centre
 
 
 @dataclass(frozen=True)
@@ -74,3 +76,19 @@ class ColorPoseEstimator:
         presence = 1 / (1 + np.exp(-(intercept - slope * float(np.log(spread).mean()))))
         return ColorPose(wrist + crop.to_camera(joints), (1 / (1 + np.exp(-log_odds))).astype(np.float32),
                          float(presence), right, size * spread)
+
+
+def merge(poses: Sequence[ColorPose]) -> ColorPose:
+    """Average several opinions on one hand: each joint's place about the hand's middle by its certainty, the rest alike."""
+    if len(poses) == 1:
+        return poses[0]
+    joints = np.stack([pose.joints for pose in poses])
+    centres = np.stack([hand_centre(pose.joints) for pose in poses])
+    weights = 1 / np.square([pose.spread for pose in poses])[..., None]
+    about = ((joints - centres[:, None]) * weights).sum(0) / weights.sum(0)
+
+    def mean(name: str) -> np.ndarray:
+        return np.mean([getattr(pose, name) for pose in poses], axis=0)
+
+    return ColorPose(centres.mean(0) + about, mean('confidence'), float(mean('presence')), float(mean('side_odds')),
+                     mean('spread'))

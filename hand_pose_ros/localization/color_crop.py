@@ -90,6 +90,12 @@ class ColorCrop:
         turn = np.array([[down[1], -down[0], 0], [down[0], down[1], 0], [0, 0, 1]])
         return ColorCrop(turn @ self.rotation, self.reach)
 
+    def seen(self, turn: float = 0.0, zoom: float = 1.0) -> ColorCrop:
+        """Another crop of the same hand, which is turned in it clockwise by radians, and ``zoom`` times as large."""
+        if turn == 0 and zoom == 1:
+            return self
+        return ColorCrop(self.turned_up(np.array([-np.sin(turn), -np.cos(turn)])).rotation, self.reach / zoom)
+
     def mirrored(self) -> ColorCrop:
         """The mirror image of this crop."""
         return ColorCrop(self.rotation * np.array([[-1.0], [1], [1]]), self.reach)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hand_pose_ros.estimation.color_pose import ColorPose, ColorPoseEstimator
+from hand_pose_ros.estimation.color_pose import ColorPose, ColorPoseEstimator, merge
 from hand_pose_ros.estimation.engines import open_engine, warm_up
 from hand_pose_ros.estimation.models import DETECTOR, find_model
 from hand_pose_ros.geometry.camera import Camera
@@ -43,6 +43,8 @@ APART = 0.55
 FAR_OFF, RESIZE = 0.16, 0.16
 #: Looks at a hand in one frame, at most, each by a better crop.
 LOOKS = 3
+#: What each of them consists of, by the parameter ``looks``: turns in radians and sizes that a hand is shown in.
+SEEN = {1: ((0.0, 1.0),), 2: ((0.0, 1.0), (0.26, 1.1)), 4: ((0.0, 1.0), (0.26, 1.0), (-0.26, 1.0), (0.0, 1.12))}
 #: Log odds that the detector's word on the side is worth: which side is looked at first, and little more.
 DETECTED_SIDE = 0.3
 
@@ -198,10 +200,12 @@ class ColorHandTracker:
     def _look(self, image: np.ndarray, camera: Camera, crops: list[ColorCrop]) -> list[ColorPose]:
         if not crops:
             return []
+        shown = [crop.seen(turn, zoom) for turn, zoom in SEEN[self.parameters.looks] for crop in crops]
         with self._stages('crop'):
-            images = self._estimator.cut(image, camera, crops)
+            images = self._estimator.cut(image, camera, shown)
         with self._stages('network'):
-            return self._estimator.estimate(images, crops, self.parameters.hand_size)
+            poses = self._estimator.estimate(images, shown, self.parameters.hand_size)
+        return [merge(poses[i::len(crops)]) for i in range(len(crops))]
 
     def _estimate(self, image: np.ndarray, camera: Camera, tracks: list[_Track]) -> list[ColorPose]:
         """Estimate the pose of tracks' hands, again where the crop was far off; add to ``_tracks`` those that are.
