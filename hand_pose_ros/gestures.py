@@ -28,7 +28,7 @@ OUT, OVER = 0.55, 0.05
 #: further than the second, as in a fist it does not.
 TOUCH, PINCHING = 0.32, 0.62
 #: The thumb points up or down when it is this close to the vertical; degrees.
-UPRIGHT = 40.0
+UPRIGHT = 50.0
 
 #: Forms of the hand and their names: what the thumb may do (``o`` stretched out, ``b`` beside the palm, ``i`` laid over
 #: it), then for the index to the little finger ``1`` straight or ``0`` curled.

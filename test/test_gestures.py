@@ -61,7 +61,10 @@ def test_a_few_millimetres_seldom_change_a_name(name):
 def test_thumbs_point_up_or_down_in_the_image(side):
     joints = pose(OUT, '0000', side)
     way = joints[4] - joints[1]
-    for target, name in (((0, -1, 0), 'thumb_up'), ((0, 1, 0), 'thumb_down'), ((1, 0, 0), NONE), ((0, 0, 1), NONE)):
+    slanted = np.sqrt(0.5)
+    for target, name in (((0, -1, 0), 'thumb_up'), ((0, 1, 0), 'thumb_down'), ((1, 0, 0), NONE), ((0, 0, 1), NONE),
+                         ((slanted, -slanted, 0), 'thumb_up'), ((0, slanted, slanted), 'thumb_down'),
+                         ((0.8, -0.6, 0), NONE)):
         axis = np.cross(way, target)
         turn, _ = np.linalg.qr(np.column_stack([way, axis, np.cross(way, axis)]))
         turn *= np.sign((turn * np.column_stack([way, axis, np.cross(way, axis)])).sum(0))
