@@ -1,7 +1,8 @@
 """Measure a model for colour crops as the tracker uses it: ``python -m training.measure_color [MODEL]``.
 
-On the validation renders, with ``--looks`` as the parameter of that name has them looked at: joints after Procrustes alignment and from the wrist, places in the image, the side, and the
-overlap of the true mask with the hand model that is fitted to the joints and placed by the hand's size.
+On the validation renders: joints after Procrustes alignment and from the wrist, places in the image, the side, and the
+overlap of the true mask with the hand model that is fitted to the joints and placed by the hand's size. With ``--looks``
+joints and places are of so many looks, as by the parameter of that name.
 """
 
 from __future__ import annotations
