@@ -13,7 +13,7 @@ from training.networks.hand_detector import HandDetector, loss, wanted_cells  # 
 from training.synthesis.color_scenes import CELLS, FRAME, crop_batches, frame_batches  # noqa: E402
 from training.synthesis import photography  # noqa: E402
 from training.synthesis.people import draw_people  # noqa: E402
-from training.synthesis.photography import Backgrounds, restyle  # noqa: E402
+from training.synthesis.photography import KeptBackgrounds, restyle  # noqa: E402
 from training.synthesis.raster import EMPTY, rasterise  # noqa: E402
 from training.synthesis.shading import Lighting, Material, Surface, render  # noqa: E402
 
@@ -60,7 +60,7 @@ def test_kept_backgrounds_are_cut_anew_and_give_way(monkeypatch):
     drawn = []
     monkeypatch.setattr(photography, 'draw_background', lambda width, height, rng: drawn.append(1) or rng.integers(
         0, 255, (height, width, 3), np.uint8))
-    background, rng = Backgrounds(4, 32, uses=8), np.random.default_rng(3)
+    background, rng = KeptBackgrounds(4, 32, uses=8), np.random.default_rng(3)
     cuts = [background.draw(32, 32, rng) for _ in range(200)]
     assert all(cut.shape == (32, 32, 3) and cut.dtype == np.uint8 for cut in cuts)
     assert len({cut.tobytes() for cut in cuts}) > 195, 'the same place is cut again and again'

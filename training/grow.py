@@ -43,7 +43,6 @@ def _placed(old: Tensor, new: Tensor, told: int) -> Tensor:
     """Write a narrower weight into a wider one; its last ``told`` inputs stay the last ones."""
     inputs = min(1, old.ndim - 1)
     count = old.shape[inputs]
-    told = told if new.shape[inputs] != count else 0
     places = torch.cat([torch.arange(count - told), torch.arange(new.shape[inputs] - told, new.shape[inputs])])
     if old.ndim == 1:
         new[places] = old

@@ -218,10 +218,12 @@ def compile_training(network: nn.Module) -> None:
     setattr(network, name, torch.compile(getattr(network, name), dynamic=False))
 
 
-def hold(network: nn.Module, free: list[str]) -> None:
-    """Keep all parameters from learning but those that are named."""
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_(name in free)
+def hold(network: nn.Module, free: list[str]) -> list[nn.Parameter]:
+    """Keep all parameters from learning but those that are named; returns those that learnt before."""
+    held = [parameter for name, parameter in network.named_parameters() if parameter.requires_grad and name not in free]
+    for parameter in held:
+        parameter.requires_grad_(False)
+    return held
 
 
 def load_backbone(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
@@ -308,8 +310,7 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
     done = seen >= samples or elapsed >= budget
     # What begins from chance first learns from the rest, which would else be led astray.
     settle = recipe.get('settle', 0) if lacking else 0
-    if seen < settle:
-        hold(network, lacking)
+    held = hold(network, lacking) if seen < settle else []
     bar = tqdm(total=samples, initial=seen, unit='img', smoothing=0.02, mininterval=5, disable=rank > 0)
 
     def checkpoint_now() -> None:
@@ -339,7 +340,8 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
             average.update(network)
             before, seen = seen, seen + batch
             if before < settle <= seen:
-                hold(network, list(dict(network.named_parameters())))
+                for parameter in held:
+                    parameter.requires_grad_(True)
             done = seen >= samples or time.monotonic() - started >= budget
             if processes > 1:
                 # The clocks differ: all stop when the first process does.

@@ -18,7 +18,7 @@ from training.datasets.color_crops import Example
 from training.synthesis.crops import draw_clutter
 from training.synthesis.looks import Look, draw_lighting, draw_material, draw_skin_material, dress
 from training.synthesis.people import Person
-from training.synthesis.photography import Backgrounds, develop, draw_background, restyle, spoil
+from training.synthesis.photography import KeptBackgrounds, develop, draw_background, restyle, spoil
 from training.synthesis.poses import KINDS, draw_poses
 from training.synthesis.raster import EMPTY, rasterise
 from training.synthesis.scene import CLUTTER, HAND, PERSON, Poser, draw_arm, draw_view, look
@@ -381,12 +381,12 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
         empty: share of views that show no hand.
         rough: see :func:`draw_color_crop`, and so ``edges`` and ``styles``.
         views: rendered views that are kept and that each crop is cut from one of, so that those of one are far apart.
-        backgrounds: how many are kept, see :class:`Backgrounds`; 0 draws one for each crop.
+        backgrounds: how many are kept, see :class:`KeptBackgrounds`; 0 draws one for each crop.
 
     """
     artist, rng = Artist(people), np.random.default_rng(seed)
     angles = _Poses(people[0], rng, poses)
-    background = Backgrounds(backgrounds, size).draw if backgrounds else draw_background
+    background = KeptBackgrounds(backgrounds, size).draw if backgrounds else draw_background
 
     def next_view() -> ColorView:
         shows = str(rng.choice(list(NO_HAND), p=list(NO_HAND.values()))) if rng.uniform() < empty else 'hand'

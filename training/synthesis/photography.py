@@ -27,9 +27,9 @@ def _photographs() -> list[np.ndarray]:
     return [cv2.cvtColor(cv2.imread(str(folder / name), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB) for name in _PHOTOGRAPHS]
 
 
-def _window(picture: np.ndarray, width: int, height: int, rng: np.random.Generator) -> np.ndarray:
-    """Cut a window out of a picture: anywhere, from a fifth of it to all, mirrored and turned at random."""
-    share = rng.uniform(0.2, 1)
+def _window(picture: np.ndarray, width: int, height: int, rng: np.random.Generator, least: float = 0.2) -> np.ndarray:
+    """Cut a window out of a picture: anywhere, from the ``least`` share of it to all, mirrored and turned at random."""
+    share = rng.uniform(least, 1)
     h, w = picture.shape[:2]
     wide = min(w, h * width / height) * share
     tall = wide * height / width
@@ -102,8 +102,8 @@ def draw_background(width: int, height: int, rng: np.random.Generator) -> np.nda
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-class Backgrounds:
-    """Backgrounds that are drawn once, kept for a while, and cut anew each time: drawing one takes a millisecond.
+class KeptBackgrounds:
+    """KeptBackgrounds that are drawn once, kept for a while, and cut anew each time: drawing one takes a millisecond.
 
     Args:
         count: kept at a time.
@@ -128,11 +128,7 @@ class Backgrounds:
             self._kept.append(draw_background(room, room, rng))
         elif rng.uniform() * self.uses < 1:
             self._kept[at] = draw_background(room, room, rng)
-        side = int(room * rng.uniform(0.6, 1))
-        left, top = rng.integers(room - side + 1, size=2)
-        part = self._kept[at][top:top + side, left:left + side]
-        part = cv2.resize(part[:, ::-1] if rng.uniform() < 0.5 else part, (width, height))
-        return part[::-1] if rng.uniform() < 0.15 else part
+        return _window(self._kept[at], width, height, rng, least=0.6)
 
 
 def develop(linear: np.ndarray, share: np.ndarray, rng: np.random.Generator) -> np.ndarray:
