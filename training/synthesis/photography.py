@@ -103,7 +103,7 @@ def draw_background(width: int, height: int, rng: np.random.Generator) -> np.nda
 
 
 class KeptBackgrounds:
-    """KeptBackgrounds that are drawn once, kept for a while, and cut anew each time: drawing one takes a millisecond.
+    """Backgrounds that are drawn once, kept for a while, and cut anew each time: drawing one takes a millisecond.
 
     Args:
         count: kept at a time.
