@@ -304,6 +304,27 @@ def test_training_resumes_where_it_stopped_and_exports(tmp_path, monkeypatch):
     assert difference < 4e-4
 
 
+def test_unseen_losses_are_the_training_loss_on_pictures_that_are_cut_once(monkeypatch):
+    from training import measure_unseen, pose_task
+    data, told = _FakeFeeder(None, 0, 0, 8).next(), {}
+
+    def batches(source, options, seed, batch):
+        told.update(options, source=source, seed=seed, batch=batch)
+        while True:
+            yield tuple(part.numpy() for part in data)
+
+    monkeypatch.setattr(measure_unseen, 'make_batches', batches)
+    recipe = load_recipe('jgr_p2o_synthetic') | {'bf16': False, 'network_options': {'stacks': 1, 'channels': 32}}
+    network, loss = build(recipe)
+    losses = measure_unseen.unseen_losses(network.state_dict(), recipe, 16, 8, people_seed=5)
+    assert told['crops_per_view'] == 1 < recipe['data_options']['crops_per_view']
+    assert 'views' not in told, 'an option that the recipe\'s data does not know'
+    assert (told['people_seed'], told['seed'], told['batch']) == (5, measure_unseen.SEED, 8)
+    with torch.no_grad():
+        expected = float(loss(network.train(), *pose_task.network_input(data)))
+    assert losses == pytest.approx([expected] * 2, rel=1e-5)
+
+
 def test_what_begins_from_chance_settles_before_the_rest_learns(tmp_path, monkeypatch, capsys):
     from training import pose_task, train
     monkeypatch.setattr(train, 'Feeder', _FakeFeeder)
