@@ -233,6 +233,33 @@ def command(*arguments):
         listener.close()
 
 
+BREAKS = '''
+import sys, threading, rclpy
+from rclpy.node import Node
+from hand_pose_ros.nodes.process import run_nodes
+
+class Breaks(Node):
+    def __init__(self):
+        super().__init__('breaks')
+        self.create_timer(0.01, self.take)
+
+    def take(self):
+        if sys.argv[1] == 'told':
+            threading.Timer(0.1, rclpy.shutdown).start()
+        raise RuntimeError('a message is half taken')
+
+sys.exit(run_nodes([Breaks]))
+'''
+
+
+@pytest.mark.parametrize(('why', 'code'), [('told', 0), ('by itself', 1)])
+def test_an_error_in_a_call_that_a_signal_breaks_into_is_none(why, code):
+    process = start_command(why, script=BREAKS)
+    error = process.communicate(timeout=90)[1]
+    assert process.returncode == code, error
+    assert ('a message is half taken' in error) == bool(code)
+
+
 def test_the_node_command_tracks_a_recording(bag):
     with command('--input', str(bag), '--namespace', 'robot', '--depth-image', 'camera/depth', '--loop', '--rate', '30',
                  '--use-original-stamps', '--max-hands', '1') as (listener, process):

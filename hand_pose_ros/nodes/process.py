@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from hand_pose_ros.middleware import make_room_for_images
+
+#: Seconds within which rclpy has taken note of a signal.
+TOLD_WITHIN = 0.5
 
 
 def run_nodes(makers: Sequence[Callable[[], Node]], args: Sequence[str] | None = None) -> int:
@@ -49,14 +53,22 @@ def run_nodes(makers: Sequence[Callable[[], Node]], args: Sequence[str] | None =
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
     except RuntimeError:
-        if rclpy.ok():
+        if not _told_to_stop():
             raise
-        return 0   # A signal ended ROS while a callback was about to publish.
+        return 0   # A signal ended ROS while a message was on its way in or out.
     finally:
         executor.shutdown()
         for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()
+
+
+def _told_to_stop() -> bool:
+    """Whether a signal has ended ROS, which rclpy does in a thread of its own, a little after it broke into a call."""
+    until = time.monotonic() + TOLD_WITHIN
+    while rclpy.ok() and time.monotonic() < until:
+        time.sleep(0.01)
+    return not rclpy.ok()
 
 
 def _complain(error: Exception) -> int:
