@@ -18,7 +18,7 @@ from training.train import build, load_weights
 #: The exporter's note on a node that names the modules it comes of.
 SCOPES = 'pkg.torch.onnx.name_scopes'
 #: Numbers in a convolution's weight from which on it is stored in half precision: a model may take 25 MB.
-HALVED = 1_000_000
+HALVED = 30_000
 
 
 def load_trained(weights: Path) -> nn.Module:
