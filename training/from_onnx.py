@@ -19,13 +19,12 @@ import importlib
 from pathlib import Path
 from typing import Iterable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hand_pose_ros.estimation.models import find_model, read_manifest
 from training.export import SCOPES
-from training.train import build, load_recipe, make_batches
+from training.train import build, load_recipe, make_batches, to_tensors
 
 #: What the exporter adds to the name of a convolution's weight for the bias that it folded a normalization into.
 FOLDED = '_bias'
@@ -141,8 +140,7 @@ def main() -> None:
     folded, absent = load_onnx(network, path)
     task = importlib.import_module(recipe['task'])
     batches = make_batches(recipe['data'], recipe.get('data_options', {}), recipe['seed'], recipe['batch'])
-    unfold(network, folded, (task.network_input([torch.from_numpy(np.ascontiguousarray(part)) for part in next(batches)])[0]
-                             for _ in range(BATCHES)))
+    unfold(network, folded, (task.network_input(to_tensors(next(batches)))[0] for _ in range(BATCHES)))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     torch.save({'network': network.state_dict(), 'recipe': recipe, 'chance': absent,
                 'figures': {'seen': entry['training']['images'], **entry['validation']}}, arguments.out)

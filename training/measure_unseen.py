@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import yaml
 
-from training.train import build, make_batches
+from training.train import build, make_batches, to_tensors
 
 #: No training draws its pictures or its people from these.
 SEED, PEOPLE_SEED = 40_000_003, 40_000_009
@@ -43,9 +43,9 @@ def unseen_losses(weights: dict[str, torch.Tensor], recipe: dict[str, Any], crop
     options = told | {name: value for name, value in ONCE.items() if name in told} | options
     batches, losses = make_batches(recipe['data'], options, SEED, batch), []
     for _ in range(max(crops // batch, 1)):
-        data = [torch.from_numpy(np.ascontiguousarray(part)) for part in next(batches)]
+        data = task.network_input(to_tensors(next(batches)))
         with torch.no_grad(), torch.autocast('cpu', torch.bfloat16, enabled=recipe.get('bf16', False)):
-            losses.append(float(loss(network, *task.network_input(data), **recipe.get('loss', {}))))
+            losses.append(float(loss(network, *data, **recipe.get('loss', {}))))
     return np.array(losses)
 
 

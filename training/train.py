@@ -19,7 +19,7 @@ import queue
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -113,6 +113,11 @@ def make_batches(source: str, options: dict[str, Any], seed: int, batch: int) ->
     return getattr(importlib.import_module(module), function)(seed=seed, batch=batch, **options)
 
 
+def to_tensors(batch: Iterable[np.ndarray]) -> list[torch.Tensor]:
+    """A batch of :func:`make_batches` as a task's ``network_input`` takes it."""
+    return [torch.from_numpy(np.ascontiguousarray(part)) for part in batch]
+
+
 class Feeder:
     """Batches from worker processes, each with a seed of its own."""
 
@@ -128,7 +133,7 @@ class Feeder:
     def next(self) -> list[torch.Tensor]:
         while True:
             try:
-                return [torch.from_numpy(np.ascontiguousarray(a)) for a in self.queue.get(timeout=10)]
+                return to_tensors(self.queue.get(timeout=10))
             except queue.Empty:
                 dead = [w for w in self.workers if not w.is_alive()]
                 if dead:
