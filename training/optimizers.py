@@ -55,22 +55,24 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure=None):
         for group in self.param_groups:
+            weights = [weight for weight in group['params'] if weight.grad is not None]
+            if not weights:
+                continue
+            for weight in weights:
+                if not self.state[weight]:
+                    self.state[weight]['momentum'] = torch.zeros_like(weight)
+            gradients = [weight.grad for weight in weights]
+            momenta = [self.state[weight]['momentum'] for weight in weights]
+            torch._foreach_lerp_(momenta, gradients, 1 - group['momentum'])
             by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
-            for weight in group['params']:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state['momentum'] = torch.zeros_like(weight)
-                momentum = state['momentum'].lerp_(weight.grad, 1 - group['momentum'])
-                update = weight.grad.lerp(momentum, group['momentum'])
+            for weight, update in zip(weights, torch._foreach_lerp(gradients, momenta, group['momentum'])):
                 by_shape.setdefault(weight.shape, []).append((weight, update.reshape(len(update), -1)))
             stacks = [torch.stack([update for _, update in pairs]) for pairs in by_shape.values()]
+            torch._foreach_mul_(weights, 1 - group['lr'] * group['weight_decay'])
             for pairs, updates in zip(by_shape.values(), _orthogonalise_together(stacks)):
                 scale = max(1.0, updates.shape[1] / updates.shape[2]) ** 0.5
-                for (weight, _), update in zip(pairs, updates):
-                    weight.mul_(1 - group['lr'] * group['weight_decay'])
-                    weight.add_(update.reshape(weight.shape), alpha=-group['lr'] * scale)
+                same = [weight for weight, _ in pairs]
+                torch._foreach_add_(same, list(updates.view(-1, *same[0].shape)), alpha=-group['lr'] * scale)
 
 
 def make_optimizers(network: nn.Module, name: str, rate: float, weight_decay: float = 0.0) -> list[torch.optim.Optimizer]:
