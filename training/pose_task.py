@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Iterator
+from typing import TYPE_CHECKING, Any, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from training.synthesis.crops import CropSource
 
 CACHE = Path('runs/cache')
 
@@ -28,15 +31,33 @@ VALIDATION_PEOPLE = 96
 VALIDATION_CROPS = 4096
 
 
-def crops(seed: int, batch: int, people: int = 256, people_seed: int = 11, size: int = 96,
-          crops_per_view: int = 1, poses: dict[str, float] | None = None,
-          moving: float = 0.0) -> Iterator[tuple[np.ndarray, ...]]:
-    """Endless training batches: see :class:`training.synthesis.crops.CropSource`."""
+def _source(seed: int, people: int = 256, people_seed: int | None = 11, size: int = 96, crops_per_view: int = 1,
+            poses: dict[str, float] | None = None, moving: float = 0.0) -> CropSource:
     from training.synthesis.crops import CropSource
     from training.synthesis.people import draw_people
     from training.synthesis.poses import KINDS
-    crowd = draw_people(people, np.random.default_rng(people_seed))
-    return CropSource(crowd, seed, size, crops_per_view, poses or KINDS, moving).batches(batch)
+    crowd = draw_people(people, np.random.default_rng(seed if people_seed is None else people_seed))
+    return CropSource(crowd, seed, size, crops_per_view, poses or KINDS, moving)
+
+
+def crops(seed: int, batch: int, **options: Any) -> Iterator[tuple[np.ndarray, ...]]:
+    """Endless training batches.
+
+    Args:
+        seed: the same one gives the same batches.
+        batch: crops in a batch.
+        options: ``people``, how many (256), and ``people_seed`` that they are drawn from (11; None is ``seed``, so that
+            every process has its own); else as :class:`training.synthesis.crops.CropSource` has them.
+
+    """
+    return _source(seed, **options).batches(batch)
+
+
+def views(seed: int, batch: int, **options: Any) -> Iterator[tuple[np.ndarray, ...]]:
+    """Endless views that crops are cut from, see :meth:`training.synthesis.crops.CropSource.view_batches`; takes what
+    :func:`crops` does.
+    """
+    return _source(seed, **options).view_batches(batch)
 
 
 @lru_cache(maxsize=2)

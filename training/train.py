@@ -32,6 +32,8 @@ from training.optimizers import make_optimizers
 
 RECIPES = Path(__file__).parent / 'recipes'
 
+#: Steps between two losses that TensorBoard is told.
+LOG_EVERY = 10
 #: Training poses that a network with a prior on them is initialised from.
 PRIOR_POSES = 2048
 
@@ -119,11 +121,11 @@ def to_tensors(batch: Iterable[np.ndarray]) -> list[torch.Tensor]:
 
 
 class Feeder:
-    """Batches from worker processes, each with a seed of its own."""
+    """Batches from worker processes, each with a seed of its own; at most ``waiting`` of them wait."""
 
-    def __init__(self, recipe: dict[str, Any], seed: int, workers: int, batch: int) -> None:
+    def __init__(self, recipe: dict[str, Any], seed: int, workers: int, batch: int, waiting: int = 12) -> None:
         context = multiprocessing.get_context('spawn')
-        self.queue = context.Queue(maxsize=12)
+        self.queue = context.Queue(maxsize=waiting)
         self.workers = [context.Process(target=_produce, daemon=True, args=(
             self.queue, recipe['data'], recipe.get('data_options', {}), seed + 7919 * w, batch))
             for w in range(workers)]
@@ -138,6 +140,10 @@ class Feeder:
                 dead = [w for w in self.workers if not w.is_alive()]
                 if dead:
                     raise RuntimeError(f'{len(dead)} data workers died; their error is above') from None
+
+    def ready(self) -> bool:
+        """Whether the next batch is there already."""
+        return not self.queue.empty()
 
     def close(self) -> None:
         for worker in self.workers:
@@ -167,11 +173,11 @@ class Average:
     def update(self, network: nn.Module) -> None:
         self.steps += 1
         decay = min(self.decay, self.steps / (self.steps + 10))
-        for key, value in network.state_dict().items():
-            if value.is_floating_point():
-                self.weights[key].lerp_(value, 1 - decay)
-            else:
-                self.weights[key].copy_(value)
+        state = network.state_dict()
+        real = [key for key, value in state.items() if value.is_floating_point()]
+        torch._foreach_lerp_([self.weights[key] for key in real], [state[key] for key in real], 1 - decay)
+        for key in state.keys() - real:
+            self.weights[key].copy_(state[key])
 
 
 def build(recipe: dict[str, Any]) -> tuple[nn.Module, Callable[..., torch.Tensor]]:
@@ -266,6 +272,7 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
         if device == 'cuda':
             torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
     torch.manual_seed(recipe['seed'])
+    torch.backends.cudnn.benchmark = True
     out.mkdir(parents=True, exist_ok=True)
     (out / 'recipe.yaml').write_text(yaml.safe_dump(recipe, sort_keys=False))
     network, loss = build(recipe)
@@ -305,11 +312,16 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
     bfloat16 = recipe.get('bf16', False)
     batch, samples = recipe['batch'], recipe['samples']
     loss_options = recipe.get('loss', {})
-    feeder = Feeder(recipe, recipe['seed'] + seen + 104_729 * rank, workers, batch // processes)
+    seed = recipe['seed'] + seen + 104_729 * rank
+    if 'keep' in recipe:
+        from training.kept_views import KeptViews
+        feeder = KeptViews(recipe, seed, workers, batch // processes, device)
+    else:
+        feeder = Feeder(recipe, seed, workers, batch // processes)
     writer = SummaryWriter(out / 'tensorboard')
     evaluator, _ = build(recipe)
     evaluator = evaluator.to(device, memory_format=torch.channels_last).eval()
-    started, running, figures = time.monotonic() - elapsed, 0.0, {}
+    started, running, steps, figures = time.monotonic() - elapsed, None, 0, {}
     # The schedule runs over samples or, where the recipe gives minutes, over whichever of the two is spent first.
     budget = 60 * recipe.get('minutes', math.inf)
     done = seen >= samples or elapsed >= budget
@@ -353,14 +365,16 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
                 stop = torch.tensor(float(done), device=device)
                 distributed.all_reduce(stop)
                 done = bool(stop > 0)
-            current = float(value.detach())
-            running = current if running == 0 else 0.99 * running + 0.01 * current
+            steps += 1
+            running = value.detach() if running is None else running.lerp(value.detach(), 0.01)
             bar.update(batch)
-            writer.add_scalar('loss', current, seen)
+            if steps % LOG_EVERY == 0:
+                # Not at each step: a GPU would wait for what it is to do next.
+                writer.add_scalar('loss', float(value.detach()), seen)
             every = recipe.get('validate_every', 50_000)
             if rank == 0 and (seen // every != before // every or done):
                 evaluator.load_state_dict(average.weights)
-                figures = {'seen': seen, 'seconds': round(time.monotonic() - started), 'loss': round(running, 4),
+                figures = {'seen': seen, 'seconds': round(time.monotonic() - started), 'loss': round(float(running), 4),
                            **task.validate(evaluator, validation)}
                 with (out / 'validation.jsonl').open('a') as log:
                     log.write(json.dumps(figures) + '\n')

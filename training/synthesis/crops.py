@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.geometry.joints import JOINTS
 from hand_pose_ros.geometry.rotations import random_rotations
 from hand_pose_ros.localization.crop import CUBE_PER_HAND, camera_to_cube, cut_cube, hand_centre, hand_size
 from training.synthesis.motion import draw_motion, expose
@@ -23,6 +25,14 @@ NEAREST, FARTHEST = 0.25, 1.2
 FINEST = 170
 #: A drawn scene is thrown away when less than this share of the hand's own image is left uncovered.
 LEAST_VISIBLE = 0.6
+#: Metres in one unit of packed depth, whose 16 bits reach to 1.64 m.
+PACKED_UNIT = 25e-6
+#: How much more than the hand's cube is pictured, so that crops may be shifted.
+ROOM = 1.28
+#: Standard deviations of the errors that localization makes: in centre, in hand sizes, as a rule and when it is rough;
+#: how often it is; in size, of its logarithm, and how far that goes at most.
+CENTRE_ERROR, ROUGH_CENTRE_ERROR, ROUGH = 0.075, 0.14, 0.2
+SIZE_ERROR, GREATEST_SIZE_ERROR = 0.09, 0.2
 
 
 @dataclass(frozen=True)
@@ -164,12 +174,12 @@ def draw_view_of_hand(poser: Poser, angles: np.ndarray, rng: np.random.Generator
         spread_u, spread_v = 0.36 * sensor.width / sensor.focal, 0.36 * sensor.height / sensor.focal
         position = np.array([rng.uniform(-spread_u, spread_u), rng.uniform(-spread_v, spread_v), 1]) * z
         scene, covered = draw_scene(poser, person, angles, rng, position)
-        half = CUBE_PER_HAND * hand_size(scene.joints) * reach * 1.28
+        half = CUBE_PER_HAND * hand_size(scene.joints) * reach * ROOM
         focal = sensor.focal
         across = 2 * half / z * focal
-        if across > FINEST * reach * 1.28:
-            focal *= FINEST * reach * 1.28 / across
-            across = FINEST * reach * 1.28
+        if across > FINEST * reach * ROOM:
+            focal *= FINEST * reach * ROOM / across
+            across = FINEST * reach * ROOM
         seen = photograph(scene, covered, sensor, focal, int(np.ceil(across)), position, rng, moving)
         if seen is None:
             continue
@@ -180,8 +190,9 @@ def draw_view_of_hand(poser: Poser, angles: np.ndarray, rng: np.random.Generator
 def draw_cube(joints: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """Draw the centre (3,) and half side of a hand's cube, metres, with the errors that localization makes."""
     true_size = hand_size(joints)
-    off = rng.normal(0, 0.075 if rng.uniform() < 0.8 else 0.14, 3) * true_size
-    return hand_centre(joints) + off, CUBE_PER_HAND * true_size * np.exp(np.clip(rng.normal(0, 0.09), -0.2, 0.2))
+    off = rng.normal(0, CENTRE_ERROR if rng.uniform() < 1 - ROUGH else ROUGH_CENTRE_ERROR, 3) * true_size
+    wrong = np.clip(rng.normal(0, SIZE_ERROR), -GREATEST_SIZE_ERROR, GREATEST_SIZE_ERROR)
+    return hand_centre(joints) + off, CUBE_PER_HAND * true_size * np.exp(wrong)
 
 
 def draw_crop(view: View, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray, float]:
@@ -195,8 +206,17 @@ def draw_crop(view: View, rng: np.random.Generator, size: int) -> tuple[np.ndarr
     return cut_cube(view.depth, view.camera, centre, half, size), camera_to_cube(view.joints, centre, half), half
 
 
+def pack(depth: np.ndarray) -> np.ndarray:
+    """Store depth (H, W) in metres as the bits of an unsigned number of ``PACKED_UNIT``, 0 for holes and what is too far.
+
+    Signed, as torch gathers int16 on any device.
+    """
+    units = np.round(depth / PACKED_UNIT)
+    return np.where(units < 2 ** 16, units, 0).astype(np.uint16).view(np.int16)
+
+
 class CropSource:
-    """Draws batches of crops; the same people and seed give the same batches.
+    """Draws batches of crops or of views; the same people and seed give the same batches.
 
     Args:
         people: who may be seen.
@@ -226,11 +246,31 @@ class CropSource:
                                           kinds=self.kinds))
         return self._poses.pop()
 
+    def view(self) -> View:
+        """Draw a view of the next pose."""
+        return draw_view_of_hand(self.poser, self.next_pose(), self.rng, moving=self.moving)
+
+    def view_batches(self, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield views: depth (batch, S, S) int16, see :func:`pack`; pinholes (batch, 3), focal length, cx and cy; and
+        joints (batch, 21, 3) metres, camera optical frame; both float32.
+        """
+        side = math.ceil(FINEST * ROOM)
+        while True:
+            depth = np.zeros((batch, side, side), np.int16)
+            pinholes, joints = np.empty((batch, 3), np.float32), np.empty((batch, len(JOINTS), 3), np.float32)
+            for n in range(batch):
+                view = self.view()
+                height, width = view.depth.shape
+                depth[n, :height, :width] = pack(view.depth)
+                pinholes[n] = view.camera.fx, view.camera.cx, view.camera.cy
+                joints[n] = view.joints
+            yield depth, pinholes, joints
+
     def batches(self, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Yield (batch, size, size) crops, (batch, 21, 3) cube coordinates and (batch,) half sides, float32."""
         crops, joints, halves = [], [], []
         while True:
-            view = draw_view_of_hand(self.poser, self.next_pose(), self.rng, moving=self.moving)
+            view = self.view()
             for _ in range(self.crops_per_view):
                 crop, uvz, half = draw_crop(view, self.rng, self.size)
                 crops.append(crop)

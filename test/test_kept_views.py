@@ -1,0 +1,189 @@
+"""Views that are kept and cut anew where a network is trained, and the mean of several trainings' weights."""
+
+import importlib
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch')
+pytest.importorskip('numba')
+
+from hand_pose_ros.geometry.camera import Camera  # noqa: E402
+from hand_pose_ros.localization.crop import CUBE_PER_HAND, camera_to_cube, cut_cube, hand_centre, hand_size  # noqa: E402
+from training import kept_views  # noqa: E402
+from training.kept_views import KeptViews, cut_cubes, to_cubes  # noqa: E402
+from training.mean_weights import mean_weights  # noqa: E402
+from training.synthesis.crops import PACKED_UNIT, pack  # noqa: E402
+from training.train import build, load_recipe, train  # noqa: E402
+
+SIDE = 60
+
+
+def draw_view(rng):
+    """A view as ``CropSource.view_batches`` draws them, of no hand: noisy depth with holes, and joints in its middle."""
+    distance = rng.uniform(0.3, 1.2)
+    depth = rng.uniform(distance - 0.2, distance + 0.2, (SIDE, SIDE))
+    depth[rng.uniform(size=depth.shape) < 0.1] = 0
+    pinhole = np.array([150 * distance / 0.5, *rng.uniform(20, 40, 2)])
+    joints = rng.normal(0, 0.04, (21, 3)) + [0, 0, distance]
+    return pack(depth), pinhole.astype(np.float32), joints.astype(np.float32)
+
+
+def draw_views(count, seed=0):
+    rng = np.random.default_rng(seed)
+    return [torch.from_numpy(np.stack(part)) for part in zip(*(draw_view(rng) for _ in range(count)))]
+
+
+def test_depth_is_packed_to_a_fraction_of_a_millimetre_and_what_is_too_far_is_a_hole():
+    packed = pack(np.array([[0, 0.25, 1.2, 1.638, 1.7, 1e9]], np.float32))
+    assert packed.dtype == np.int16
+    back = (torch.from_numpy(packed).int() & 0xFFFF).numpy() * PACKED_UNIT
+    np.testing.assert_allclose(back, [[0, 0.25, 1.2, 1.638, 0, 0]], atol=PACKED_UNIT)
+
+
+@pytest.mark.parametrize('turn', [0.0, np.pi / 2, 1.1, -2.5])
+def test_cubes_are_cut_as_the_run_time_cuts_them(turn):
+    depth, pinholes, joints = draw_views(5)
+    rng = np.random.default_rng(1)
+    slots = torch.tensor([3, 0, 4, 4])
+    centres = joints[slots].mean(1) + torch.from_numpy(rng.normal(0, 0.02, (4, 3))).float()
+    halves = torch.tensor([0.08, 0.11, 0.13, 0.2])
+    turns = torch.full((4,), turn)
+    crops = cut_cubes(depth, slots, pinholes[slots], centres, halves, turns, 48)
+    cubes = to_cubes(joints[slots], centres, halves, turns)
+    back = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    for n, slot in enumerate(slots):
+        metres = (depth[slot].int() & 0xFFFF).numpy().astype(np.float32) * np.float32(PACKED_UNIT)
+        focal, cx, cy = pinholes[slot].tolist()
+        centre, half = centres[n].numpy().astype(float), float(halves[n])
+        expected = cut_cube(metres, Camera(SIDE, SIDE, focal, focal, cx, cy), centre, half, 48, turn=turn)
+        assert (expected < 1).any() and (expected == 1).any()
+        # A pixel that lies between two may be either of them.
+        assert np.mean(np.abs(crops[n].numpy() - expected) > 1e-3) < 0.01
+        uvz = camera_to_cube(joints[slot].numpy().astype(float), centre, half)
+        np.testing.assert_allclose(cubes[n], np.column_stack([uvz[:, :2] @ back.T, uvz[:, 2]]), atol=1e-4)
+
+
+class _FakeFeeder:
+    """Hands out views of this process; each batch is the next one of a row."""
+
+    batches = 3
+
+    def __init__(self, recipe, seed, workers, batch, waiting=12):
+        self.source, self.given = recipe['data'], 0
+
+    def next(self):
+        self.given += 1
+        return draw_views(8, self.given)
+
+    def ready(self):
+        return self.given < self.batches
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def recipe(monkeypatch):
+    monkeypatch.setattr(kept_views, 'Feeder', _FakeFeeder)
+    return load_recipe('jgr_p2o_large_synthetic') | {'keep': 20}
+
+
+def test_the_last_views_are_kept_and_the_newest_drawn_most(recipe):
+    views = KeptViews(recipe, 0, 1, 2000, 'cpu')
+    assert views.feeder.source == 'training.pose_task:views'
+    crops, joints, halves = views.next()
+    assert crops.shape == (2000, 96, 96) and joints.shape == (2000, 21, 3) and halves.shape == (2000,)
+    # Three batches of eight came, and twenty are kept: the last four are in the place of the first.
+    assert views.count == 24 and len(views.depth) == 20
+    newest = torch.cat([draw_views(8, n)[2] for n in (1, 2, 3)])
+    assert torch.equal(views.joints[:4], newest[20:]) and torch.equal(views.joints[4:], newest[4:20])
+    sizes = torch.tensor([hand_size(hand.numpy().astype(float)) for hand in views.joints])
+    wrong = (halves[:, None] / (CUBE_PER_HAND * sizes)).log()
+    # Each crop's half side is some kept hand's, within the error that localization makes.
+    assert (wrong.abs().min(1).values < 0.2001).all()
+    torch.manual_seed(0)
+    drawn = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kept_views, 'cut_cubes', lambda depth, slots, *_: drawn.append(slots) or torch.zeros(1))
+        views.next()
+    ages = (23 - drawn[0]).remainder(20)
+    assert (ages < 10).float().mean() == pytest.approx(0.75, abs=0.05)
+
+
+def test_crops_look_at_their_hands_with_localizations_errors(recipe):
+    torch.manual_seed(0)
+    views = KeptViews(recipe, 0, 1, 4000, 'cpu')
+    _, joints, halves = views.next()
+    middle = joints.mean(1)
+    # In half sides of cubes of 1.4 hand sizes; perspective bends it a little.
+    off = middle[:, 2].std().item() * CUBE_PER_HAND
+    assert off == pytest.approx(np.sqrt(0.8 * 0.075 ** 2 + 0.2 * 0.14 ** 2), rel=0.12)
+    hands = [hand.numpy().astype(float) for hand in views.joints]
+    spans = np.array([np.linalg.norm(hand - hand_centre(hand), axis=1).max() / hand_size(hand) for hand in hands])
+    assert (joints - middle[:, None]).norm(dim=2).max() < 2.2 * spans.max() / CUBE_PER_HAND
+
+
+def test_what_draws_no_views_cannot_keep_any(recipe):
+    with pytest.raises(ValueError, match='training.rgb_task draws no views'):
+        KeptViews(recipe | {'data': 'training.rgb_task:renders'}, 0, 1, 4, 'cpu')
+
+
+def test_a_training_learns_from_kept_views(recipe, tmp_path, monkeypatch):
+    from training import pose_task
+    rng = np.random.default_rng(0)
+    small = (rng.uniform(-1, 1, (4, 96, 96)).astype(np.float32), rng.uniform(-1, 1, (4, 21, 3)), np.full(4, 0.13))
+    monkeypatch.setattr(pose_task, 'validation_set', lambda size=96: small)
+    recipe |= {'samples': 16, 'batch': 8, 'bf16': False, 'compile': False,
+               'network_options': {'stacks': 1, 'channels': 32}}
+    assert train(recipe, tmp_path, 1, 0, 'cpu')['seen'] == 16
+    assert (tmp_path / 'best.pt').is_file()
+
+
+def test_views_are_drawn_of_people_of_their_own_where_the_recipe_names_no_seed_for_them():
+    pytest.importorskip('anny')
+    from training import pose_task
+    own, shared = ([next(pose_task.views(seed, 2, people=1, people_seed=people)) for seed in (1, 2)]
+                   for people in (None, 11))
+    for depth, pinholes, joints in own + shared:
+        assert depth.shape == (2, 218, 218) and depth.dtype == np.int16 and (depth != 0).any((1, 2)).all()
+        assert pinholes.shape == (2, 3) and joints.shape == (2, 21, 3)
+    sizes = [np.linalg.norm(hands[:, 9] - hands[:, 0], axis=1) for _, _, hands in own + shared]
+    # Of one person in both of a batch's views; without a seed of theirs it is another in another process.
+    for first, second in sizes:
+        assert first == pytest.approx(second, rel=1e-3)
+    assert sizes[0][0] != pytest.approx(sizes[1][0], rel=1e-3)
+    assert sizes[2][0] == pytest.approx(sizes[3][0], rel=1e-3)
+
+
+def test_mean_weights_are_by_shares_and_of_one_shape(tmp_path, monkeypatch, capsys):
+    one, two = {'a': torch.tensor([0.0, 4.0]), 'n': torch.tensor(3)}, {'a': torch.tensor([4.0, 0.0]), 'n': torch.tensor(5)}
+    mean = mean_weights([one, two], [3, 1])
+    assert mean['a'].tolist() == [1.0, 3.0] and mean['n'] == 3
+    with pytest.raises(ValueError, match='different shapes'):
+        mean_weights([one, {'a': torch.zeros(3), 'n': torch.tensor(1)}], [1, 1])
+
+
+def test_mean_weights_command_writes_what_a_recipe_can_start_from(tmp_path, monkeypatch, capsys):
+    from training import pose_task
+    rng = np.random.default_rng(0)
+    small = (rng.uniform(-1, 1, (4, 96, 96)).astype(np.float32), rng.uniform(-1, 1, (4, 21, 3)), np.full(4, 0.13))
+    monkeypatch.setattr(pose_task, 'validation_set', lambda size=96: small)
+    recipe = load_recipe('jgr_p2o_synthetic') | {'network_options': {'stacks': 1, 'channels': 32}}
+    for name in 'ab':
+        network, _ = build(recipe)
+        torch.save({'network': network.state_dict(), 'recipe': recipe, 'figures': {'seen': 8, 'mean_mm': 9.0}},
+                   tmp_path / f'{name}.pt')
+    paths = [str(tmp_path / f'{name}.pt') for name in ('a', 'b', 'mean')]
+    module = importlib.import_module('training.mean_weights')
+    monkeypatch.setattr('sys.argv', ['mean_weights', *paths, '--shares', '1', '3'])
+    module.main()
+    stored = [torch.load(path, weights_only=True) for path in paths]
+    key = 'stem.0.weight'
+    assert torch.allclose(stored[2]['network'][key], stored[0]['network'][key] / 4 + 3 * stored[1]['network'][key] / 4)
+    assert stored[2]['figures']['seen'] == 8 and stored[2]['figures']['mean_mm'] != 9.0
+    assert 'mean.pt' in capsys.readouterr().out
+    monkeypatch.setattr('sys.argv', ['mean_weights', *paths, '--shares', '1'])
+    with pytest.raises(SystemExit):
+        module.main()
+    assert '2 weights and 1 shares' in capsys.readouterr().err
