@@ -425,6 +425,8 @@ def test_large_weights_are_stored_in_half_precision(tmp_path, monkeypatch):
     assert 1e-6 < export.export(network, tmp_path / 'half.onnx') < 4e-3
     whole, half = (tmp_path / f'{name}.onnx' for name in ('whole', 'half'))
     assert half.stat().st_size < 0.85 * whole.stat().st_size
+    assert export.export(network, tmp_path / 'asked.onnx', whole=True) < 1e-5
+    assert (tmp_path / 'asked.onnx').stat().st_size == whole.stat().st_size
     assert str(Path(__file__).parents[1]).encode() not in half.read_bytes() + whole.read_bytes()
 
 

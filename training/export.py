@@ -38,8 +38,9 @@ def input_channels(network: nn.Module) -> int:
     return getattr(network, 'input_channels', 1)
 
 
-def compact(path: Path) -> None:
-    """Make a model smaller: convolutions' weights of ``HALVED`` numbers and more in half precision, few notes on the export.
+def compact(path: Path, whole: bool = False) -> None:
+    """Make a model smaller: convolutions' weights of ``HALVED`` numbers and more in half precision, unless they are to stay
+    ``whole``; few notes on the export.
 
     Rounding them so changes no output that matters (:func:`export` measures it), and the runtimes undo it once, when they
     load the model. Of the exporter's notes the modules' names stay, which ``training.from_onnx`` reads; the others tell
@@ -55,15 +56,15 @@ def compact(path: Path) -> None:
         node.metadata_props.extend(kept)
     casts, convolved = [], {node.input[1] for node in graph.node if node.op_type == 'Conv'}
     for weight in graph.initializer:
-        if (weight.name in convolved and weight.data_type == onnx.TensorProto.FLOAT
+        if (not whole and weight.name in convolved and weight.data_type == onnx.TensorProto.FLOAT
                 and np.prod(weight.dims) >= HALVED):
-            whole = f'{weight.name}_whole'
+            single = f'{weight.name}_whole'
             to_half(weight)
-            casts.append(helper.make_node('Cast', [weight.name], [whole], to=onnx.TensorProto.FLOAT))
+            casts.append(helper.make_node('Cast', [weight.name], [single], to=onnx.TensorProto.FLOAT))
             for node in graph.node:
                 for at, name in enumerate(node.input):
                     if name == weight.name:
-                        node.input[at] = whole
+                        node.input[at] = single
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
@@ -75,8 +76,13 @@ def compact(path: Path) -> None:
     onnx.save(model, path)
 
 
-def export(network: nn.Module, path: Path) -> float:
+def export(network: nn.Module, path: Path, whole: bool = False) -> float:
     """Write ``network`` as ONNX with any batch size.
+
+    Args:
+        network: what is written.
+        path: of the file.
+        whole: keep large weights in single precision too, see :func:`compact`.
 
     Returns:
         The greatest difference between PyTorch's outputs and ONNX Runtime's on random crops.
@@ -89,7 +95,7 @@ def export(network: nn.Module, path: Path) -> float:
     torch.onnx.export(network, (crop,), path, input_names=['crop'], output_names=names, opset_version=18,
                       dynamo=True, external_data=False, dynamic_shapes=({0: torch.export.Dim('batch')},),
                       verbose=False)
-    compact(path)
+    compact(path, whole)
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
     crop = torch.rand(3, channels, size, size) * 2 - 1
     with torch.no_grad():
@@ -132,9 +138,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('weights', type=Path, help='best.pt of a training run')
     parser.add_argument('name', help='name of the model: writes models/NAME.onnx and its entry in models/manifest.yaml')
+    parser.add_argument('--whole', action='store_true', help='large weights in single precision too: twice the size, and '
+                                                             'what PyTorch gives to the last digits')
     arguments = parser.parse_args()
     path = Path('models') / f'{arguments.name}.onnx'
-    difference = export(load_trained(arguments.weights), path)
+    difference = export(load_trained(arguments.weights), path, arguments.whole)
     quantized_path(path).unlink(missing_ok=True)  # of other weights; training.quantize makes the new one
     update_manifest(arguments.name, describe(arguments.weights, path))
     print(f'{path}: {path.stat().st_size / 1e6:.2f} MB; greatest difference from PyTorch {difference:.2e}')
