@@ -10,6 +10,7 @@ from hand_pose_ros.estimation.models import find_model, quantized_path, read_man
 
 pytest.importorskip('torch')
 from training import measure_precision, quantize  # noqa: E402
+from training.equalise import equalise, find_joints  # noqa: E402
 
 
 @pytest.fixture()
@@ -70,6 +71,64 @@ def test_a_quantized_network_means_the_same(model, crops):
                       for precision in ('f32', 'int8'))
     error = np.abs(plain - rounded).mean() / np.abs(plain).mean()
     assert 0 < error < 0.03
+
+
+@pytest.fixture()
+def uneven(tmp_path):
+    """Two rectified convolutions and a normalization before a third and a fourth, with channels of very unlike size."""
+    rng = np.random.default_rng(2)
+    uneven = 10.0 ** rng.uniform(-2, 2, 8)
+    stored = {'first': rng.normal(0, 1, (8, 1, 3, 3)) * uneven[:, None, None, None], 'first_bias': rng.normal(0, 1, 8) * uneven,
+              'second': rng.normal(0, 0.3, (8, 8, 3, 3)) / uneven[:, None, None],
+              'scale': uneven, 'bias': rng.normal(0, 1, 8) * uneven, 'mean': rng.normal(0, 1, 8), 'var': np.ones(8),
+              'third': rng.normal(0, 0.3, (6, 8, 1, 1)) / uneven[:, None, None],
+              'fourth': rng.normal(0, 0.3, (5, 8, 1, 1)) / uneven[:, None, None], 'shape': np.array([-1, 6 * 64])}
+    initializers = [numpy_helper.from_array(value.astype(np.int64 if name == 'shape' else np.float32), name)
+                    for name, value in stored.items()]
+    graph = helper.make_graph([
+        helper.make_node('Conv', ['crop', 'first', 'first_bias'], ['a'], 'first', pads=[1] * 4),
+        helper.make_node('Relu', ['a'], ['a_up']),
+        helper.make_node('Conv', ['a_up', 'second'], ['b'], 'second', pads=[1] * 4),
+        helper.make_node('BatchNormalization', ['b', 'scale', 'bias', 'mean', 'var'], ['c']),
+        helper.make_node('Relu', ['c'], ['c_up']),
+        helper.make_node('Conv', ['c_up', 'third'], ['d'], 'third'),
+        helper.make_node('Conv', ['c_up', 'fourth'], ['e'], 'fourth'),
+        helper.make_node('Relu', ['e'], ['e_up']),
+        helper.make_node('Reshape', ['d', 'shape'], ['flat'])],
+        'uneven', [helper.make_tensor_value_info('crop', TensorProto.FLOAT, ['batch', 1, 8, 8])],
+        [helper.make_tensor_value_info('flat', TensorProto.FLOAT, ['batch', 384]),
+         helper.make_tensor_value_info('e_up', TensorProto.FLOAT, ['batch', 5, 8, 8])], initializers)
+    path = tmp_path / 'uneven.onnx'
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=10), path)
+    return find_model(str(path))
+
+
+def test_channels_are_scaled_where_a_rectifier_and_convolutions_follow(uneven, model):
+    joints = find_joints(onnx.load(uneven.path).graph)
+    assert [(joint.name, joint.before, joint.after) for joint in joints] == [
+        ('a_up', ['first', 'first_bias'], ['second']), ('c_up', ['scale', 'bias'], ['third', 'fourth'])]
+    # Of the other network's rectified tensors one goes into sums as well, one comes of a sum.
+    assert [joint.name for joint in find_joints(onnx.load(model.path).graph)] == ['a']
+
+
+def test_a_network_whose_channels_were_scaled_computes_the_same_and_fits_better_into_8_bits(uneven, crops, tmp_path):
+    graph = onnx.load(uneven.path)
+    expected = open_engine(uneven, 'onnxruntime')(crops)
+    before = quantize.signal_to_noise(graph, crops)
+    assert equalise(graph, crops) == 2
+    path = tmp_path / 'even.onnx'
+    onnx.save(graph, path)
+    for found, true in zip(open_engine(find_model(str(path)), 'onnxruntime')(crops), expected):
+        np.testing.assert_allclose(found, true, rtol=1e-3, atol=1e-3 * np.abs(true).max())
+    after = quantize.signal_to_noise(graph, crops)
+    assert after['first'] == before['first']
+    assert after['second'] > before['second'] + 3 and after['third'] > before['third'] + 3
+    reach = {}
+    for name, source in ('before', onnx.load(uneven.path)), ('after', graph):
+        kernel = {t.name: numpy_helper.to_array(t) for t in source.graph.initializer}['first']
+        sizes = np.abs(kernel).max((1, 2, 3))
+        reach[name] = sizes.max() / sizes.min()
+    assert reach['after'] < reach['before'] ** 0.6, 'the half of it went into the next weights'
 
 
 def test_rounding_to_half_is_seen(model, crops):

@@ -1,8 +1,9 @@
 """Quantize models to int8: ``python -m training.quantize [NAME ...]`` writes models/NAME.int8.onnx and the manifest.
 
 Weights and activations of convolutions become 8-bit integers, with a scale for each channel of the weights and for
-each tensor of activations; everything else stays in floating point. Ranges come from synthetic crops that neither
-training nor validation draws. A version that costs too much on the validation set is not shipped: ``precision: auto``
+each tensor of activations; everything else stays in floating point. Channels are scaled before, so that they fit into
+the tensor's bits alike (``training/equalise.py``). Ranges come from synthetic crops that neither training nor validation
+draws. A version that costs too much on the validation set is not shipped: ``precision: auto``
 trusts in that.
 """
 
@@ -24,6 +25,7 @@ from hand_pose_ros.estimation.engines import open_engine
 from hand_pose_ros.estimation.models import (CENTRE, DETECTOR, POSE, RGB_POSE, Model, file_digest, find_model,
                                              quantized_path, read_manifest)
 from training import detector_task, pose_task, refiner_task, rgb_task
+from training.equalise import equalise
 from training.export import compact, update_manifest
 from training.measure_precision import MEASURED, color_input, measure_error
 
@@ -31,7 +33,7 @@ from training.measure_precision import MEASURED, color_input, measure_error
 SEED, PEOPLE, CROPS = 30_000_007, 32, 256
 #: A convolution's input stays in floating point when rounding it to 8 bits leaves less signal to noise, dB: a few large
 #: values among many small ones, as sums over all pixels have. Where a version costs too much, the next of these is tried.
-ENOUGH_SIGNAL = 32.0, 36.0
+ENOUGH_SIGNAL = 26.0, 32.0, 36.0
 #: After these a convolution's output is still a map of features; one that feeds anything else is a head, and stays.
 INSIDE = {'Relu', 'Add', 'BatchNormalization', 'Concat', 'MaxPool', 'Resize', 'LeakyRelu'}
 #: What the quantized version may cost, in the measure of its task: mm, or percent of hands.
@@ -99,6 +101,8 @@ def quantize(model: Model, path: Path, crops: np.ndarray, enough: float = ENOUGH
         prepared = Path(folder) / 'prepared.onnx'
         quant_pre_process(str(model.path), str(prepared), skip_symbolic_shape=True)
         graph = onnx.load(prepared)
+        equalise(graph, crops[:32])
+        onnx.save(graph, prepared)
         kept = kept_in_float(graph, crops[:32], enough)
         # Seven bits for weights: processors without VNNI add products of eight in 16 bits, which would overflow.
         quantize_static(str(prepared), str(path), _Reader(graph.graph.input[0].name, crops), QuantFormat.QDQ,
