@@ -318,12 +318,6 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
         feeder = KeptViews(recipe, seed, workers, batch // processes, device)
     else:
         feeder = Feeder(recipe, seed, workers, batch // processes)
-    if 'teacher' in recipe:
-        from training.teacher import Taught, load_teacher
-        teacher = load_teacher(recipe['teacher']['weights'], device)
-        if recipe.get('compile', False):
-            compile_training(teacher)
-        feeder = Taught(feeder, teacher, recipe['teacher']['share'], bfloat16)
     writer = SummaryWriter(out / 'tensorboard')
     evaluator, _ = build(recipe)
     evaluator = evaluator.to(device, memory_format=torch.channels_last).eval()
