@@ -11,6 +11,7 @@ from hand_pose_ros.estimation.models import find_model, quantized_path, read_man
 pytest.importorskip('torch')
 from training import measure_precision, quantize  # noqa: E402
 from training.equalise import equalise, find_joints  # noqa: E402
+from training.rounding import input_moments, round_weights  # noqa: E402
 
 
 @pytest.fixture()
@@ -131,6 +132,33 @@ def test_a_network_whose_channels_were_scaled_computes_the_same_and_fits_better_
     assert reach['after'] < reach['before'] ** 0.6, 'the half of it went into the next weights'
 
 
+def test_weights_are_rounded_so_that_their_errors_cancel():
+    rng = np.random.default_rng(3)
+    # Inputs that go together, as neighbouring pixels and channels do.
+    inputs = rng.normal(0, 1, (4000, 6)) @ rng.normal(0, 1, (6, 40)) + rng.normal(0, 0.1, (4000, 40))
+    weights = rng.normal(0, 1, (5, 40))
+    steps = np.abs(weights).max(1) / 16
+    moments = inputs.T @ inputs / len(inputs)
+    rounded = round_weights(weights, steps, moments, 16)
+    assert rounded.dtype == np.int8 and np.abs(rounded).max() <= 16
+
+    def error(integers):
+        return np.square(inputs @ (integers * steps[:, None] - weights).T).mean()
+    assert error(rounded) < 0.3 * error(np.round(weights / steps[:, None]))
+    # Inputs that have nothing to do with one another leave nothing to make up for.
+    np.testing.assert_array_equal(round_weights(weights, steps, np.eye(40), 16), np.round(weights / steps[:, None]))
+
+
+def test_moments_are_of_the_patches_that_a_convolution_sees(model, crops):
+    moments = input_moments(onnx.load(model.path), ['first', 'second', 'spiky'], crops)
+    assert {name: value.shape for name, value in moments.items()} == {'first': (9, 9), 'second': (72, 72), 'spiky': (8, 8)}
+    # The crops are evenly spread over -1 to 1: their squares' mean is a third, less what lies beyond the edge.
+    inner, edge = moments['first'][4, 4], moments['first'][0, 0]
+    assert inner == pytest.approx(1 / 3, rel=0.05) and edge == pytest.approx(49 / 64 / 3, rel=0.05)
+    off = moments['first'][~np.eye(9, dtype=bool)]
+    assert np.abs(off).max() < 0.03
+
+
 def test_rounding_to_half_is_seen(model, crops):
     plain = open_engine(model, 'onnxruntime')(crops)[0]
     error = np.abs(measure_precision.rounded_to_half(model.path)(crops)[0] - plain).mean() / np.abs(plain).mean()
@@ -145,10 +173,10 @@ def test_shipped_int8_versions_cost_little_and_are_of_the_shipped_weights():
         model = find_model(name, entry['task'])
         plain, rounded = (onnx.load(model.file(precision)).graph.initializer for precision in ('f32', 'int8'))
         kept = {tensor.name: numpy_helper.to_array(tensor) for tensor in plain}
-        # What was not quantized is what it was: biases, batch norms, heads.
+        # What is neither quantized nor scaled is what it was: most biases, batch norms, linear layers.
         same = [np.array_equal(numpy_helper.to_array(tensor), kept[tensor.name]) for tensor in rounded
-                if tensor.name in kept]
-        assert len(same) > 5 and all(same), name
+                if tensor.name in kept and tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= 16]
+        assert sum(same) >= 5 and np.mean(same) >= 0.5, name
         shape = [dim.dim_value for dim in onnx.load(model.path).graph.input[0].type.tensor_type.shape.dim[1:]]
         crop = np.ones((1, *shape), np.float32)
         crop[..., 20:44, 20:44] = 0

@@ -2,8 +2,8 @@
 
 Weights and activations of convolutions become 8-bit integers, with a scale for each channel of the weights and for
 each tensor of activations; everything else stays in floating point. Channels are scaled before, so that they fit into
-the tensor's bits alike (``training/equalise.py``). Ranges come from synthetic crops that neither training nor validation
-draws. A version that costs too much on the validation set is not shipped: ``precision: auto``
+the tensor's bits alike (``training/equalise.py``), and weights are rounded so that their errors cancel
+(``training/rounding.py``). Ranges come from synthetic crops that neither training nor validation draws. A version that costs too much on the validation set is not shipped: ``precision: auto``
 trusts in that.
 """
 
@@ -28,9 +28,15 @@ from training import detector_task, pose_task, refiner_task, rgb_task
 from training.equalise import equalise
 from training.export import compact, update_manifest
 from training.measure_precision import MEASURED, color_input, measure_error
+from training.rounding import round_again
 
 #: People and pictures of the calibration crops.
 SEED, PEOPLE, CROPS = 30_000_007, 32, 256
+#: Crops that weights are rounded by.
+ROUNDED_BY = 128
+#: Of the integers that weights become, of either sign: processors without VNNI add products of eight bits in 16, which
+#: would overflow with more than seven bits.
+GREATEST_WEIGHT = 64
 #: A convolution's input stays in floating point when rounding it to 8 bits leaves less signal to noise, dB: a few large
 #: values among many small ones, as sums over all pixels have. Where a version costs too much, the next of these is tried.
 ENOUGH_SIGNAL = 26.0, 32.0, 36.0
@@ -104,11 +110,13 @@ def quantize(model: Model, path: Path, crops: np.ndarray, enough: float = ENOUGH
         equalise(graph, crops[:32])
         onnx.save(graph, prepared)
         kept = kept_in_float(graph, crops[:32], enough)
-        # Seven bits for weights: processors without VNNI add products of eight in 16 bits, which would overflow.
         quantize_static(str(prepared), str(path), _Reader(graph.graph.input[0].name, crops), QuantFormat.QDQ,
                         op_types_to_quantize=['Conv'], nodes_to_exclude=kept, per_channel=True, reduce_range=True,
                         activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
                         extra_options={'OpTypesToExcludeOutputQuantization': ['Conv']})
+    quantized = onnx.load(path)
+    round_again(quantized, graph, crops[:ROUNDED_BY], GREATEST_WEIGHT)
+    onnx.save(quantized, path)
     compact(path)
     return len(kept)
 
