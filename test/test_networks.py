@@ -398,6 +398,23 @@ def test_a_shipped_models_weights_are_read_back_to_train_on(tmp_path, monkeypatc
         load_onnx(srn.SRN(width=8), tmp_path / 'network.onnx')
 
 
+@pytest.mark.parametrize('name', ['jgr_p2o_large', 'jgr_p2o', 'srn', 'residual_attention'])
+def test_shipped_weights_mean_the_same_in_pytorch_and_onnx(name):
+    """Within 0.05 mm in float32: a cube's half side is some 130 mm."""
+    onnxruntime = pytest.importorskip('onnxruntime')
+    from hand_pose_ros.estimation.models import find_model, read_manifest
+    from training.from_onnx import load_onnx
+    path = find_model(name).path
+    network, _ = build(load_recipe(read_manifest()[name]['training']['command'].split()[-1]))
+    load_onnx(network, path)
+    size = network.input_size
+    crops = torch.rand(3, 1, size, size, generator=torch.Generator().manual_seed(7)) * 2 - 1
+    with torch.no_grad():
+        expected = network.eval()(crops)[0].numpy()
+    found = onnxruntime.InferenceSession(str(path)).run(None, {'crop': crops.numpy()})[0]
+    assert np.linalg.norm(found - expected, axis=2).max() * 130 < 0.05
+
+
 def test_weights_that_are_read_back_do_in_training_what_they_did(tmp_path):
     pytest.importorskip('onnxruntime')
     from training import export
