@@ -10,7 +10,7 @@ from hand_pose_ros.estimation.models import find_model, quantized_path, read_man
 
 pytest.importorskip('torch')
 from training import measure_precision, quantize  # noqa: E402
-from training.equalise import equalise, find_joints  # noqa: E402
+from training.equalise import equalise, find_seams  # noqa: E402
 from training.rounding import input_moments, round_weights  # noqa: E402
 
 
@@ -105,11 +105,11 @@ def uneven(tmp_path):
 
 
 def test_channels_are_scaled_where_a_rectifier_and_convolutions_follow(uneven, model):
-    joints = find_joints(onnx.load(uneven.path).graph)
-    assert [(joint.name, joint.before, joint.after) for joint in joints] == [
+    seams = find_seams(onnx.load(uneven.path).graph)
+    assert [(seam.name, seam.before, seam.after) for seam in seams] == [
         ('a_up', ['first', 'first_bias'], ['second']), ('c_up', ['scale', 'bias'], ['third', 'fourth'])]
     # Of the other network's rectified tensors one goes into sums as well, one comes of a sum.
-    assert [joint.name for joint in find_joints(onnx.load(model.path).graph)] == ['a']
+    assert [seam.name for seam in find_seams(onnx.load(model.path).graph)] == ['a']
 
 
 def test_a_network_whose_channels_were_scaled_computes_the_same_and_fits_better_into_8_bits(uneven, crops, tmp_path):

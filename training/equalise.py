@@ -13,14 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
+
+from training.probe import probe
 
 #: Greatest factor by which a channel is scaled.
 GREATEST = 64.0
 
 
 @dataclass(frozen=True)
-class Joint:
+class Seam:
     """A rectified tensor that only convolutions read.
 
     Attributes:
@@ -35,11 +37,12 @@ class Joint:
     after: list[str]
 
 
-def find_joints(graph: onnx.GraphProto) -> list[Joint]:
+def find_seams(graph: onnx.GraphProto) -> list[Seam]:
     """Find where channels may be scaled: after what a rectifier follows, where nothing but convolutions reads that."""
     made = {name: node for node in graph.node for name in node.output}
     stored = {tensor.name for tensor in graph.initializer}
-    users: dict[str, list[onnx.NodeProto]] = {output.name: [] for output in graph.output}
+    outputs = {output.name for output in graph.output}
+    users: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.node:
         for name in node.input:
             users.setdefault(name, []).append(node)
@@ -47,11 +50,10 @@ def find_joints(graph: onnx.GraphProto) -> list[Joint]:
     def whole(node: onnx.NodeProto) -> bool:
         return node.op_type == 'Conv' and all(a.i == 1 for a in node.attribute if a.name == 'group')
 
-    joints = []
+    seams = []
     for rectifier in (node for node in graph.node if node.op_type == 'Relu'):
         name, source = rectifier.output[0], made.get(rectifier.input[0])
         after = users.get(name, [])
-        outputs = {output.name for output in graph.output}
         if (source is None or source.op_type not in ('Conv', 'BatchNormalization')
                 or len(users[source.output[0]]) > 1 or outputs & {name, source.output[0]}
                 or not after or not all(whole(node) and node.input[0] == name for node in after)):
@@ -61,8 +63,8 @@ def find_joints(graph: onnx.GraphProto) -> list[Joint]:
         weights = [node.input[1] for node in after]
         # What others use as well cannot be scaled.
         if all(w in stored and len(users[w]) == 1 for w in (*before, *weights)):
-            joints.append(Joint(name, before, weights))
-    return joints
+            seams.append(Seam(name, before, weights))
+    return seams
 
 
 def equalise(model: onnx.ModelProto, inputs: np.ndarray) -> int:
@@ -76,29 +78,22 @@ def equalise(model: onnx.ModelProto, inputs: np.ndarray) -> int:
         How many tensors' channels were scaled.
 
     """
-    import onnxruntime
-    joints = find_joints(model.graph)
-    if not joints:
-        return 0
-    probed = onnx.ModelProto()
-    probed.CopyFrom(model)
-    probed.graph.output.extend(helper.make_empty_tensor_value_info(joint.name) for joint in joints)
-    session = onnxruntime.InferenceSession(probed.SerializeToString(), providers=['CPUExecutionProvider'])
-    seen = session.run([joint.name for joint in joints], {model.graph.input[0].name: inputs})
+    seams = find_seams(model.graph)
+    seen = probe(model, [seam.name for seam in seams])(inputs)
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    weights = {name: numpy_helper.to_array(tensors[name]).copy() for joint in joints for name in (*joint.before, *joint.after)}
-    for joint, values in zip(joints, seen):
-        reach = values.max((0, 2, 3))
-        read = np.max([np.abs(weights[name]).max((0, 2, 3)) for name in joint.after], axis=0)
+    weights = {name: numpy_helper.to_array(tensors[name]).copy() for seam in seams for name in (*seam.before, *seam.after)}
+    for seam in seams:
+        reach = seen[seam.name].max((0, 2, 3))
+        read = np.max([np.abs(weights[name]).max((0, 2, 3)) for name in seam.after], axis=0)
         used = (reach > 0) & (read > 0)  # others' channels mean nothing, and stay
         factors = np.ones(len(reach), np.float32)
         factors[used] = np.sqrt(reach[used] / read[used])
         factors[used] /= np.exp(np.log(factors[used]).mean()) if used.any() else 1
         factors = factors.clip(1 / GREATEST, GREATEST)
-        for name in joint.before:
+        for name in seam.before:
             weights[name] /= factors.reshape(-1, *[1] * (weights[name].ndim - 1))
-        for name in joint.after:
+        for name in seam.after:
             weights[name] *= factors[:, None, None]
     for name, value in weights.items():
         tensors[name].CopyFrom(numpy_helper.from_array(value, name))
-    return len(joints)
+    return len(seams)

@@ -16,8 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
-from onnx import helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -28,6 +26,7 @@ from training import detector_task, pose_task, refiner_task, rgb_task
 from training.equalise import equalise
 from training.export import compact, update_manifest
 from training.measure_precision import MEASURED, color_input, measure_error
+from training.probe import probe
 from training.rounding import round_again
 
 #: People and pictures of the calibration crops.
@@ -58,13 +57,7 @@ def calibration_crops(task: str) -> np.ndarray:
 def signal_to_noise(graph: onnx.ModelProto, crops: np.ndarray) -> dict[str, float]:
     """Return for each convolution, by name, its input's signal to noise ratio in dB when rounded to 8 bits."""
     convolutions = [node for node in graph.graph.node if node.op_type == 'Conv']
-    names = sorted({node.input[0] for node in convolutions} - {value.name for value in graph.graph.input})
-    probed = onnx.ModelProto()
-    probed.CopyFrom(graph)
-    probed.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
-    session = onnxruntime.InferenceSession(probed.SerializeToString(), providers=['CPUExecutionProvider'])
-    values = dict(zip(names, session.run(names, {graph.graph.input[0].name: crops})))
-    values[graph.graph.input[0].name] = crops
+    values = probe(graph, [node.input[0] for node in convolutions])(crops)
 
     def ratio(value: np.ndarray) -> float:
         step = (max(value.max(), 0) - min(value.min(), 0)) / 255

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
+
+from training.probe import probe
 
 #: Patches that are looked at of every group of inputs; inputs in a group.
 PATCHES, GROUP = 2048, 16
@@ -64,20 +66,14 @@ def input_moments(model: onnx.ModelProto, names: list[str], inputs: np.ndarray) 
         inputs: (N, C, S, S) of the model.
 
     """
-    import onnxruntime
     nodes = [node for node in model.graph.node if node.name in set(names)]
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    crop = model.graph.input[0].name
-    read = sorted({node.input[0] for node in nodes} - {crop})
-    probed = onnx.ModelProto()
-    probed.CopyFrom(model)
-    probed.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in read)
-    session = onnxruntime.InferenceSession(probed.SerializeToString(), providers=['CPUExecutionProvider'])
+    look = probe(model, [node.input[0] for node in nodes])
     moments = {node.name: 0.0 for node in nodes}
     chosen = np.random.default_rng(0)
     groups = [inputs[i:i + GROUP] for i in range(0, len(inputs), GROUP)]
     for group in groups:
-        values = {crop: group} | dict(zip(read, session.run(read, {crop: group})))
+        values = look(group)
         for node in nodes:
             seen = _patches(values[node.input[0]], node, shapes[node.input[1]], chosen)
             moments[node.name] = moments[node.name] + (seen.T @ seen).astype(np.float64) / (PATCHES * len(groups))
