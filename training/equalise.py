@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from training.probe import probe
+from training.probe import probe, readers
 
 #: Greatest factor by which a channel is scaled.
 GREATEST = 64.0
@@ -42,10 +42,7 @@ def find_seams(graph: onnx.GraphProto) -> list[Seam]:
     made = {name: node for node in graph.node for name in node.output}
     stored = {tensor.name for tensor in graph.initializer}
     outputs = {output.name for output in graph.output}
-    users: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for name in node.input:
-            users.setdefault(name, []).append(node)
+    users = readers(graph)
 
     def whole(node: onnx.NodeProto) -> bool:
         return node.op_type == 'Conv' and all(a.i == 1 for a in node.attribute if a.name == 'group')

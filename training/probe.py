@@ -1,4 +1,4 @@
-"""See the values inside an ONNX model."""
+"""See inside an ONNX model: which nodes read a tensor, and its values."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ import numpy as np
 import onnx
 import onnxruntime
 from onnx import helper
+
+
+def readers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
+    """Return the nodes that read each tensor, by its name; of what none reads there is no entry."""
+    found: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            found.setdefault(name, []).append(node)
+    return found
 
 
 def probe(model: onnx.ModelProto, names: Iterable[str]) -> Callable[[np.ndarray], dict[str, np.ndarray]]:

@@ -26,7 +26,7 @@ from training import detector_task, pose_task, refiner_task, rgb_task
 from training.equalise import equalise
 from training.export import compact, update_manifest
 from training.measure_precision import MEASURED, color_input, measure_error
-from training.probe import probe
+from training.probe import probe, readers
 from training.rounding import round_again
 
 #: People and pictures of the calibration crops.
@@ -70,13 +70,15 @@ def kept_in_float(graph: onnx.ModelProto, crops: np.ndarray, enough: float = ENO
     """Return the names of the convolutions that 8 bits would harm: heads, and those with inputs of great range, which
     leave less than ``enough`` dB.
     """
-    users: dict[str, set[str]] = {}
-    for node in graph.graph.node:
-        for name in node.input:
-            users.setdefault(name, set()).add(node.op_type)
+    users = readers(graph.graph)
+
+    def is_head(node: onnx.NodeProto) -> bool:
+        reading = users.get(node.output[0], [])
+        return not reading or any(user.op_type not in INSIDE for user in reading)
+
     ratios = signal_to_noise(graph, crops)
     return [node.name for node in graph.graph.node if node.op_type == 'Conv' and
-            (ratios[node.name] < enough or not users.get(node.output[0], {'output'}) <= INSIDE)]
+            (ratios[node.name] < enough or is_head(node))]
 
 
 class _Reader(CalibrationDataReader):

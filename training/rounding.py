@@ -45,7 +45,7 @@ def round_weights(weights: np.ndarray, steps: np.ndarray, moments: np.ndarray, g
 
 def _patches(values: np.ndarray, node: onnx.NodeProto, shape: tuple[int, ...], chosen: np.random.Generator) -> np.ndarray:
     """Some of the patches (N, K) that a convolution with weights of ``shape`` sees in ``values`` (B, C, H, W)."""
-    given = {a.name: list(a.ints) for a in node.attribute if a.name in ('pads', 'strides', 'dilations')}
+    given = {a.name: list(a.ints) for a in node.attribute if a.name in ('pads', 'strides')}
     top, left, bottom, right = given.get('pads', [0] * 4)
     padded = np.pad(values, ((0, 0), (0, 0), (top, bottom), (left, right)))
     rows, columns = shape[2:]
@@ -66,7 +66,7 @@ def input_moments(model: onnx.ModelProto, names: list[str], inputs: np.ndarray) 
         inputs: (N, C, S, S) of the model.
 
     """
-    nodes = [node for node in model.graph.node if node.name in set(names)]
+    nodes = [node for node in model.graph.node if node.name in names]
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     look = probe(model, [node.input[0] for node in nodes])
     moments = {node.name: 0.0 for node in nodes}
@@ -80,7 +80,7 @@ def input_moments(model: onnx.ModelProto, names: list[str], inputs: np.ndarray) 
     return moments
 
 
-def round_again(quantized: onnx.ModelProto, model: onnx.ModelProto, inputs: np.ndarray, greatest: int = 64) -> int:
+def round_again(quantized: onnx.ModelProto, model: onnx.ModelProto, inputs: np.ndarray, greatest: int) -> int:
     """Round the weights of a quantized model's convolutions anew, in place, with its own steps.
 
     Args:
