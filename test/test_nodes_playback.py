@@ -260,6 +260,48 @@ def test_an_error_in_a_call_that_a_signal_breaks_into_is_none(why, code):
     assert ('a message is half taken' in error) == bool(code)
 
 
+SLOW = '''
+import sys, time
+from rclpy.node import Node
+from hand_pose_ros.nodes.process import run_nodes
+
+class Slow(Node):
+    def __init__(self):
+        super().__init__('slow')
+        self.create_timer(0.01, self.take)
+
+    def take(self):
+        print('begun', file=sys.stderr, flush=True)
+        until = time.monotonic() + float(sys.argv[1])
+        while time.monotonic() < until:
+            sum(range(1000))
+        print('whole', file=sys.stderr, flush=True)
+
+code = run_nodes([Slow])
+print('ended', file=sys.stderr)
+sys.exit(code)
+'''
+
+
+def test_an_interrupt_lets_a_call_end():
+    process = start_command('0.5', script=SLOW)
+    assert process.stderr.readline() == 'begun\n'
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=90)[1]
+    assert process.returncode == 0 and error.startswith('whole\n') and error.endswith('ended\n'), error
+    assert 'Traceback' not in error
+
+
+def test_a_second_interrupt_breaks_into_a_call():
+    process = start_command('600', script=SLOW)
+    assert process.stderr.readline() == 'begun\n'
+    for pause in 0.5, 0:
+        process.send_signal(signal.SIGINT)
+        time.sleep(pause)
+    error = process.communicate(timeout=90)[1]
+    assert process.returncode == 0 and 'whole' not in error, error
+
+
 def test_the_node_command_tracks_a_recording(bag):
     with command('--input', str(bag), '--namespace', 'robot', '--depth-image', 'camera/depth', '--loop', '--rate', '30',
                  '--use-original-stamps', '--max-hands', '1') as (listener, process):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import rclpy
+from rclpy.exceptions import NotInitializedException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -20,6 +24,8 @@ TOLD_WITHIN = 0.5
 def run_nodes(makers: Sequence[Callable[[], Node]], args: Sequence[str] | None = None) -> int:
     """Make nodes and spin them until the process is told to stop, or a node with a future ``done`` completes it.
 
+    Ctrl-C lets what is being done end; a second one breaks into it.
+
     Args:
         makers: each makes a node, once ROS is up. A ValueError or OSError, for a setting or a file that cannot be
             used, is written to stderr.
@@ -30,6 +36,11 @@ def run_nodes(makers: Sequence[Callable[[], Node]], args: Sequence[str] | None =
 
     """
     make_room_for_images()
+    with _interrupt_left_to_ros():
+        return _run(makers, args)
+
+
+def _run(makers: Sequence[Callable[[], Node]], args: Sequence[str] | None) -> int:
     try:
         rclpy.init(args=args)
     except RuntimeError as error:   # All of rclpy's own errors, here wrong ROS arguments, are of this kind.
@@ -52,15 +63,36 @@ def run_nodes(makers: Sequence[Callable[[], Node]], args: Sequence[str] | None =
         return ends[0].result() or 0
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
-    except RuntimeError:
+    except (RuntimeError, NotInitializedException):
         if not _told_to_stop():
             raise
-        return 0   # A signal ended ROS while a message was on its way in or out.
+        return 0   # A signal ended ROS while a node was being made, or a message was on its way in or out.
     finally:
         executor.shutdown()
         for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()
+
+
+@contextmanager
+def _interrupt_left_to_ros() -> Iterator[None]:
+    """Let the first interrupt only end ROS, which rclpy sees to and which ends the spinning.
+
+    Python's own answer, an exception wherever the program happens to be, leaves rclpy's objects half made. To be entered
+    before rclpy begins to listen to signals.
+    """
+    def first(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    main = threading.current_thread() is threading.main_thread()   # no other may set handlers
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _told_to_stop() -> bool:
