@@ -348,25 +348,6 @@ def test_what_begins_from_chance_settles_before_the_rest_learns(tmp_path, monkey
     assert {'stem.0.weight', 'heads.0.weights.weight'} < changed(32)
 
 
-@pytest.mark.parametrize('fixed', [False, True])
-def test_statistics_of_normalizations_stay_where_they_are_to(tmp_path, monkeypatch, fixed):
-    from training import pose_task, train
-    monkeypatch.setattr(train, 'Feeder', _FakeFeeder)
-    data = _FakeFeeder(None, 0, 0, 8).next()
-    small = tuple(t.numpy() for t in (data[0], data[1], torch.full((8,), 0.13)))
-    monkeypatch.setattr(pose_task, 'validation_set', lambda size=96: small)
-    options = {'stacks': 1, 'channels': 32}
-    before = JGRP2O(**options).state_dict()
-    torch.save({'network': before}, tmp_path / 'start.pt')
-    train.train(load_recipe('jgr_p2o_synthetic') | {
-        'batch': 8, 'samples': 16, 'bf16': False, 'network_options': options, 'compile': False,
-        'start': str(tmp_path / 'start.pt'), 'fixed_statistics': fixed}, tmp_path / 'run', 1, 0, 'cpu')
-    after = torch.load(tmp_path / 'run' / 'checkpoint.pt', weights_only=True)['network']
-    for name in 'stem.1.running_mean', 'stem.1.running_var', 'stem.1.num_batches_tracked':
-        assert torch.equal(after[name], before[name]) == fixed
-    assert not torch.equal(after['stem.1.weight'], before['stem.1.weight']), 'their scales learn in either case'
-
-
 def test_a_compiled_training_goes_through_what_is_compiled(monkeypatch, capsys):
     from training import train
     monkeypatch.setattr(train.shutil, 'which', lambda _: '/usr/bin/g++')

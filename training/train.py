@@ -229,16 +229,6 @@ def compile_training(network: nn.Module) -> None:
     setattr(network, name, torch.compile(getattr(network, name), dynamic=False))
 
 
-def fix_statistics(network: nn.Module) -> None:
-    """Let normalizations use what they have learnt of their inputs, as they do at run time, and learn no more of it.
-
-    What ends a training is else learnt for the noise of small batches' statistics, which nothing has at run time.
-    """
-    for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.eval()
-
-
 def hold(network: nn.Module, free: list[str]) -> list[nn.Parameter]:
     """Keep all parameters from learning but those that are named; returns those that learnt before."""
     held = [parameter for name, parameter in network.named_parameters() if parameter.requires_grad and name not in free]
@@ -307,8 +297,6 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
     optimizers = make_optimizers(network, recipe['optimizer'], recipe['learning_rate'], recipe.get('weight_decay', 0.0))
     base_rates = [[g['lr'] for g in o.param_groups] for o in optimizers]
     average = Average(network, recipe.get('average', 0.999))
-    if recipe.get('fixed_statistics', False):
-        fix_statistics(network)
     if recipe.get('compile', False):
         compile_training(network)
     seen, best, elapsed = 0, math.inf, 0.0
