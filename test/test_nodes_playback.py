@@ -292,6 +292,27 @@ def test_an_interrupt_lets_a_call_end():
     assert 'Traceback' not in error
 
 
+EARLY = '''
+import os, signal, sys, rclpy
+from rclpy.node import Node
+from hand_pose_ros.nodes.process import run_nodes
+
+init = rclpy.init
+
+def interrupted_init(**options):
+    os.kill(os.getpid(), signal.SIGINT)
+    init(**options)
+
+rclpy.init = interrupted_init
+sys.exit(run_nodes([lambda: Node('early')]))
+'''
+
+
+def test_an_interrupt_that_comes_before_ros_is_up_ends_the_process_too():
+    process = start_command(script=EARLY)
+    assert process.communicate(timeout=90)[1] == '' and process.returncode == 0
+
+
 def test_a_second_interrupt_breaks_into_a_call():
     process = start_command('600', script=SLOW)
     assert process.stderr.readline() == 'begun\n'

@@ -36,11 +36,11 @@ def run_nodes(makers: Sequence[Callable[[], Node]], args: Sequence[str] | None =
 
     """
     make_room_for_images()
-    with _interrupt_left_to_ros():
-        return _run(makers, args)
+    with _interrupt_left_to_ros() as interrupted:
+        return _run(makers, args, interrupted)
 
 
-def _run(makers: Sequence[Callable[[], Node]], args: Sequence[str] | None) -> int:
+def _run(makers: Sequence[Callable[[], Node]], args: Sequence[str] | None, interrupted: threading.Event) -> int:
     try:
         rclpy.init(args=args)
     except RuntimeError as error:   # All of rclpy's own errors, here wrong ROS arguments, are of this kind.
@@ -48,6 +48,8 @@ def _run(makers: Sequence[Callable[[], Node]], args: Sequence[str] | None) -> in
     nodes: list[Node] = []
     executor = SingleThreadedExecutor()
     try:
+        if interrupted.is_set():   # before rclpy listened
+            return 0
         try:
             for make in makers:
                 nodes.append(make())
@@ -75,22 +77,25 @@ def _run(makers: Sequence[Callable[[], Node]], args: Sequence[str] | None) -> in
 
 
 @contextmanager
-def _interrupt_left_to_ros() -> Iterator[None]:
-    """Let the first interrupt only end ROS, which rclpy sees to and which ends the spinning.
+def _interrupt_left_to_ros() -> Iterator[threading.Event]:
+    """Let the first interrupt only end ROS, which rclpy sees to and which ends the spinning; gives whether it came.
 
     Python's own answer, an exception wherever the program happens to be, leaves rclpy's objects half made. To be entered
     before rclpy begins to listen to signals.
     """
+    interrupted = threading.Event()
+
     def first(number: int, frame: object) -> None:
+        interrupted.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     main = threading.current_thread() is threading.main_thread()   # no other may set handlers
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
+        yield interrupted
         return
     signal.signal(signal.SIGINT, first)
     try:
-        yield
+        yield interrupted
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
