@@ -233,22 +233,24 @@ def command(*arguments):
         listener.close()
 
 
-BREAKS = '''
-import sys, threading, rclpy
+TIMED = '''
+import os, signal, sys, threading, time, rclpy
 from rclpy.node import Node
 from hand_pose_ros.nodes.process import run_nodes
 
-class Breaks(Node):
-    def __init__(self):
-        super().__init__('breaks')
-        self.create_timer(0.01, self.take)
+class Timed(Node):
+    def __init__(self, take):
+        super().__init__('timed')
+        self.create_timer(0.01, take)
+'''
 
-    def take(self):
-        if sys.argv[1] == 'told':
-            threading.Timer(0.1, rclpy.shutdown).start()
-        raise RuntimeError('a message is half taken')
+BREAKS = TIMED + '''
+def take():
+    if sys.argv[1] == 'told':
+        threading.Timer(0.1, rclpy.shutdown).start()
+    raise RuntimeError('a message is half taken')
 
-sys.exit(run_nodes([Breaks]))
+sys.exit(run_nodes([lambda: Timed(take)]))
 '''
 
 
@@ -260,24 +262,15 @@ def test_an_error_in_a_call_that_a_signal_breaks_into_is_none(why, code):
     assert ('a message is half taken' in error) == bool(code)
 
 
-SLOW = '''
-import sys, time
-from rclpy.node import Node
-from hand_pose_ros.nodes.process import run_nodes
+SLOW = TIMED + '''
+def take():
+    print('begun', file=sys.stderr, flush=True)
+    until = time.monotonic() + float(sys.argv[1])
+    while time.monotonic() < until:
+        sum(range(1000))
+    print('whole', file=sys.stderr, flush=True)
 
-class Slow(Node):
-    def __init__(self):
-        super().__init__('slow')
-        self.create_timer(0.01, self.take)
-
-    def take(self):
-        print('begun', file=sys.stderr, flush=True)
-        until = time.monotonic() + float(sys.argv[1])
-        while time.monotonic() < until:
-            sum(range(1000))
-        print('whole', file=sys.stderr, flush=True)
-
-code = run_nodes([Slow])
+code = run_nodes([lambda: Timed(take)])
 print('ended', file=sys.stderr)
 sys.exit(code)
 '''
@@ -292,11 +285,7 @@ def test_an_interrupt_lets_a_call_end():
     assert 'Traceback' not in error
 
 
-EARLY = '''
-import os, signal, sys, rclpy
-from rclpy.node import Node
-from hand_pose_ros.nodes.process import run_nodes
-
+EARLY = TIMED + '''
 init = rclpy.init
 
 def interrupted_init(**options):
