@@ -10,8 +10,9 @@ pytest.importorskip('numba')
 
 from hand_pose_ros.geometry.camera import Camera  # noqa: E402
 from hand_pose_ros.localization.crop import CUBE_PER_HAND, camera_to_cube, cut_cube, hand_centre, hand_size  # noqa: E402
-from training import kept_views  # noqa: E402
-from training.kept_views import KeptViews, cut_cubes, to_cubes  # noqa: E402
+from training import cut_depth, kept_views  # noqa: E402
+from training.cut_depth import cut_cubes, to_cubes  # noqa: E402
+from training.kept_views import KeptViews  # noqa: E402
 from training.mean_weights import mean_weights  # noqa: E402
 from training.synthesis.crops import PACKED_UNIT, pack  # noqa: E402
 from training.train import build, load_recipe, train  # noqa: E402
@@ -95,17 +96,18 @@ def test_the_last_views_are_kept_and_the_newest_drawn_most(recipe):
     crops, joints, halves = views.next()
     assert crops.shape == (2000, 96, 96) and joints.shape == (2000, 21, 3) and halves.shape == (2000,)
     # Three batches of eight came, and twenty are kept: the last four are in the place of the first.
-    assert views.count == 24 and len(views.depth) == 20
+    kept = views.views[2]
+    assert views.count == 24 and len(kept) == 20
     newest = torch.cat([draw_views(8, n)[2] for n in (1, 2, 3)])
-    assert torch.equal(views.joints[:4], newest[20:]) and torch.equal(views.joints[4:], newest[4:20])
-    sizes = torch.tensor([hand_size(hand.numpy().astype(float)) for hand in views.joints])
+    assert torch.equal(kept[:4], newest[20:]) and torch.equal(kept[4:], newest[4:20])
+    sizes = torch.tensor([hand_size(hand.numpy().astype(float)) for hand in kept])
     wrong = (halves[:, None] / (CUBE_PER_HAND * sizes)).log()
     # Each crop's half side is some kept hand's, within the error that localization makes.
     assert (wrong.abs().min(1).values < 0.2001).all()
     torch.manual_seed(0)
     drawn = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kept_views, 'cut_cubes', lambda depth, slots, *_: drawn.append(slots) or torch.zeros(1))
+        patch.setattr(cut_depth, 'cut_cubes', lambda depth, slots, *_: drawn.append(slots) or torch.zeros(1))
         views.next()
     ages = (23 - drawn[0]).remainder(20)
     assert (ages < 10).float().mean() == pytest.approx(0.75, abs=0.05)
@@ -119,14 +121,14 @@ def test_crops_look_at_their_hands_with_localizations_errors(recipe):
     # In half sides of cubes of 1.4 hand sizes; perspective bends it a little.
     off = middle[:, 2].std().item() * CUBE_PER_HAND
     assert off == pytest.approx(np.sqrt(0.8 * 0.075 ** 2 + 0.2 * 0.14 ** 2), rel=0.12)
-    hands = [hand.numpy().astype(float) for hand in views.joints]
+    hands = [hand.numpy().astype(float) for hand in views.views[2]]
     spans = np.array([np.linalg.norm(hand - hand_centre(hand), axis=1).max() / hand_size(hand) for hand in hands])
     assert (joints - middle[:, None]).norm(dim=2).max() < 2.2 * spans.max() / CUBE_PER_HAND
 
 
 def test_what_draws_no_views_cannot_keep_any(recipe):
-    with pytest.raises(ValueError, match='training.rgb_task draws no views'):
-        KeptViews(recipe | {'data': 'training.rgb_task:renders'}, 0, 1, 4, 'cpu')
+    with pytest.raises(ValueError, match='training.refiner_task draws no views'):
+        KeptViews(recipe | {'data': 'training.refiner_task:crops'}, 0, 1, 4, 'cpu')
 
 
 def test_a_training_learns_from_kept_views(recipe, tmp_path, monkeypatch):

@@ -60,6 +60,12 @@ def views(seed: int, batch: int, **options: Any) -> Iterator[tuple[np.ndarray, .
     return _source(seed, **options).view_batches(batch)
 
 
+def cut(kept: list[Tensor], slots: Tensor, size: int = 96, **_: Any) -> list[Tensor]:
+    """A batch of :func:`crops`, cut out of kept views: see :func:`training.cut_depth.cut`."""
+    from training import cut_depth
+    return cut_depth.cut(kept, slots, size)
+
+
 @lru_cache(maxsize=2)
 def validation_set(size: int = 96) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The validation set's crops, joints in cube coordinates and half sides in metres; rendered once, then kept on disk."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass
 from functools import lru_cache
-from typing import Any, Iterator
+from typing import TYPE_CHECKING, Any, Iterator
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from hand_pose_ros.scoring import align
 from training.datasets import open_color_dataset
 from training.datasets.color_crops import ColorAugmentation, cut_example, draw_batches
 from training.pose_task import CACHE, confidence_line
+
+if TYPE_CHECKING:
+    from training.synthesis.people import Person
 
 #: What the manifest says of the network.
 TASK = 'rgb_pose'
@@ -74,16 +77,39 @@ def crops(seed: int, batch: int, dataset: str, size: int = 128, folder: str | No
     return draw_batches(frames, seed, batch, size, ColorAugmentation(**augmentation or {}))
 
 
-def renders(seed: int, batch: int, people: int = 256, people_seed: int = 11, size: int = 128, crops_per_view: int = 2,
-            poses: dict[str, float] | None = None, empty: float = 0.15, rough: float = 0.0, edges: float = 0.0,
-            views: int = 1, styles: float = 0.0, backgrounds: int = 0) -> Iterator[tuple[np.ndarray, ...]]:
-    """Endless training batches of renders: see :func:`training.synthesis.color_scenes.crop_batches`."""
+def renders(seed: int, batch: int, people: int = 256, people_seed: int | None = 11, size: int = 128,
+            crops_per_view: int = 2, poses: dict[str, float] | None = None, empty: float = 0.15, rough: float = 0.0,
+            edges: float = 0.0, views: int = 1, styles: float = 0.0, backgrounds: int = 0
+            ) -> Iterator[tuple[np.ndarray, ...]]:
+    """Endless training batches of renders: see :func:`training.synthesis.color_scenes.crop_batches`; where
+    ``people_seed`` is None every process has people of its own.
+    """
     from training.synthesis.color_scenes import crop_batches
-    from training.synthesis.people import draw_people
     from training.synthesis.poses import KINDS
-    crowd = draw_people(people, np.random.default_rng(people_seed))
-    return crop_batches(crowd, seed, batch, size, crops_per_view, poses or KINDS, empty, rough, edges, views, styles,
-                        backgrounds)
+    return crop_batches(_crowd(people, seed, people_seed), seed, batch, size, crops_per_view, poses or KINDS, empty,
+                        rough, edges, views, styles, backgrounds)
+
+
+def views(seed: int, batch: int, people: int = 256, people_seed: int | None = 11, poses: dict[str, float] | None = None,
+          empty: float = 0.15, **_: Any) -> Iterator[tuple[np.ndarray, ...]]:
+    """Endless views that :func:`cut` cuts crops from, see :func:`training.synthesis.color_scenes.view_batches`; takes
+    what :func:`renders` does.
+    """
+    from training.synthesis.color_scenes import view_batches
+    from training.synthesis.poses import KINDS
+    return view_batches(_crowd(people, seed, people_seed), seed, batch, poses or KINDS, empty)
+
+
+def cut(kept: list[Tensor], slots: Tensor, size: int = 128, rough: float = 0.0, edges: float = 0.0, styles: float = 0.0,
+        **_: Any) -> list[Tensor]:
+    """A batch of :func:`renders`, cut out of kept views: see :func:`training.cut_color.cut`."""
+    from training import cut_color
+    return cut_color.cut(kept, slots, size, rough, edges, styles)
+
+
+def _crowd(people: int, seed: int, people_seed: int | None) -> list[Person]:
+    from training.synthesis.people import draw_people
+    return draw_people(people, np.random.default_rng(seed if people_seed is None else people_seed))
 
 
 @lru_cache(maxsize=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -33,6 +34,11 @@ ROOM, PIXELS = 1.4, 256
 NO_HAND = {'elsewhere': 0.45, 'part': 0.3, 'nothing': 0.25}
 #: Half the range of places on the hand's surface, in root mean square distances of its vertices from their mean.
 SURFACE_SPREAD = 1.8
+#: Errors of a crop: of its middle, in hand sizes; of its size, as a logarithm; and that one's least and most. Of first
+#: guesses, too, and the share of the others that are twice as far off.
+OFF, ROUGH_OFF, FARTHER_OFF = (0.1, 0.12, -0.28, 0.28), (0.3, 0.25, -0.28, 0.6), 0.2
+#: Pixels along a side of a view's surfaces and of its background where it is cut on a GPU.
+SURFACES, BACKGROUND = 64, 192
 #: Share of crops that show the hand any way up; in the others it points up, more or less.
 ANY_WAY_UP = 0.08
 #: Labels of a second hand and of who has it.
@@ -326,9 +332,11 @@ def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough:
 
     """
     first = bool(rough) and rng.uniform() < rough
-    place, extent = (0.3, 0.25) if first else (0.10 if rng.uniform() < 0.8 else 0.2, 0.12)
+    place, extent, least, most = ROUGH_OFF if first else OFF
+    if not first and rng.uniform() >= 1 - FARTHER_OFF:
+        place *= 2
     off = rng.normal(0, place, 3) * view.size
-    half = CUBE_PER_HAND * view.size * np.exp(np.clip(rng.normal(0, extent), -0.28, 0.6 if first else 0.28))
+    half = CUBE_PER_HAND * view.size * np.exp(np.clip(rng.normal(0, extent), least, most))
     crop = ColorCrop.looking_at(view.centre + off * [1, 1, 0], half)
     way = rng.uniform(-np.pi, np.pi)
     if view.joints is not None and rng.uniform() > ANY_WAY_UP:
@@ -384,15 +392,10 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
         backgrounds: how many are kept, see :class:`KeptBackgrounds`; 0 draws one for each crop.
 
     """
-    artist, rng = Artist(people), np.random.default_rng(seed)
-    angles = _Poses(people[0], rng, poses)
+    rng = np.random.default_rng(seed)
+    source = _views(people, rng, poses, empty)
     background = KeptBackgrounds(backgrounds, size).draw if backgrounds else draw_background
-
-    def next_view() -> ColorView:
-        shows = str(rng.choice(list(NO_HAND), p=list(NO_HAND.values()))) if rng.uniform() < empty else 'hand'
-        return draw_color_view(artist, angles.next(), rng, shows)
-
-    drawn, rows = [next_view() for _ in range(views)], []
+    drawn, rows = [next(source) for _ in range(views)], []
     while True:
         for _ in range(crops_per_view):
             rows.append(draw_color_crop(drawn[rng.integers(views)], rng, size, rough, edges, styles,
@@ -400,7 +403,45 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
             if len(rows) == batch:
                 yield tuple(np.stack(parts) for parts in zip(*rows))
                 rows = []
-        drawn[rng.integers(views)] = next_view()
+        drawn[rng.integers(views)] = next(source)
+
+
+def view_batches(people: list[Person], seed: int, batch: int, poses: Mapping[str, float] = KINDS, empty: float = 0.15
+                 ) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield endless batches of views for :func:`training.cut_color.cut`, each with a background for any of them.
+
+    Args:
+        people: who may be seen, and so ``seed``, ``poses`` and ``empty``: see :func:`crop_batches`.
+        batch: views in a batch.
+
+    Yields:
+        Of N views: layers (N, PIXELS, PIXELS, 5) uint8, see :class:`ColorView`; surfaces (N, SURFACES, SURFACES, 5)
+        uint8; pinholes (N, 3), focal length, cx and cy; joints (N, 21, 3), NaN where there is no hand; centres (N, 3)
+        and sizes (N,) of what crops look at, all in metres and float32; backgrounds (N, BACKGROUND, BACKGROUND, 3)
+        uint8.
+
+    """
+    rng = np.random.default_rng(seed)
+    source = _views(people, rng, poses, empty)
+    nothing = np.full((len(JOINTS), 3), np.nan)
+    while True:
+        rows = []
+        for view in islice(source, batch):
+            rows.append((view.layers, cv2.resize(view.surface, (SURFACES, SURFACES), interpolation=cv2.INTER_AREA),
+                         np.float32([view.camera.fx, view.camera.cx, view.camera.cy]),
+                         np.float32(nothing if view.joints is None else view.joints), np.float32(view.centre),
+                         np.float32(view.size), draw_background(BACKGROUND, BACKGROUND, rng)))
+        yield tuple(np.stack(parts) for parts in zip(*rows))
+
+
+def _views(people: list[Person], rng: np.random.Generator, poses: Mapping[str, float], empty: float
+           ) -> Iterator[ColorView]:
+    """Draw endless views, an ``empty`` share of them of no hand."""
+    artist = Artist(people)
+    angles = _Poses(people[0], rng, poses)
+    while True:
+        shows = str(rng.choice(list(NO_HAND), p=list(NO_HAND.values()))) if rng.uniform() < empty else 'hand'
+        yield draw_color_view(artist, angles.next(), rng, shows)
 
 
 def _hand_label(surfaces: list[Surface], labels: np.ndarray, label: int, camera: Camera, joints: np.ndarray,

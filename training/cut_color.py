@@ -1,0 +1,165 @@
+"""Crops cut out of many colour views at once, on the device that a network is trained on (``training.kept_views``).
+
+As ``training.synthesis.color_scenes.draw_color_crop`` cuts them one by one: with the errors that localization makes,
+before another background each time, and spoiled by another camera (``training.batch_photography``).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hand_pose_ros.geometry.joints import KNUCKLES, WRIST
+from hand_pose_ros.localization.crop import CUBE_PER_HAND
+from training.batch_photography import change_some, restyle, spoil
+from training.synthesis.color_scenes import ANY_WAY_UP, FARTHER_OFF, OFF, PIXELS, ROUGH_OFF
+
+#: Samples along a side of a cell of the surfaces' maps.
+FINER = 3
+
+
+def look_at(centres: Tensor, halves: Tensor) -> tuple[Tensor, Tensor]:
+    """Rotations (B, 3, 3) and reaches (B,) of cameras, see :meth:`ColorCrop.looking_at`.
+
+    Args:
+        centres: (B, 3) camera optical frame, metres.
+        halves: (B,) metres.
+
+    """
+    distance = centres.norm(dim=1, keepdim=True)
+    forward = centres / distance
+    right = centres.new_tensor([1.0, 0, 0]) - forward[:, :1] * forward
+    right = right / right.norm(dim=1, keepdim=True)
+    return torch.stack([right, torch.linalg.cross(forward, right), forward], 1), halves / distance[:, 0]
+
+
+def turned_up(rotations: Tensor, ways: Tensor) -> Tensor:
+    """Turn cameras about their lines of sight, so that directions (B, 2) in their crops point up."""
+    across, down = (-ways / ways.norm(dim=1, keepdim=True).clamp_min(1e-6)).unbind(1)
+    zero, one = torch.zeros_like(across), torch.ones_like(across)
+    turns = torch.stack([down, -across, zero, across, down, zero, zero, zero, one], 1).view(-1, 3, 3)
+    return turns @ rotations
+
+
+def project(points: Tensor, rotations: Tensor, reaches: Tensor) -> Tensor:
+    """Crop coordinates (B, N, 2) of points (B, N, 3) in the camera optical frame."""
+    points = points @ rotations.transpose(1, 2)
+    return points[..., :2] / (reaches[:, None, None] * points[..., 2:])
+
+
+def crop_rays(size: int, rotations: Tensor, reaches: Tensor) -> Tensor:
+    """Rays (B, size, size, 3) through a crop's pixels, in the camera optical frame."""
+    line = (torch.arange(size, device=reaches.device) + 0.5) / size * 2 - 1
+    grid = torch.stack(torch.meshgrid(line, line, indexing='xy'), -1) * reaches[:, None, None, None]
+    return torch.cat([grid, torch.ones_like(grid[..., :1])], -1) @ rotations[:, None]
+
+
+def to_view(rays: Tensor, pinholes: Tensor) -> Tensor:
+    """Where in the square picture of ``PIXELS`` pixels rays (B, S, S, 3) are seen: (B, S, S, 2), -1 to 1 over it."""
+    focal, middle = pinholes[:, :1, None, None], pinholes[:, 1:, None, None].movedim(1, -1)
+    ahead = rays[..., 2:] > 1e-3
+    places = rays[..., :2] / rays[..., 2:].clamp_min(1e-3) * focal + middle
+    return torch.where(ahead, (places + 0.5) / PIXELS * 2 - 1, torch.full_like(places, -9))
+
+
+def sample(layers: Tensor, places: Tensor, shrunk: Tensor | None = None) -> Tensor:
+    """Sample layers (B, C, H, W) at places (B, S, S, 2), black beyond; where ``shrunk`` (B,), from half their size."""
+    found = F.grid_sample(layers, places, align_corners=False)
+    if shrunk is None:
+        return found
+    halved = F.grid_sample(F.avg_pool2d(layers, 2), places, align_corners=False)
+    return torch.where(shrunk[:, None, None, None], halved, found)
+
+
+def draw_edges(joints: Tensor, pinholes: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw where images end about hands: lowest and highest places (B, 2), -1 to 1 over the view.
+
+    Args:
+        joints: (B, 21, 3) camera optical frame, metres; NaN where there is no hand.
+        pinholes: (B, 3) of the views.
+
+    """
+    points = (joints[..., :2] / joints[..., 2:] * pinholes[:, None, :1] + pinholes[:, None, 1:] + 0.5) / PIXELS * 2 - 1
+    known = joints[:, :1, 0].isfinite()
+    low, high = (torch.where(known, most, torch.full_like(most, beside))
+                 for most, beside in ((points.amin(1), -0.5), (points.amax(1), 0.5)))
+    # From a fifth of the hand cut off to no edge in sight.
+    room = (high - low).amax(1)[:, None, None] * (torch.rand(len(joints), 2, 2, device=joints.device) * 1.2 - 0.2)
+    pixel = 1 / PIXELS
+    low = (low - room[:, 0]).clamp(-1 + pixel, 1 - 65 * pixel)
+    return low, (high + room[:, 1]).minimum(torch.full_like(high, 1 - pixel)).maximum(low + 64 * pixel)
+
+
+def draw_behind(backgrounds: Tensor, places: Tensor) -> Tensor:
+    """Cut windows out of backgrounds (N, H, W, 3) uint8: for places (B, S, S, 2), -1 to 1 over a window, (B, 3, S, S)."""
+    count, device = len(places), places.device
+    chosen = backgrounds[torch.randint(len(backgrounds), (count,), device=device)].permute(0, 3, 1, 2).float()
+    share = 0.6 + 0.4 * torch.rand(count, 1, 1, 1, device=device)
+    middle = (torch.rand(count, 1, 1, 2, device=device) * 2 - 1) * (1 - share)
+    flips = torch.rand(count, 1, 1, 2, device=device) < torch.tensor([0.5, 0.15], device=device)
+    return F.grid_sample(chosen, middle + share * torch.where(flips, -places, places), align_corners=False,
+                         padding_mode='border')
+
+
+def cut(views: list[Tensor], slots: Tensor, size: int = 128, rough: float = 0.0, edges: float = 0.0, styles: float = 0.0
+        ) -> list[Tensor]:
+    """Cut a crop out of each of some views.
+
+    Args:
+        views: what :func:`training.synthesis.color_scenes.view_batches` yields.
+        slots: (B,) which of the views each crop is cut from.
+        size: pixels along a side of a crop.
+        rough: see :func:`training.synthesis.color_scenes.draw_color_crop`, and so ``edges`` and ``styles``.
+
+    Returns:
+        A batch as ``training.rgb_task`` describes it.
+
+    """
+    layers, surfaces, pinholes, joints, centres, sizes, backgrounds = views
+    count, device = len(slots), slots.device
+
+    def chance(*shape: int) -> Tensor:
+        return torch.rand(count, *shape, device=device)
+
+    pinholes, joints, centres, sizes = (part[slots] for part in (pinholes, joints, centres, sizes))
+    first = chance() < rough
+    off, extent, least, most = (torch.where(first, far, near) for far, near in zip(ROUGH_OFF, OFF))
+    off = torch.where(~first & (chance() < FARTHER_OFF), 2 * off, off)
+    shift = torch.randn(count, 3, device=device) * off[:, None] * sizes[:, None] * centres.new_tensor([1.0, 1, 0])
+    wrong = (extent * torch.randn(count, device=device)).maximum(least).minimum(most)
+    rotations, reaches = look_at(centres + shift, CUBE_PER_HAND * sizes * wrong.exp())
+    ways = (chance() * 2 - 1) * math.pi
+    hands = joints[:, 0, 0].isfinite()
+    points = project(joints, rotations, reaches)
+    pointing = points[:, list(KNUCKLES)].mean(1) - points[:, WRIST]
+    up = torch.atan2(pointing[:, 1], pointing[:, 0]) + math.radians(20) * torch.randn(count, device=device)
+    ways = torch.where(hands & (chance() > ANY_WAY_UP), up, ways)
+    rotations = turned_up(rotations, torch.stack([ways.cos(), ways.sin()], 1))
+
+    places = to_view(crop_rays(size, rotations, reaches), pinholes)
+    shrunk = reaches * pinholes[:, 0] >= size
+    shown = layers[slots].permute(0, 3, 1, 2).float()
+    within = sample(shown, places, shrunk)
+    ended = (chance() < edges)[:, None, None, None]
+    low, high = (part[:, None, None] for part in draw_edges(joints, pinholes))
+    inside = torch.where(ended, places.maximum(low).minimum(high), places)
+    # Only some images end in the crop; the others' backgrounds are the crop's own.
+    line = (torch.arange(size, device=device) + 0.5) / size * 2 - 1
+    own = torch.stack(torch.meshgrid(line, line, indexing='xy'), -1).expand(count, -1, -1, -1)
+    behind = draw_behind(backgrounds, torch.where(ended, inside, own))
+    image = sample(shown, inside, shrunk)
+    image = (image[:, :3] + (1 - image[:, 3:4] / 255) * behind).clamp(0, 255)
+    if styles:
+        change_some(image, styles, restyle)
+    image = spoil(image)
+
+    finer = to_view(crop_rays(size // 8 * FINER, rotations, reaches), pinholes)
+    surface = F.avg_pool2d(sample(surfaces[slots].permute(0, 3, 1, 2).float(), finer), FINER)
+    scale = (joints[:, list(KNUCKLES)] - joints[:, WRIST, None]).norm(dim=2).mean(1)
+    told = (joints - joints[:, WRIST, None]) @ rotations.transpose(1, 2) / scale[:, None, None]
+    mask = torch.where(hands[:, None, None], within[:, 4] / 255, torch.zeros_like(within[:, 4]))
+    return [image.to(torch.uint8).permute(0, 2, 3, 1), told, project(joints, rotations, reaches), mask, scale,
+            surface.to(torch.uint8).permute(0, 2, 3, 1)]
