@@ -1,7 +1,8 @@
 """What further looks at a hand save: ``python -m training.measure_looks [MODEL]``.
 
 Prints the mean error on the first crops of the validation set, of one look at each and of several that show it turned,
-merged as the tracker merges them.
+merged as the tracker merges them; and as the tracker looks by default, which is once at hands that are clear and at
+others at every way round.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from hand_pose_ros.estimation.pose import Cube, Pose, PoseEstimator, merge
 from hand_pose_ros.localization.crop import CUBE_PER_HAND
 from hand_pose_ros.parameters import LOOKS
+from hand_pose_ros.pipeline.tracker import TURNED, is_clear
 from training.pose_task import validation_set
 
 
@@ -44,10 +46,17 @@ def look_at_validation(description: str, count: int, turns: tuple[int, ...]) -> 
 def main() -> None:
     """Run from the command line."""
     looks, truth = look_at_validation(__doc__.splitlines()[0], 1024, LOOKS[max(LOOKS)])
+
+    def show(name: str, found: list[Pose]) -> None:
+        errors = 1000 * np.linalg.norm(np.stack([pose.joints for pose in found]) - truth, axis=2)
+        print(f'{name}: mean {errors.mean():.3f} mm, median {np.median(errors):.3f} mm, tips {errors[:, 4::4].mean():.2f} mm')
+
     for turns in LOOKS.values():
-        found = np.stack([merge([poses[turn] for turn in turns]).joints for poses in looks])
-        errors = 1000 * np.linalg.norm(found - truth, axis=2)
-        print(f'{len(turns)} looks: mean {errors.mean():.3f} mm, median {np.median(errors):.3f} mm, tips {errors[:, 4::4].mean():.2f} mm')
+        show(f'{len(turns)} looks', [merge([poses[turn] for turn in turns]) for poses in looks])
+    clear = [is_clear(poses[0]) for poses in looks]
+    count = 1 + len(TURNED) * (1 - np.mean(clear))
+    show(f'as the tracker looks by default, {count:.2f} in the mean',
+         [poses[0] if once else merge([poses[turn] for turn in (0, *TURNED)]) for poses, once in zip(looks, clear)])
 
 
 if __name__ == '__main__':

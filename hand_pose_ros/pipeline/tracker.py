@@ -281,8 +281,7 @@ class HandTracker:
         good crop of a hand that is seen clearly needs no second look.
         """
         far = [self._recentre(track, pose) for track, pose in zip(self._tracks, poses)]
-        again = [i for i, pose in enumerate(poses)
-                 if far[i] or pose.confidence.mean() < CLEAR or pose.confidence.min() < CLEAR_JOINT]
+        again = [i for i, pose in enumerate(poses) if far[i] or not is_clear(pose)]
         for i, others in zip(again, self._look(depth, camera, again, TURNED)):
             poses[i] = merge(others if far[i] else [poses[i], *others])
         off = [i for i in again if far[i]]
@@ -368,6 +367,11 @@ class HandTracker:
                 fit = self._fitter.fit(joints, track.side, mesh=self.parameters.mesh, state=track.fit)
             hands.append(Hand(track.side, score, joints, pose.confidence, fit, track.number))
         return sorted(hands, key=lambda h: -h.score)
+
+
+def is_clear(pose: Pose) -> bool:
+    """Whether a hand is seen clearly, so that its tracker looks once; at others it looks again, turned in ``TURNED``."""
+    return bool(pose.confidence.mean() >= CLEAR and pose.confidence.min() >= CLEAR_JOINT)
 
 
 def _beside(pose: Pose, track: _Track) -> bool:
