@@ -1,8 +1,9 @@
 """Measure a model for colour crops as the tracker uses it: ``python -m training.measure_color [MODEL]``.
 
-On the validation renders: joints after Procrustes alignment and from the wrist, places in the image, the side, and the
-overlap of the true mask with the hand model that is fitted to the joints and placed by the hand's size. With ``--looks``
-joints and places are of so many looks, as by the parameter of that name.
+On the validation renders: joints after Procrustes alignment and from the wrist, and what is left of the former were the
+joints right across the line of sight or along it; places in the image, the side, and the overlap of the true mask with
+the hand model that is fitted to the joints and placed by the hand's size. With ``--looks`` joints and places are of so
+many looks, as by the parameter of that name.
 """
 
 from __future__ import annotations
@@ -83,11 +84,19 @@ def main() -> None:
         points = np.stack([crop.project(hand) for crop, hand in zip(crops, again)])
         joints = 1000 * again / scale
     found, truth = (joints - joints[:, :1]) * scale, data.joints * scale
-    aligned = np.linalg.norm(align(found, truth, 'procrustes') - truth, axis=2)
+
+    def aligned(joints: np.ndarray) -> np.ndarray:
+        return np.linalg.norm(align(joints, truth, 'procrustes') - truth, axis=2)
+
+    errors = aligned(found)
+    across, along = (aligned(np.concatenate(parts, 2)).mean() for parts in (
+        (truth[..., :2], found[..., 2:]), (found[..., :2], truth[..., 2:])))
     size = data.images.shape[1]
     print(f'{network.description}; {len(found)} renders')
-    print(f'joints: {aligned.mean():.2f} mm after Procrustes alignment (median {np.median(aligned):.2f}), '
+    print(f'joints: {errors.mean():.2f} mm after Procrustes alignment (median {np.median(errors):.2f}), '
           f'{np.linalg.norm(found - truth, axis=2).mean():.2f} mm from the wrist')
+    print(f'after alignment, were all of them in their true places across the line of sight: {across:.2f} mm; were they at '
+          f'their true distances along it: {along:.2f} mm')
     print(f'points: {np.linalg.norm(points - data.points, axis=2).mean() * size / 2:.2f} pixels of {size}')
     print(f'side wrong: {50 * ((right < 0).mean() + (mirrored > 0).mean()):.1f} % by one look at either, '
           f'{100 * (right < mirrored).mean():.1f} % with the mirror image')
