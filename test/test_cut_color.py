@@ -226,7 +226,7 @@ def test_a_training_learns_from_kept_renders(tmp_path, monkeypatch):
     images, joints, points, masks, sizes, _ = cut(draw_views(4), torch.arange(4), 128)
     small = rgb_task.Validation(*(part.numpy() for part in (images, joints, points, masks, sizes)))
     monkeypatch.setattr(rgb_task, 'validation_renders', lambda size=128: small)
-    recipe = load_recipe('rgb_light_kept') | {
+    recipe = load_recipe('rgb_large_synthetic') | {
         'samples': 16, 'batch': 8, 'bf16': False, 'compile': False, 'keep': 8,
         'network_options': {'depths': [18], 'width': 16, 'widest': 32, 'head': 'graph'}}
     assert train(recipe, tmp_path, 1, 0, 'cpu')['seen'] == 16

@@ -256,6 +256,23 @@ def test_a_wider_network_begins_as_the_narrower_one_and_learns_with_all_of_its_c
         load_weights(RGBRegression([18], width=4, head='graph'), weights, grown=True)
 
 
+def test_a_wider_head_of_more_hourglasses_begins_with_the_narrower_ones_estimates():
+    torch.manual_seed(1)
+    narrow = RGBRegression([18], width=8, head='graph')
+    wide = RGBRegression([18], width=8, head='graph', head_options={'width': 144, 'stacks': 2})
+    image = torch.rand(4, 3, 128, 128)
+    narrow(image)
+    for parameter in narrow.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    lacking = load_weights(wide, narrow.state_dict(), grown=True)
+    assert {tuple(key.split('.')[3:5]) for key in lacking} == {
+        ('hourglasses', '1'), ('after', '1'), ('reasoning', '1'), ('says', '1'), ('back', '0')}
+    before, after = (network.eval().forward_stages(image)[0] for network in (narrow, wide))
+    assert len(before) == 2 and len(after) == 3  # the heat maps' estimate, and each hourglass's
+    for first, second in zip(before, after):
+        assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(first, second))
+
+
 @pytest.mark.parametrize(('share', 'expected'), [(0, 1), (0.3, 1), (0.5, 1), (0.75, 0.5), (1, 0)])
 def test_late_cosine_stays_for_half_of_the_training(share, expected):
     assert learning_rate(share, 'late_cosine', 1000, 100) == pytest.approx(expected)

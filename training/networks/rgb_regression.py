@@ -18,6 +18,9 @@ at the crop's middle; points in crop coordinates, -1 to 1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -153,10 +156,11 @@ HEADS = {'linear': LinearHead, 'pixels': PixelHead, 'graph': GraphHead}
 class Stage(nn.Module):
     """One network: the image, and the estimate before where there is one, to an estimate."""
 
-    def __init__(self, depth: int, width: int, head: str, size: int, first: bool, widest: int = 0) -> None:
+    def __init__(self, depth: int, width: int, head: str, size: int, first: bool, widest: int = 0,
+                 head_options: Mapping[str, int] = MappingProxyType({})) -> None:
         super().__init__()
         self.backbone = ResNet(depth, width, added=0 if first else 2 * COUNT, widest=widest)
-        self.head = HEADS[head](self.backbone.channels, size)
+        self.head = HEADS[head](self.backbone.channels, size, **head_options)
         self.register_buffer('grid', pixel_grid(size // 4), persistent=False)
 
     def show(self, joints: Tensor, points: Tensor) -> Tensor:
@@ -185,6 +189,8 @@ class RGBRegression(nn.Module):
         head: ``linear``, ``pixels`` or ``graph``; a pipeline's later networks correct by a linear head.
         input_size: pixels along a side of the image, a multiple of 32.
         widest: channels of a network's widest layer, see :class:`training.networks.resnet.ResNet`.
+        head_options: what the head takes, see :class:`PixelHead` (``width``) and :class:`GraphHead` (``stacks``,
+            ``depth``).
 
     Raises:
         ValueError: the head is none of these.
@@ -195,13 +201,15 @@ class RGBRegression(nn.Module):
     outputs = OUTPUTS
 
     def __init__(self, depths: tuple[int, ...] = (50,), width: int = 64, head: str = 'linear',
-                 input_size: int = 128, widest: int = 0) -> None:
+                 input_size: int = 128, widest: int = 0,
+                 head_options: Mapping[str, int] = MappingProxyType({})) -> None:
         super().__init__()
         if head not in HEADS:
             raise ValueError(f'head {head!r} is not one of {", ".join(HEADS)}')
         self.input_size = input_size
-        self.stages = nn.ModuleList(Stage(depth, width, 'linear' if i else head, input_size, i == 0, widest)
-                                    for i, depth in enumerate(depths))
+        self.stages = nn.ModuleList(
+            Stage(depth, width, 'linear', input_size, False, widest) if i else
+            Stage(depth, width, head, input_size, True, widest, head_options) for i, depth in enumerate(depths))
         channels = self.stages[-1].backbone.channels[-1]
         self.certainty = CertaintyHead(channels, COUNT)
         self.chirality = ChiralityHead(channels, COUNT)
