@@ -45,8 +45,8 @@ def _placed(old: Tensor, new: Tensor, told: int) -> Tensor:
     count = old.shape[inputs]
     places = torch.cat([torch.arange(count - told), torch.arange(new.shape[inputs] - told, new.shape[inputs])])
     if old.ndim == 1:
-        new[places] = old
+        new[places] = old.to(new.dtype)
     else:
         new[:len(old)] = 0
-        new[:len(old), places] = old
+        new[:len(old), places] = old.to(new.dtype)
     return new
