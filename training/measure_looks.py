@@ -13,7 +13,7 @@ import numpy as np
 
 from hand_pose_ros.estimation.pose import Cube, Pose, PoseEstimator, merge
 from hand_pose_ros.localization.crop import CUBE_PER_HAND
-from hand_pose_ros.parameters import LOOKS
+from hand_pose_ros.parameters import LOOKS, PRECISIONS
 from hand_pose_ros.pipeline.tracker import TURNED, is_clear
 from training.pose_task import validation_set
 
@@ -33,8 +33,9 @@ def look_at_validation(description: str, count: int, turns: tuple[int, ...]) -> 
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('model', nargs='?', default='', help='a pose model of models/manifest.yaml, or an .onnx file; default the shipped one')
     parser.add_argument('--crops', type=int, default=count, help=f'how many of the validation set ({count})')
+    parser.add_argument('--precision', choices=('auto', *PRECISIONS), default='f32', help='number format; default f32')
     arguments = parser.parse_args()
-    estimator = PoseEstimator(arguments.model, 'onnxruntime', precision='f32')
+    estimator = PoseEstimator(arguments.model, precision=arguments.precision)
     crops, joints, halves = (part[:arguments.crops] for part in validation_set(estimator.input_size))
     # So far away, a cube's coordinates differ from metres by no more than its scale, as the validation has it.
     centre = np.array([0, 0, 1000.0])
