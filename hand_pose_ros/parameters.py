@@ -67,7 +67,7 @@ class TrackerParameters(Settings):
     threads: int = _setting(0, 'Threads for inference; 0 leaves it to the engine.', low=0, high=256)
     max_hands: int = _setting(2, 'Hands to track at once.', low=1, high=2, live=True)
     looks: int = _setting(1, 'Looks at each hand in each frame, every one turned another way and all averaged; in depth two '
-                             'are 6 % more accurate than one, four 9 %, in colour four 3 %, and take so many times the '
+                             'are 6 % more accurate than one, four 8 %, in colour four 3 %, and take so many times the '
                              'network\'s time.',
                           choices=tuple(LOOKS), live=True)
     fit_surface: bool = _setting(False, 'Depth, and colour with aligned_depth: bring the joints to the points of the depth '

@@ -121,7 +121,7 @@ def filled_share(crops: np.ndarray) -> np.ndarray:
 
 
 def merge(poses: Sequence[Pose]) -> Pose:
-    """Average several opinions on one hand, each joint by its certainty: four are 9 % better than one (``models/README.md``).
+    """Average several opinions on one hand, each joint by its certainty: four are 8 % better than one (``models/README.md``).
 
     Where opinions on a finger that is hardly seen differ, those that agree count: the middle between two places is none.
     """
