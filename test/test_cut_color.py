@@ -10,6 +10,7 @@ pytest.importorskip('numba')
 from hand_pose_ros.geometry.camera import Camera  # noqa: E402
 from hand_pose_ros.geometry.joints import JOINTS  # noqa: E402
 from hand_pose_ros.localization.color_crop import ColorCrop  # noqa: E402
+from hand_pose_ros.localization.crop import hand_size  # noqa: E402
 from training import batch_photography, cut_color  # noqa: E402
 from training.cut_color import crop_rays, cut, look_at, project, sample, to_view, turned_up  # noqa: E402
 from training.synthesis import photography  # noqa: E402
@@ -21,6 +22,7 @@ HAND = np.zeros((len(JOINTS), 3))
 for finger in range(5):
     for bone in range(4):
         HAND[1 + 4 * finger + bone] = [0.25 * (finger - 2), -0.95 - 0.3 * bone, 0.02 * finger]
+HAND /= hand_size(HAND)
 
 
 def pictures(count, size=64, seed=0):

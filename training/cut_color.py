@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from hand_pose_ros.geometry.joints import KNUCKLES, WRIST
 from hand_pose_ros.localization.crop import CUBE_PER_HAND
 from training.batch_photography import change_some, restyle, spoil
+from training.networks.rgb_regression import pixel_grid
 from training.synthesis.color_scenes import ANY_WAY_UP, FARTHER_OFF, OFF, PIXELS, ROUGH_OFF
 
 #: Samples along a side of a cell of the surfaces' maps.
@@ -50,10 +51,14 @@ def project(points: Tensor, rotations: Tensor, reaches: Tensor) -> Tensor:
     return points[..., :2] / (reaches[:, None, None] * points[..., 2:])
 
 
+def _crop_places(size: int, device: torch.device) -> Tensor:
+    """Crop coordinates (size, size, 2) of a crop's pixels."""
+    return pixel_grid(size).to(device).permute(1, 2, 0)
+
+
 def crop_rays(size: int, rotations: Tensor, reaches: Tensor) -> Tensor:
     """Rays (B, size, size, 3) through a crop's pixels, in the camera optical frame."""
-    line = (torch.arange(size, device=reaches.device) + 0.5) / size * 2 - 1
-    grid = torch.stack(torch.meshgrid(line, line, indexing='xy'), -1) * reaches[:, None, None, None]
+    grid = _crop_places(size, reaches.device) * reaches[:, None, None, None]
     return torch.cat([grid, torch.ones_like(grid[..., :1])], -1) @ rotations[:, None]
 
 
@@ -82,7 +87,7 @@ def draw_edges(joints: Tensor, pinholes: Tensor) -> tuple[Tensor, Tensor]:
         pinholes: (B, 3) of the views.
 
     """
-    points = (joints[..., :2] / joints[..., 2:] * pinholes[:, None, :1] + pinholes[:, None, 1:] + 0.5) / PIXELS * 2 - 1
+    points = to_view(joints[:, None], pinholes)[:, 0]
     known = joints[:, :1, 0].isfinite()
     low, high = (torch.where(known, most, torch.full_like(most, beside))
                  for most, beside in ((points.amin(1), -0.5), (points.amax(1), 0.5)))
@@ -142,24 +147,20 @@ def cut(views: list[Tensor], slots: Tensor, size: int = 128, rough: float = 0.0,
     places = to_view(crop_rays(size, rotations, reaches), pinholes)
     shrunk = reaches * pinholes[:, 0] >= size
     shown = layers[slots].permute(0, 3, 1, 2).float()
-    within = sample(shown, places, shrunk)
     ended = (chance() < edges)[:, None, None, None]
     low, high = (part[:, None, None] for part in draw_edges(joints, pinholes))
     inside = torch.where(ended, places.maximum(low).minimum(high), places)
     # Only some images end in the crop; the others' backgrounds are the crop's own.
-    line = (torch.arange(size, device=device) + 0.5) / size * 2 - 1
-    own = torch.stack(torch.meshgrid(line, line, indexing='xy'), -1).expand(count, -1, -1, -1)
-    behind = draw_behind(backgrounds, torch.where(ended, inside, own))
-    image = sample(shown, inside, shrunk)
-    image = (image[:, :3] + (1 - image[:, 3:4] / 255) * behind).clamp(0, 255)
+    behind = draw_behind(backgrounds, torch.where(ended, inside, _crop_places(size, device)))
+    image = sample(shown[:, :4], inside, shrunk)
+    image = (image[:, :3] + (1 - image[:, 3:] / 255) * behind).clamp(0, 255)
     if styles:
         change_some(image, styles, restyle)
     image = spoil(image)
 
     finer = to_view(crop_rays(size // 8 * FINER, rotations, reaches), pinholes)
     surface = F.avg_pool2d(sample(surfaces[slots].permute(0, 3, 1, 2).float(), finer), FINER)
-    scale = (joints[:, list(KNUCKLES)] - joints[:, WRIST, None]).norm(dim=2).mean(1)
-    told = (joints - joints[:, WRIST, None]) @ rotations.transpose(1, 2) / scale[:, None, None]
-    mask = torch.where(hands[:, None, None], within[:, 4] / 255, torch.zeros_like(within[:, 4]))
-    return [image.to(torch.uint8).permute(0, 2, 3, 1), told, project(joints, rotations, reaches), mask, scale,
-            surface.to(torch.uint8).permute(0, 2, 3, 1)]
+    told = (joints - joints[:, WRIST, None]) @ rotations.transpose(1, 2) / sizes[:, None, None]
+    mask = sample(shown[:, 4:], places, shrunk)[:, 0] / 255 * hands[:, None, None]
+    return [image.to(torch.uint8).permute(0, 2, 3, 1), told, project(joints, rotations, reaches), mask,
+            torch.where(hands, sizes, math.nan), surface.to(torch.uint8).permute(0, 2, 3, 1)]

@@ -34,10 +34,9 @@ VALIDATION_CROPS = 4096
 def _source(seed: int, people: int = 256, people_seed: int | None = 11, size: int = 96, crops_per_view: int = 1,
             poses: dict[str, float] | None = None, moving: float = 0.0) -> CropSource:
     from training.synthesis.crops import CropSource
-    from training.synthesis.people import draw_people
+    from training.synthesis.people import draw_crowd
     from training.synthesis.poses import KINDS
-    crowd = draw_people(people, np.random.default_rng(seed if people_seed is None else people_seed))
-    return CropSource(crowd, seed, size, crops_per_view, poses or KINDS, moving)
+    return CropSource(draw_crowd(people, people_seed, seed), seed, size, crops_per_view, poses or KINDS, moving)
 
 
 def crops(seed: int, batch: int, **options: Any) -> Iterator[tuple[np.ndarray, ...]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import Any, Iterator
 
 import numpy as np
 import torch
@@ -20,9 +20,6 @@ from hand_pose_ros.scoring import align
 from training.datasets import open_color_dataset
 from training.datasets.color_crops import ColorAugmentation, cut_example, draw_batches
 from training.pose_task import CACHE, confidence_line
-
-if TYPE_CHECKING:
-    from training.synthesis.people import Person
 
 #: What the manifest says of the network.
 TASK = 'rgb_pose'
@@ -85,8 +82,9 @@ def renders(seed: int, batch: int, people: int = 256, people_seed: int | None = 
     ``people_seed`` is None every process has people of its own.
     """
     from training.synthesis.color_scenes import crop_batches
+    from training.synthesis.people import draw_crowd
     from training.synthesis.poses import KINDS
-    return crop_batches(_crowd(people, seed, people_seed), seed, batch, size, crops_per_view, poses or KINDS, empty,
+    return crop_batches(draw_crowd(people, people_seed, seed), seed, batch, size, crops_per_view, poses or KINDS, empty,
                         rough, edges, views, styles, backgrounds)
 
 
@@ -96,8 +94,9 @@ def views(seed: int, batch: int, people: int = 256, people_seed: int | None = 11
     what :func:`renders` does.
     """
     from training.synthesis.color_scenes import view_batches
+    from training.synthesis.people import draw_crowd
     from training.synthesis.poses import KINDS
-    return view_batches(_crowd(people, seed, people_seed), seed, batch, poses or KINDS, empty)
+    return view_batches(draw_crowd(people, people_seed, seed), seed, batch, poses or KINDS, empty)
 
 
 def cut(kept: list[Tensor], slots: Tensor, size: int = 128, rough: float = 0.0, edges: float = 0.0, styles: float = 0.0,
@@ -105,11 +104,6 @@ def cut(kept: list[Tensor], slots: Tensor, size: int = 128, rough: float = 0.0, 
     """A batch of :func:`renders`, cut out of kept views: see :func:`training.cut_color.cut`."""
     from training import cut_color
     return cut_color.cut(kept, slots, size, rough, edges, styles)
-
-
-def _crowd(people: int, seed: int, people_seed: int | None) -> list[Person]:
-    from training.synthesis.people import draw_people
-    return draw_people(people, np.random.default_rng(seed if people_seed is None else people_seed))
 
 
 @lru_cache(maxsize=1)

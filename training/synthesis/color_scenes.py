@@ -333,7 +333,7 @@ def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough:
     """
     first = bool(rough) and rng.uniform() < rough
     place, extent, least, most = ROUGH_OFF if first else OFF
-    if not first and rng.uniform() >= 1 - FARTHER_OFF:
+    if not first and rng.uniform() >= 1 - FARTHER_OFF:  # not below the share: the validation set was drawn so
         place *= 2
     off = rng.normal(0, place, 3) * view.size
     half = CUBE_PER_HAND * view.size * np.exp(np.clip(rng.normal(0, extent), least, most))

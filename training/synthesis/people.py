@@ -65,3 +65,10 @@ def make_person(body: Body) -> Person:
 def draw_people(count: int, rng: np.random.Generator) -> list[Person]:
     """Draw ``count`` people, each with a hand of their own."""
     return [make_person(reshape_hand(make_body(draw_phenotype(rng)), *draw_stretch(rng))) for _ in range(count)]
+
+
+def draw_crowd(count: int, people_seed: int | None, seed: int) -> list[Person]:
+    """Draw the people of a training: the same in every process, or where ``people_seed`` is None each one's own, of the
+    ``seed`` that it draws data from.
+    """
+    return draw_people(count, np.random.default_rng(seed if people_seed is None else people_seed))
