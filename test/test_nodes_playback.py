@@ -238,6 +238,8 @@ import os, signal, sys, threading, time, rclpy
 from rclpy.node import Node
 from hand_pose_ros.nodes.process import run_nodes
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin without
+
 class Timed(Node):
     def __init__(self, take):
         super().__init__('timed')
