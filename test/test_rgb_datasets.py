@@ -385,6 +385,19 @@ def test_a_hand_of_known_size_has_a_place(mirror):
     assert crop.place(relative, points, weights) == pytest.approx(joints[0], abs=1e-9)
 
 
+@pytest.mark.parametrize('mirror', [False, True])
+def test_joints_are_drawn_to_where_they_are_seen(mirror):
+    joints = hand() + (0.1, -0.05, 0.2)
+    crop = ColorCrop.of_hand(joints, mirror)
+    points = crop.project(joints)
+    assert crop.draw_to_points(joints, points) == pytest.approx(joints, abs=1e-9)
+    points[8] += (0.2, -0.1)
+    all_the_way, half = crop.draw_to_points(joints, points, 1.0), crop.draw_to_points(joints, points)
+    assert crop.project(all_the_way) == pytest.approx(points)
+    assert half == pytest.approx((joints + all_the_way) / 2)
+    assert crop.from_camera(half)[:, 2] == pytest.approx(crop.from_camera(joints)[:, 2]), 'nearer or farther'
+
+
 AUGMENTATION = {'rotation': 180, 'scale': 0.2, 'translation': 0.1, 'background': 1, 'occluders': 0.5, 'light': 0.2}
 
 

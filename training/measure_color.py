@@ -13,7 +13,7 @@ import argparse
 import cv2
 import numpy as np
 
-from hand_pose_ros.estimation.color_pose import ColorPoseEstimator, merge
+from hand_pose_ros.estimation.color_pose import ColorPoseEstimator, merge, place
 from hand_pose_ros.estimation.engines import open_engine
 from hand_pose_ros.estimation.models import RGB_POSE, find_model
 from hand_pose_ros.geometry.camera import Camera
@@ -77,13 +77,14 @@ def main() -> None:
     inputs = color_input(data.images)
     joints, points, spread, right = run_in_batches(network, inputs)
     mirrored = run_in_batches(network, inputs[..., ::-1])[3]
-    scale = 1000 * data.sizes[:, None, None]
     crops = [ColorCrop(np.eye(3), reach_of(*hand)) for hand in zip(data.joints.astype(float), data.points.astype(float))]
     if arguments.looks > 1:
-        again = look_again(ColorPoseEstimator(arguments.model), data, crops, arguments.looks)
-        points = np.stack([crop.project(hand) for crop, hand in zip(crops, again)])
-        joints = 1000 * again / scale
-    found, truth = (joints - joints[:, :1]) * scale, data.joints * scale
+        placed = look_again(ColorPoseEstimator(arguments.model), data, crops, arguments.looks)
+    else:
+        rooted = (joints - joints[:, :1]) * data.sizes[:, None, None]
+        placed = np.stack([place(*hand) for hand in zip(rooted, points, spread, crops)])
+    points = np.stack([crop.project(hand) for crop, hand in zip(crops, placed)])
+    found, truth = 1000 * (placed - placed[:, :1]), 1000 * data.joints * data.sizes[:, None, None]
 
     def aligned(joints: np.ndarray) -> np.ndarray:
         return np.linalg.norm(align(joints, truth, 'procrustes') - truth, axis=2)
@@ -104,9 +105,7 @@ def main() -> None:
     overlaps = []
     for i in range(min(arguments.crops, len(found))):
         crop = crops[i]
-        hand = found[i].astype(float) / 1000
-        hand = hand + crop.place(hand, points[i].astype(float), 1 / np.square(np.maximum(spread[i], 0.02)))
-        fit = fitter.fit(hand, 'right')
+        fit = fitter.fit(placed[i], 'right')
         drawn, mask = silhouette(fit.vertices, fit.faces, crop, size), data.masks[i] > 0.5
         overlaps.append((drawn & mask).sum() / max((drawn | mask).sum(), 1))
     print(f'mask of the fitted mesh: {100 * np.mean(overlaps):.1f} % intersection over union, of {len(overlaps)}')

@@ -68,14 +68,30 @@ class ColorPoseEstimator:
     def _pose(self, joints: np.ndarray, points: np.ndarray, spread: np.ndarray, right: float, crop: ColorCrop,
               size: float) -> ColorPose:
         joints = (joints - joints[WRIST]) * size
-        # Joints that are seen ill say less about where the hand is.
-        wrist = crop.place(joints, points, 1 / np.square(np.maximum(spread, 0.02)))
         intercept, slope = self.model.confidence
         log_odds = intercept - slope * np.log(np.maximum(1000 * size * spread, 1e-3))
         intercept, slope = self.model.presence
         presence = 1 / (1 + np.exp(-(intercept - slope * float(np.log(spread).mean()))))
-        return ColorPose(wrist + crop.to_camera(joints), (1 / (1 + np.exp(-log_odds))).astype(np.float32),
-                         float(presence), right, size * spread)
+        joints = place(joints, points, spread, crop)
+        return ColorPose(joints, (1 / (1 + np.exp(-log_odds))).astype(np.float32), float(presence), right, size * spread)
+
+
+def place(joints: np.ndarray, points: np.ndarray, spread: np.ndarray, crop: ColorCrop) -> np.ndarray:
+    """Find a hand of known size before the camera.
+
+    Args:
+        joints: (21, 3) metres from the wrist, in the crop's frame.
+        points: (21, 2) crop coordinates.
+        spread: (21,) expected errors of joints, in hand sizes.
+        crop: that these are of.
+
+    Returns:
+        (21, 3) metres, the image's camera optical frame.
+
+    """
+    # Joints that are seen ill say less about where the hand is.
+    wrist = crop.place(joints, points, 1 / np.square(np.maximum(spread, 0.02)))
+    return crop.draw_to_points(wrist + crop.to_camera(joints), points)
 
 
 def merge(poses: Sequence[ColorPose]) -> ColorPose:
