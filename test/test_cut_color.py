@@ -9,8 +9,8 @@ pytest.importorskip('numba')
 
 from hand_pose_ros.geometry.camera import Camera  # noqa: E402
 from hand_pose_ros.geometry.joints import JOINTS  # noqa: E402
-from hand_pose_ros.localization.color_crop import ColorCrop  # noqa: E402
-from hand_pose_ros.localization.crop import hand_size  # noqa: E402
+from hand_pose_ros.localization.color_crop import CLOSER, ColorCrop  # noqa: E402
+from hand_pose_ros.localization.crop import CUBE_PER_HAND, hand_size  # noqa: E402
 from training import batch_photography, cut_color  # noqa: E402
 from training.cut_color import crop_rays, cut, look_at, project, sample, to_view, turned_up  # noqa: E402
 from training.synthesis import photography  # noqa: E402
@@ -115,7 +115,7 @@ def test_crops_have_localizations_errors(rough):
     assert wrong.std() == pytest.approx(extent, rel=0.2)
     assert wrong.min() > least - 0.03 and wrong.max() < most + 0.03
     off = points.mean(1).std(0)
-    wanted = (place if rough else place * np.sqrt(0.8 + 0.2 * 4)) / 1.4
+    wanted = (place if rough else place * np.sqrt(0.8 + 0.2 * 4)) / (CUBE_PER_HAND / CLOSER)
     np.testing.assert_allclose(off, wanted, rtol=0.15)
     pointing = points[:, [5, 9, 13, 17]].mean(1) - points[:, 0]
     assert (pointing[:, 1] < 0).float().mean() == pytest.approx(0.96, abs=0.02)  # the others any way up
@@ -130,7 +130,7 @@ def test_where_an_image_ends_its_last_pixels_go_on():
                                                                          torch.full((len(joints), 2), 0.3)))
         patch.setattr(cut_color, 'turned_up', lambda rotations, ways: rotations)
         ended = cut(views, torch.tensor([0, 1, 2]), 64, edges=1.0)[0].float()
-    # Half of the crop's side is some 1 / 1.4 of the view's: what is beyond 0.3 of it repeats.
+    # Half of the crop's side is some 1 / 1.6 of the view's: what is beyond 0.3 of it repeats.
     assert (ended[:, :8] - ended[:, :1]).abs().mean() < 1 < (ended[:, 28:36] - ended[:, 28:29]).abs().mean()
     assert (ended[:, :, -8:] - ended[:, :, -1:]).abs().mean() < 1
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hand_pose_ros.geometry.joints import KNUCKLES, WRIST
+from hand_pose_ros.localization.color_crop import CLOSER
 from hand_pose_ros.localization.crop import CUBE_PER_HAND
 from training.batch_photography import change_some, restyle, spoil
 from training.networks.rgb_regression import pixel_grid
@@ -135,7 +136,7 @@ def cut(views: list[Tensor], slots: Tensor, size: int = 128, rough: float = 0.0,
     off = torch.where(~first & (chance() < FARTHER_OFF), 2 * off, off)
     shift = torch.randn(count, 3, device=device) * off[:, None] * sizes[:, None] * centres.new_tensor([1.0, 1, 0])
     wrong = (extent * torch.randn(count, device=device)).maximum(least).minimum(most)
-    rotations, reaches = look_at(centres + shift, CUBE_PER_HAND * sizes * wrong.exp())
+    rotations, reaches = look_at(centres + shift, CUBE_PER_HAND / CLOSER * sizes * wrong.exp())
     ways = (chance() * 2 - 1) * math.pi
     hands = joints[:, 0, 0].isfinite()
     points = project(joints, rotations, reaches)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hand_pose_ros.localization.color_crop import CLOSER
 from hand_pose_ros.scoring import align
 from training.datasets import open_color_dataset
 from training.datasets.color_crops import ColorAugmentation, cut_example, draw_batches
@@ -109,7 +110,7 @@ def cut(kept: list[Tensor], slots: Tensor, size: int = 128, rough: float = 0.0, 
 @lru_cache(maxsize=1)
 def validation_renders(size: int = 128) -> Validation:
     """Validation crops of renders, all with a hand; drawn once, then kept on disk."""
-    path = CACHE / f'validation-color-{size}.npz'
+    path = CACHE / f'validation-color-{size}-{CLOSER}.npz'
     if path.is_file():
         with np.load(path) as stored:
             return Validation(*(stored[name] for name in Validation.__dataclass_fields__))

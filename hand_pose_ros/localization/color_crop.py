@@ -18,6 +18,10 @@ from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import KNUCKLES, WRIST
 from hand_pose_ros.localization.crop import CUBE_PER_HAND, hand_centre, hand_size
 
+#: How much closer than the square in which a hand is followed networks look at it: fingers are larger then, and few of
+#: them end beyond the crop.
+CLOSER = 1.15
+
 
 def pointing(points: np.ndarray) -> np.ndarray:
     """Where a hand points: from the wrist to the middle of the four fingers' knuckles, of joints' places (21, 2)."""

@@ -15,7 +15,7 @@ from hand_pose_ros.hand_model.loading import load_hand_models
 from hand_pose_ros.hand_model.surface import SurfaceFitter
 from hand_pose_ros.images import DepthImage
 from hand_pose_ros.localization.aligned_depth import size_from_depth
-from hand_pose_ros.localization.color_crop import ColorCrop
+from hand_pose_ros.localization.color_crop import CLOSER, ColorCrop
 from hand_pose_ros.localization.crop import hand_centre
 from hand_pose_ros.localization.detector import detect
 from hand_pose_ros.parameters import TrackerParameters
@@ -43,8 +43,9 @@ APART = 0.55
 FAR_OFF, RESIZE = 0.16, 0.16
 #: Looks at a hand in one frame, at most, each by a better crop.
 LOOKS = 3
-#: What each of them consists of, by the parameter ``looks``: turns in radians and sizes that a hand is shown in.
-SEEN = {1: ((0.0, 1.0),), 2: ((0.0, 1.0), (0.26, 1.1)), 4: ((0.0, 1.0), (0.26, 1.0), (-0.26, 1.0), (0.0, 1.12))}
+#: What each of them consists of, by the parameter ``looks``: turns in radians and sizes that a hand is shown in, beside
+#: ``CLOSER``.
+SEEN = {1: ((0.0, 1.0),), 2: ((0.3, 1.0), (-0.3, 1.0)), 4: ((0.0, 1.0), (0.4, 1.0), (-0.4, 1.0), (0.0, 0.87))}
 #: Log odds that the detector's word on the side is worth: which side is looked at first, and little more.
 DETECTED_SIDE = 0.3
 
@@ -200,7 +201,7 @@ class ColorHandTracker:
     def _look(self, image: np.ndarray, camera: Camera, crops: list[ColorCrop]) -> list[ColorPose]:
         if not crops:
             return []
-        shown = [crop.seen(turn, zoom) for turn, zoom in SEEN[self.parameters.looks] for crop in crops]
+        shown = [crop.seen(turn, CLOSER * zoom) for turn, zoom in SEEN[self.parameters.looks] for crop in crops]
         with self._stages('crop'):
             images = self._estimator.cut(image, camera, shown)
         with self._stages('network'):

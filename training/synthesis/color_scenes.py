@@ -12,7 +12,7 @@ import numpy as np
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import JOINTS, WRIST
 from hand_pose_ros.geometry.rotations import rotation_vector_to_matrix
-from hand_pose_ros.localization.color_crop import ColorCrop, pointing
+from hand_pose_ros.localization.color_crop import CLOSER, ColorCrop, pointing
 from hand_pose_ros.localization.crop import CUBE_PER_HAND, hand_centre, hand_size
 from hand_pose_ros.localization.detector import DETECTOR_INPUT, GRID
 from training.datasets.color_crops import Example
@@ -336,7 +336,7 @@ def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough:
     if not first and rng.uniform() >= 1 - FARTHER_OFF:  # not below the share: the validation set was drawn so
         place *= 2
     off = rng.normal(0, place, 3) * view.size
-    half = CUBE_PER_HAND * view.size * np.exp(np.clip(rng.normal(0, extent), least, most))
+    half = CUBE_PER_HAND / CLOSER * view.size * np.exp(np.clip(rng.normal(0, extent), least, most))
     crop = ColorCrop.looking_at(view.centre + off * [1, 1, 0], half)
     way = rng.uniform(-np.pi, np.pi)
     if view.joints is not None and rng.uniform() > ANY_WAY_UP:
