@@ -10,7 +10,7 @@ from hand_pose_ros.estimation.color_pose import ColorPose
 from hand_pose_ros.estimation.models import Model
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import WRIST
-from hand_pose_ros.localization.color_crop import ColorCrop, pointing
+from hand_pose_ros.localization.color_crop import CLOSER, ColorCrop, pointing
 from hand_pose_ros.localization.crop import CUBE_PER_HAND, hand_centre, hand_size
 from hand_pose_ros.localization.detector import CELL, DETECTOR_INPUT, GRID, detect, letterbox, read_cells
 from hand_pose_ros.parameters import TrackerParameters
@@ -234,7 +234,7 @@ def test_two_hands_that_hardly_differ_in_side_are_a_pair(tracked, certain):
             assert all(np.abs(hand.joints - world.hands[hand.side]).max() < 2e-3 for hand in hands)
 
 
-def test_more_looks_see_a_hand_turned_and_smaller_and_agree(tracked):
+def test_more_looks_see_a_hand_turned_and_closer_and_agree(tracked):
     world = World(hands_at())
     tracker = tracked(world)
     once = {hand.side: hand for hand in tracker.process(BLACK, CAMERA)}
@@ -247,8 +247,8 @@ def test_more_looks_see_a_hand_turned_and_smaller_and_agree(tracked):
     assert hand.joints == pytest.approx(once[side].joints, abs=1e-4)
     looked = world.looked[:8:2]  # the track is not sure of its side yet: every other look is at the mirror image
     ways = [np.degrees(np.arctan2(*(pointing(crop.project(hand.joints)) * (1, -1)))) for crop in looked]
-    assert ways == pytest.approx([0, 23, -23, 0], abs=1), 'clockwise is to the right of up'
-    assert [looked[0].reach / crop.reach for crop in looked] == pytest.approx([1, 1, 1, 0.87])
+    assert ways == pytest.approx([11.5, -11.5, 28.6, -28.6], abs=1), 'clockwise is to the right of up'
+    assert [crop.reach for crop in looked] == pytest.approx([ColorCrop.of_hand(hand.joints).reach / CLOSER] * 4)
 
 
 def test_of_several_looks_the_surer_counts_for_a_joint_and_all_for_the_place():

@@ -45,7 +45,7 @@ FAR_OFF, RESIZE = 0.16, 0.16
 LOOKS = 3
 #: What each of them consists of, by the parameter ``looks``: turns in radians and sizes that a hand is shown in, beside
 #: ``CLOSER``.
-SEEN = {1: ((0.0, 1.0),), 2: ((0.3, 1.0), (-0.3, 1.0)), 4: ((0.0, 1.0), (0.4, 1.0), (-0.4, 1.0), (0.0, 0.87))}
+SEEN = {1: ((0.0, 1.0),), 2: ((0.3, 1.0), (-0.3, 1.0)), 4: ((0.2, 1.0), (-0.2, 1.0), (0.5, 1.0), (-0.5, 1.0))}
 #: Log odds that the detector's word on the side is worth: which side is looked at first, and little more.
 DETECTED_SIDE = 0.3
 
