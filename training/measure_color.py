@@ -50,7 +50,7 @@ def look_again(estimator: ColorPoseEstimator, data: Validation, crops: list[Colo
         side = len(image)
         focal = side / 2 / crop.reach
         camera = Camera(side, side, focal, focal, (side - 1) / 2, (side - 1) / 2)
-        shown = [crop.seen(turn, zoom) for turn, zoom in SEEN[looks]]
+        shown = [crop.seen(turn) for turn in SEEN[looks]]  # the crops are closer already
         poses = estimator.estimate(estimator.cut(image[..., ::-1], camera, shown), shown, float(size))
         found.append(merge(poses).joints)
     return np.stack(found)

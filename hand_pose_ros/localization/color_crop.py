@@ -96,8 +96,6 @@ class ColorCrop:
 
     def seen(self, turn: float = 0.0, zoom: float = 1.0) -> ColorCrop:
         """Another crop of the same hand, which is turned in it clockwise by radians, and ``zoom`` times as large."""
-        if turn == 0 and zoom == 1:
-            return self
         return ColorCrop(self.turned_up(np.array([-np.sin(turn), -np.cos(turn)])).rotation, self.reach / zoom)
 
     def mirrored(self) -> ColorCrop:

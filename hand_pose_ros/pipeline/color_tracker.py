@@ -43,9 +43,8 @@ APART = 0.55
 FAR_OFF, RESIZE = 0.16, 0.16
 #: Looks at a hand in one frame, at most, each by a better crop.
 LOOKS = 3
-#: What each of them consists of, by the parameter ``looks``: turns in radians and sizes that a hand is shown in, beside
-#: ``CLOSER``.
-SEEN = {1: ((0.0, 1.0),), 2: ((0.3, 1.0), (-0.3, 1.0)), 4: ((0.2, 1.0), (-0.2, 1.0), (0.5, 1.0), (-0.5, 1.0))}
+#: What each of them consists of, by the parameter ``looks``: turns in radians that a hand is shown in.
+SEEN = {1: (0.0,), 2: (0.3, -0.3), 4: (0.2, -0.2, 0.5, -0.5)}
 #: Log odds that the detector's word on the side is worth: which side is looked at first, and little more.
 DETECTED_SIDE = 0.3
 
@@ -201,7 +200,7 @@ class ColorHandTracker:
     def _look(self, image: np.ndarray, camera: Camera, crops: list[ColorCrop]) -> list[ColorPose]:
         if not crops:
             return []
-        shown = [crop.seen(turn, CLOSER * zoom) for turn, zoom in SEEN[self.parameters.looks] for crop in crops]
+        shown = [crop.seen(turn, CLOSER) for turn in SEEN[self.parameters.looks] for crop in crops]
         with self._stages('crop'):
             images = self._estimator.cut(image, camera, shown)
         with self._stages('network'):
