@@ -119,6 +119,19 @@ def test_the_same_seed_gives_the_same_pictures(people, crops):
     assert all(np.array_equal(a, b, equal_nan=a.dtype.kind == 'f') for a, b in zip(crops, again))
 
 
+def test_crops_of_another_size_can_show_the_same_hands(people):
+    small, large, others = (next(crop_batches(people, 7, 6, size, crops_per_view=1, empty=0, as_of=as_of))
+                            for size, as_of in ((64, 0), (96, 64), (96, 0)))
+    assert large[0].shape == (6, 96, 96, 3)
+    for part in (1, 2, 4):
+        assert np.array_equal(small[part], large[part]), 'other hands, or cut otherwise'
+    halved = [masks.reshape(6, 16, side // 16, 16, side // 16).mean((2, 4)) for masks, side in ((small[3], 64), (large[3], 96))]
+    assert np.abs(halved[0] - halved[1]).mean() < 0.02
+    assert not np.array_equal(others[1], large[1])
+    assert all(np.array_equal(a, b) for a, b in zip(small, next(crop_batches(people, 7, 6, 64, crops_per_view=1, empty=0,
+                                                                             as_of=64))))
+
+
 def test_frames_hold_hands_where_the_labels_say(frames):
     images, labels, _ = frames
     assert images.shape == (24, FRAME, FRAME, 3) and labels.shape == (24, 2, 7)

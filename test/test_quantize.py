@@ -10,7 +10,7 @@ from hand_pose_ros.estimation.engines import open_engine
 from hand_pose_ros.estimation.models import find_model, quantized_path, read_manifest
 
 pytest.importorskip('torch')
-from training import measure_precision, quantize  # noqa: E402
+from training import measure_precision, quantize, rgb_task  # noqa: E402
 from training.equalise import equalise, find_seams  # noqa: E402
 from training.rounding import input_moments, round_weights  # noqa: E402
 
@@ -199,6 +199,25 @@ def test_errors_are_measured_in_mm(monkeypatch):
     monkeypatch.setattr(measure_precision, 'centre_validation_set', lambda: (np.zeros((2, 8, 8), np.float32), labels))
     found = np.array([[0.0, 0.25, 0, 0, 0]], np.float32)
     assert measure_precision.measure_error(lambda crops: [found], 'centre', 2) == pytest.approx(40.0)
+
+
+def test_colour_is_measured_and_calibrated_in_crops_of_the_models_size(tmp_path, monkeypatch):
+    def validation(size):
+        return rgb_task.Validation(np.zeros((4, size, size, 3), np.uint8), np.zeros((4, 21, 3)), np.zeros((4, 21, 2)),
+                                   np.zeros((4, size, size)), np.full(4, 0.08))
+
+    def network(crops):
+        assert crops.shape[1:] == (3, 32, 32)
+        return [np.broadcast_to(np.float32((0.5, 0, 0)), (len(crops), 21, 3))]
+
+    monkeypatch.setattr(rgb_task, 'validation_renders', validation)
+    assert measure_precision.measure_error(network, 'rgb_pose', 3, 32) == pytest.approx(40.0)
+    monkeypatch.setattr(quantize, 'CROPS', 2)
+    monkeypatch.setattr(quantize, 'PEOPLE', 1)
+    assert quantize.calibration_crops('rgb_pose', 32).shape == (2, 3, 32, 32)
+    path = find_model('', 'rgb_pose').path
+    engine = open_engine(find_model('', 'rgb_pose'), 'onnxruntime', 1)
+    assert measure_precision.input_shape(path) == tuple(engine.input_shape)
 
 
 def test_tables_are_markdown():

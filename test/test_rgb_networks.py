@@ -56,7 +56,8 @@ def test_features_are_at_a_4th_to_a_32nd():
 
 
 @pytest.mark.parametrize('options', [{'depths': [50]}, {'depths': [18, 34]}, {'depths': [18], 'head': 'pixels'},
-                                     {'depths': [18], 'head': 'graph'}, {'depths': [18], 'input_size': 96}])
+                                     {'depths': [18], 'head': 'graph'}, {'depths': [18], 'input_size': 96},
+                                     {'depths': [18], 'head': 'graph', 'input_size': 160}])
 def test_every_weight_is_trained_and_outputs_are_what_the_runtime_takes(options):
     network = RGBRegression(**{'width': 8} | options)
     size = network.input_size

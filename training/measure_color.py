@@ -72,8 +72,9 @@ def main() -> None:
     parser.add_argument('--crops', type=int, default=512, help='that the mesh is fitted in')
     parser.add_argument('--looks', type=int, default=1, choices=LOOKS, help='at each hand')
     arguments = parser.parse_args()
-    data = validation_renders()
     network = open_engine(find_model(arguments.model, RGB_POSE))
+    size = network.input_shape[1]
+    data = validation_renders(size)
     inputs = color_input(data.images)
     joints, points, spread, right = run_in_batches(network, inputs)
     mirrored = run_in_batches(network, inputs[..., ::-1])[3]
@@ -92,7 +93,6 @@ def main() -> None:
     errors = aligned(found)
     across, along = (aligned(np.concatenate(parts, 2)).mean() for parts in (
         (truth[..., :2], found[..., 2:]), (found[..., :2], truth[..., 2:])))
-    size = data.images.shape[1]
     print(f'{network.description}; {len(found)} renders')
     print(f'joints: {errors.mean():.2f} mm after Procrustes alignment (median {np.median(errors):.2f}), '
           f'{np.linalg.norm(found - truth, axis=2).mean():.2f} mm from the wrist')

@@ -59,8 +59,17 @@ def run_in_batches(network: Network, inputs: np.ndarray) -> list[np.ndarray]:
     return [np.concatenate(part) for part in zip(*parts)]
 
 
-def measure_error(network: Network, task: str, count: int) -> float:
-    """Mean error on the first ``count`` of a task's validation set, of what ``MEASURED`` says."""
+def input_shape(path: Path) -> tuple[int, int, int]:
+    """Channels, rows and columns of the images that a model takes."""
+    shape = onnx.load(path).graph.input[0].type.tensor_type.shape
+    channels, rows, columns = (size.dim_value for size in shape.dim[1:])
+    return channels, rows, columns
+
+
+def measure_error(network: Network, task: str, count: int, size: int = rgb_task.RENDERS_SIZE) -> float:
+    """Mean error on the first ``count`` of a task's validation set, of what ``MEASURED`` says; a network for colour crops
+    takes them with ``size`` pixels along a side.
+    """
     def run(inputs: np.ndarray) -> np.ndarray:
         return run_in_batches(network, inputs)[0]
 
@@ -71,7 +80,7 @@ def measure_error(network: Network, task: str, count: int) -> float:
         return float(1000 * refiner_task.REFINER_HALF
                      * np.linalg.norm(found[:, :3] - labels[:count][hands, :3], axis=1).mean())
     if task == RGB_POSE:
-        data = rgb_task.validation_renders()
+        data = rgb_task.validation_renders(size)
         found = run(color_input(data.images[:count]))
         return float((1000 * data.sizes[:count, None] * np.linalg.norm(found - data.joints[:count], axis=2)).mean())
     if task == DETECTOR:
@@ -134,13 +143,14 @@ def error_table(models: Sequence[Model], count: int) -> str:
     """Measure each model's error in every precision."""
     rows = []
     for model in models:
-        row = [model.name, MEASURED[model.task]]
+        row, size = [model.name, MEASURED[model.task]], input_shape(model.path)[1]
         for engine, precision in COLUMNS:
             try:
-                row.append(f'{measure_error(open_engine(model, engine, precision=precision), model.task, count):.3f}')
+                network = open_engine(model, engine, precision=precision)
+                row.append(f'{measure_error(network, model.task, count, size):.3f}')
             except (EngineError, ModelError):
                 row.append('none')
-        row.append(f'{measure_error(rounded_to_half(model.path), model.task, count):.3f}')
+        row.append(f'{measure_error(rounded_to_half(model.path), model.task, count, size):.3f}')
         rows.append(row)
     columns = [f'{engine} {precision}' for engine, precision in COLUMNS]
     return table(['model', 'mean error', *columns, ROUNDED], rows)
@@ -150,8 +160,7 @@ def time_table(models: Sequence[Model], threads: Sequence[int], batches: Sequenc
     """Time each model in every precision."""
     rows = []
     for model in models:
-        session = onnxruntime.InferenceSession(str(model.path), providers=['CPUExecutionProvider'])
-        shape = tuple(session.get_inputs()[0].shape[1:])
+        shape = input_shape(model.path)
         for engine, precision in COLUMNS:
             row = [model.name, f'{engine} {precision}']
             try:

@@ -25,7 +25,7 @@ from hand_pose_ros.estimation.models import (CENTRE, DETECTOR, POSE, RGB_POSE, M
 from training import detector_task, pose_task, refiner_task, rgb_task
 from training.equalise import equalise
 from training.export import compact, update_manifest
-from training.measure_precision import MEASURED, color_input, measure_error
+from training.measure_precision import MEASURED, color_input, input_shape, measure_error
 from training.probe import probe, readers
 from training.rounding import round_again
 
@@ -45,11 +45,12 @@ INSIDE = {'Relu', 'Add', 'BatchNormalization', 'Concat', 'MaxPool', 'Resize', 'L
 LIMITS = {POSE: 0.1, CENTRE: 0.1, RGB_POSE: 0.1, DETECTOR: 0.3}
 
 
-def calibration_crops(task: str) -> np.ndarray:
-    """Return (N, C, S, S) synthetic crops for a task."""
-    if task in (RGB_POSE, DETECTOR):
-        source = rgb_task.renders if task == RGB_POSE else detector_task.frames
-        return color_input(next(source(SEED, CROPS, people=PEOPLE, people_seed=SEED))[0])
+def calibration_crops(task: str, size: int) -> np.ndarray:
+    """Return (N, C, S, S) synthetic crops for a task; those in colour have ``size`` pixels along a side."""
+    if task == RGB_POSE:
+        return color_input(next(rgb_task.renders(SEED, CROPS, people=PEOPLE, people_seed=SEED, size=size))[0])
+    if task == DETECTOR:
+        return color_input(next(detector_task.frames(SEED, CROPS, people=PEOPLE, people_seed=SEED))[0])
     source = refiner_task if task == CENTRE else pose_task
     return next(source.crops(SEED, CROPS, people=PEOPLE, people_seed=SEED))[0][:, None].astype(np.float32)
 
@@ -128,12 +129,13 @@ def main() -> None:
         task = manifest[name]['task']
         model = find_model(name, task)
         path = quantized_path(model.path)
-        crops, quantized = calibration_crops(task), Model(name, model.path, task, quantized=path)
-        plain = measure_error(open_engine(model, 'openvino', precision='f32'), task, arguments.crops)
+        size = input_shape(model.path)[1]
+        crops, quantized = calibration_crops(task, size), Model(name, model.path, task, quantized=path)
+        plain = measure_error(open_engine(model, 'openvino', precision='f32'), task, arguments.crops, size)
         entry = {key: value for key, value in manifest[name].items() if key != 'int8'}
         for enough in ENOUGH_SIGNAL:
             kept = quantize(model, path, crops, enough)
-            rounded = measure_error(open_engine(quantized, 'openvino', precision='int8'), task, arguments.crops)
+            rounded = measure_error(open_engine(quantized, 'openvino', precision='int8'), task, arguments.crops, size)
             print(f'{path}: {path.stat().st_size / 1e6:.2f} MB, {kept} convolutions in floating point; {MEASURED[task]}: '
                   f'{plain:.3f} in f32, {rounded:.3f} in int8')
             if rounded - plain <= LIMITS[task]:

@@ -35,6 +35,8 @@ DATA = 'renders of Anny (CC0 assets) or a benchmark\'s training images, see the 
 RENDERS_SEED = 20_000_011
 RENDERS_PEOPLE = 64
 RENDERS_CROPS = 2048
+#: Pixels along a side of the crops as which it was first drawn: others show the same hands, cut alike.
+RENDERS_SIZE = 128
 #: Crops without a hand that the probability of one is fitted on.
 EMPTY_CROPS = 512
 
@@ -77,7 +79,7 @@ def crops(seed: int, batch: int, dataset: str, size: int = 128, folder: str | No
 
 def renders(seed: int, batch: int, people: int = 256, people_seed: int | None = 11, size: int = 128,
             crops_per_view: int = 2, poses: dict[str, float] | None = None, empty: float = 0.15, rough: float = 0.0,
-            edges: float = 0.0, views: int = 1, styles: float = 0.0, backgrounds: int = 0
+            edges: float = 0.0, views: int = 1, styles: float = 0.0, backgrounds: int = 0, as_of: int = 0
             ) -> Iterator[tuple[np.ndarray, ...]]:
     """Endless training batches of renders: see :func:`training.synthesis.color_scenes.crop_batches`; where
     ``people_seed`` is None every process has people of its own.
@@ -86,7 +88,7 @@ def renders(seed: int, batch: int, people: int = 256, people_seed: int | None = 
     from training.synthesis.people import draw_crowd
     from training.synthesis.poses import KINDS
     return crop_batches(draw_crowd(people, people_seed, seed), seed, batch, size, crops_per_view, poses or KINDS, empty,
-                        rough, edges, views, styles, backgrounds)
+                        rough, edges, views, styles, backgrounds, as_of)
 
 
 def views(seed: int, batch: int, people: int = 256, people_seed: int | None = 11, poses: dict[str, float] | None = None,
@@ -114,7 +116,7 @@ def validation_renders(size: int = 128) -> Validation:
     if path.is_file():
         with np.load(path) as stored:
             return Validation(*(stored[name] for name in Validation.__dataclass_fields__))
-    drawn = next(renders(RENDERS_SEED, RENDERS_CROPS, RENDERS_PEOPLE, RENDERS_SEED, size, 1, empty=0))
+    drawn = next(renders(RENDERS_SEED, RENDERS_CROPS, RENDERS_PEOPLE, RENDERS_SEED, size, 1, empty=0, as_of=RENDERS_SIZE))
     found = Validation(*drawn[:len(Validation.__dataclass_fields__)])
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **dict(zip(Validation.__dataclass_fields__, astuple(found))))
@@ -203,6 +205,6 @@ def calibrate(network: nn.Module, recipe: dict[str, Any]) -> dict[str, list[floa
     errors = scale * np.linalg.norm(joints - data.joints, axis=2)
     known = np.isfinite(errors)
     size = data.images.shape[1]
-    empty = next(renders(RENDERS_SEED, EMPTY_CROPS, RENDERS_PEOPLE, RENDERS_SEED, size, 1, empty=1))[0]
+    empty = next(renders(RENDERS_SEED, EMPTY_CROPS, RENDERS_PEOPLE, RENDERS_SEED, size, 1, empty=1, as_of=RENDERS_SIZE))[0]
     return {'confidence': confidence_line((scale * spread)[known], errors[known]),
             'presence': presence_line(spread, estimate(network, empty)[2])}

@@ -53,7 +53,9 @@ class Hourglass(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         low = self.up(self.inner(self.down(F.max_pool2d(x, 2))))
-        return self.skip(x) + F.interpolate(low, scale_factor=2.0, mode='nearest')
+        # By factors, two each unless a side is odd, which exported models hold as constants.
+        factors = tuple(side / halved for side, halved in zip(x.shape[-2:], low.shape[-2:]))
+        return self.skip(x) + F.interpolate(low, scale_factor=factors, mode='nearest')
 
 
 class JointGraphReasoning(nn.Module):

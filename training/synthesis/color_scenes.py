@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
 
@@ -376,7 +377,8 @@ class _Poses:
 
 def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, crops_per_view: int = 2,
                  poses: Mapping[str, float] = KINDS, empty: float = 0.15, rough: float = 0.0, edges: float = 0.0,
-                 views: int = 1, styles: float = 0.0, backgrounds: int = 0) -> Iterator[tuple[np.ndarray, ...]]:
+                 views: int = 1, styles: float = 0.0, backgrounds: int = 0, as_of: int = 0
+                 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield endless batches of crops, as ``training.rgb_task`` describes them.
 
     Args:
@@ -390,6 +392,7 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
         rough: see :func:`draw_color_crop`, and so ``edges`` and ``styles``.
         views: rendered views that are kept and that each crop is cut from one of, so that those of one are far apart.
         backgrounds: how many are kept, see :class:`KeptBackgrounds`; 0 draws one for each crop.
+        as_of: show the same hands, cut alike, as crops of this size do; by default crops of another size show others.
 
     """
     rng = np.random.default_rng(seed)
@@ -398,8 +401,11 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
     drawn, rows = [next(source) for _ in range(views)], []
     while True:
         for _ in range(crops_per_view):
-            rows.append(draw_color_crop(drawn[rng.integers(views)], rng, size, rough, edges, styles,
-                                        background).row())
+            view = drawn[rng.integers(views)]
+            beside = deepcopy(rng) if as_of else rng
+            rows.append(draw_color_crop(view, beside, size, rough, edges, styles, background).row())
+            if as_of:
+                draw_color_crop(view, rng, as_of, rough, edges, styles, background)
             if len(rows) == batch:
                 yield tuple(np.stack(parts) for parts in zip(*rows))
                 rows = []
