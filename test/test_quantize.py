@@ -201,7 +201,7 @@ def test_errors_are_measured_in_mm(monkeypatch):
     assert measure_precision.measure_error(lambda crops: [found], 'centre', 2) == pytest.approx(40.0)
 
 
-def test_colour_is_measured_and_calibrated_in_crops_of_the_models_size(tmp_path, monkeypatch):
+def test_colour_is_measured_and_calibrated_in_crops_of_the_models_size(monkeypatch):
     def validation(size):
         return rgb_task.Validation(np.zeros((4, size, size, 3), np.uint8), np.zeros((4, 21, 3)), np.zeros((4, 21, 2)),
                                    np.zeros((4, size, size)), np.full(4, 0.08))
