@@ -225,12 +225,13 @@ def test_a_training_learns_from_kept_renders(tmp_path, monkeypatch):
             pass
 
     monkeypatch.setattr(kept_views, 'Feeder', Feeder)
-    images, joints, points, masks, sizes, _ = cut(draw_views(4), torch.arange(4), 128)
+    recipe = load_recipe('rgb_large_synthetic')
+    size = recipe['data_options']['size']
+    images, joints, points, masks, sizes, _ = cut(draw_views(4), torch.arange(4), size)
     small = rgb_task.Validation(*(part.numpy() for part in (images, joints, points, masks, sizes)))
-    monkeypatch.setattr(rgb_task, 'validation_renders', lambda size=128: small)
-    recipe = load_recipe('rgb_large_synthetic') | {
-        'samples': 16, 'batch': 8, 'bf16': False, 'compile': False, 'keep': 8,
-        'network_options': {'depths': [18], 'width': 16, 'widest': 32, 'head': 'graph'}}
+    monkeypatch.setattr(rgb_task, 'validation_renders', lambda size: small)
+    recipe |= {'samples': 16, 'batch': 8, 'bf16': False, 'compile': False, 'keep': 8,
+               'network_options': {'depths': [18], 'width': 16, 'widest': 32, 'head': 'graph', 'input_size': size}}
     assert train(recipe, tmp_path, 1, 0, 'cpu')['seen'] == 16
     assert (tmp_path / 'best.pt').is_file()
 
