@@ -110,7 +110,7 @@ def cut(kept: list[Tensor], slots: Tensor, size: int = 128, rough: float = 0.0, 
 
 
 @lru_cache(maxsize=1)
-def validation_renders(size: int = 128) -> Validation:
+def validation_renders(size: int) -> Validation:
     """Validation crops of renders, all with a hand; drawn once, then kept on disk."""
     path = CACHE / f'validation-color-{size}-{CLOSER}.npz'
     if path.is_file():
@@ -137,7 +137,7 @@ def validation_data(recipe: dict[str, Any]) -> Validation:
     """The validation set of renders or, where the recipe trains on a benchmark, the hands that this is tested on."""
     data = recipe['data_options']
     if 'dataset' not in data.get('source_options', data):
-        return validation_renders(data.get('size', 128))
+        return validation_renders(data.get('size', RENDERS_SIZE))
     data = data.get('source_options', data)  # what is mixed with self-supervised augmentation
     options = {key: value for key, value in data.get('options', {}).items() if key != 'backgrounds'}
     frames = open_color_dataset(data['dataset'], 'test', data.get('folder'), **options)

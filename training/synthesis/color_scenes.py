@@ -402,9 +402,9 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
     while True:
         for _ in range(crops_per_view):
             view = drawn[rng.integers(views)]
-            beside = deepcopy(rng) if as_of else rng
+            beside = rng if as_of in (0, size) else deepcopy(rng)
             rows.append(draw_color_crop(view, beside, size, rough, edges, styles, background).row())
-            if as_of:
+            if beside is not rng:  # which goes on as if those crops had been drawn
                 draw_color_crop(view, rng, as_of, rough, edges, styles, background)
             if len(rows) == batch:
                 yield tuple(np.stack(parts) for parts in zip(*rows))
