@@ -2,7 +2,8 @@
 
 Channels that are new are filled by chance, and nothing that was there before listens to them yet (Chen, Goodfellow, Shlens:
 "Net2Net", ICLR 2016, whose new channels are copies; these differ from one another from the start). Blocks that are new
-begin as nothing (``training.networks.resnet``). A recipe's ``start`` takes such weights.
+begin as nothing (``training.networks.resnet``), and stacks that are new as the last one that was there. A recipe's
+``start`` takes such weights.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ def grow(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         weights: by their names.
 
     Returns:
-        The same names, each of the network's shape; weights that the network does not have are as they were.
+        The same names and those of stacks that are new, each of the network's shape; weights that the network does not
+        have are as they were.
 
     Raises:
         ValueError: a weight has another number of dimensions than the network's, or more channels.
@@ -28,6 +30,7 @@ def grow(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     state = network.state_dict()
     # Modules that are told something beside the features, which comes after these.
     beside = {name: module.beside for name, module in network.named_modules() if hasattr(module, 'beside')}
+    weights = weights | _stacked(network, weights)
     grown = dict(weights)
     for key, old in weights.items():
         new = state.get(key, old)
@@ -37,6 +40,21 @@ def grow(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
             told = next((count for name, count in beside.items() if key.startswith(f'{name}.')), 0)
             grown[key] = _placed(old, new.clone(), told)
     return grown
+
+
+def _stacked(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of stacks that only the network has: those of the last stack that ``weights`` has."""
+    new: dict[str, Tensor] = {}
+    for name, module in network.named_modules():
+        for part in getattr(module, 'stacked', ()):
+            start = f'{name}.{part}.'
+            had = {key: value for key, value in weights.items() if key.startswith(start)}
+            numbers = {int(key[len(start):].split('.')[0]) for key in had}
+            if numbers:
+                last = f'{start}{max(numbers)}.'
+                new |= {f'{start}{number}.{key[len(last):]}': value.clone() for key, value in had.items()
+                        if key.startswith(last) for number in range(max(numbers) + 1, len(getattr(module, part)))}
+    return new
 
 
 def _placed(old: Tensor, new: Tensor, told: int) -> Tensor:

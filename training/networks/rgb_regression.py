@@ -122,6 +122,9 @@ class GraphHead(PixelHead):
 
     """
 
+    #: Lists that a further stack makes one longer, see :func:`training.grow.grow`.
+    stacked = ('hourglasses', 'after', 'reasoning', 'says')
+
     def __init__(self, channels: tuple[int, ...], size: int, width: int = 128, stacks: int = 1, depth: int = 3) -> None:
         super().__init__(channels, size, width)
         adjacency = skeleton_adjacency(*skeleton(OURS))
@@ -132,6 +135,9 @@ class GraphHead(PixelHead):
         self.reasoning = nn.ModuleList(JointGraphReasoning(width, adjacency) for _ in range(stacks))
         self.says = nn.ModuleList(nn.Conv2d(width, 6 * COUNT, 1) for _ in range(stacks))
         self.back = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(stacks - 1))
+        for told in self.back:  # a stack sees the image only, as the first does, until it learns what that one says
+            nn.init.zeros_(told.weight)
+            nn.init.zeros_(told.bias)
 
     def forward(self, features: list[Tensor], pooled: Tensor) -> tuple[list[Estimate], Tensor]:
         """The pixel head's estimate, then every hourglass's; and the map (B, width, S / 8, S / 8) that they look at."""
