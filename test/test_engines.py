@@ -8,7 +8,7 @@ import pytest
 
 from hand_pose_ros.estimation import engines
 from hand_pose_ros.estimation.engines import EngineError, base, cuda, open_engine, openvino
-from hand_pose_ros.estimation.engines.half import half_precision
+from hand_pose_ros.estimation.engines.half import half_precision, read_whole
 from hand_pose_ros.estimation.models import CENTRE, POSE, ModelError, find_model, read_manifest
 from hand_pose_ros.estimation.pose import Cube, PoseEstimator
 from hand_pose_ros.geometry.camera import Camera
@@ -203,7 +203,7 @@ def test_half_precision_wants_onnx_and_a_model(small, installed):
 
 @pytest.mark.parametrize('name', read_manifest())
 def test_shipped_graphs_are_what_tensorrt_takes(name):
-    model = onnx.load(find_model(name, read_manifest()[name]['task']).path)
+    model = read_whole(find_model(name, read_manifest()[name]['task']).path)
     assert {opset.domain for opset in model.opset_import} <= {'', 'ai.onnx'}
     assert {node.op_type for node in model.graph.node} <= OPERATORS
     assert len(model.graph.input) == 1

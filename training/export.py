@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,8 @@ from training.train import build, load_weights
 
 #: The exporter's note on a node that names the modules it comes of.
 SCOPES = 'pkg.torch.onnx.name_scopes'
-#: Numbers in a convolution's weight from which on it is stored in half precision: a model may take 25 MB.
-HALVED = 30_000
+#: Numbers in a convolution's weight from which on it is stored in half precision, and in 8 bits: a model may take 25 MB.
+HALVED, PACKED = 30_000, 500_000
 
 
 def load_trained(weights: Path) -> nn.Module:
@@ -38,51 +39,80 @@ def input_channels(network: nn.Module) -> int:
     return getattr(network, 'input_channels', 1)
 
 
-def compact(path: Path, whole: bool = False) -> None:
-    """Make a model smaller: convolutions' weights of ``HALVED`` numbers and more in half precision, unless they are to stay
-    ``whole``; few notes on the export.
+def pack(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Round a convolution's weights (O, I, H, W) to 8 bits.
 
-    Rounding them so changes no output that matters (:func:`export` measures it), and the runtimes undo it once, when they
-    load the model. Of the exporter's notes the modules' names stay, which ``training.from_onnx`` reads; the others tell
-    of the machine's folders.
+    Returns:
+        (O, I, H, W) int8 and the steps (O, 1, 1, 1) float32 that these count, powers of two: any precision holds those
+        exactly, and their products with the integers too.
+
+    """
+    greatest = np.abs(weights).max((1, 2, 3), keepdims=True)
+    steps = np.exp2(np.ceil(np.log2(np.maximum(greatest, 1e-6) / 127))).astype(np.float32)
+    return np.round(weights / steps).astype(np.int8), steps
+
+
+def compact(path: Path, halved: float = HALVED, packed: float = PACKED) -> None:
+    """Make a model smaller: large weights of convolutions in fewer bits, and few notes on the export.
+
+    Rounding them so changes no output that matters (``models/README.md``), and the runtimes undo it once, when they load
+    the model. Of the exporter's notes the modules' names stay, which ``training.from_onnx`` reads; the others tell of the
+    machine's folders.
+
+    Args:
+        path: of the file.
+        halved: numbers in a weight from which on it is stored in half precision.
+        packed: and from which on in 8 bits, see :func:`pack`.
+
     """
     import onnx
-    from onnx import helper
+    from onnx import helper, numpy_helper
     model = onnx.load(path)
     graph = model.graph
     for node in graph.node:
         kept = [note for note in node.metadata_props if note.key == SCOPES]
         del node.metadata_props[:]
         node.metadata_props.extend(kept)
-    casts, convolved = [], {node.input[1] for node in graph.node if node.op_type == 'Conv'}
+    widened, steps, convolved = [], [], {node.input[1] for node in graph.node if node.op_type == 'Conv'}
     for weight in graph.initializer:
-        if (not whole and weight.name in convolved and weight.data_type == onnx.TensorProto.FLOAT
-                and np.prod(weight.dims) >= HALVED):
-            single = f'{weight.name}_whole'
+        count = np.prod(weight.dims)
+        if weight.name not in convolved or weight.data_type != onnx.TensorProto.FLOAT or count < min(halved, packed):
+            continue
+        whole = f'{weight.name}_whole'
+        for node in graph.node:
+            for at, name in enumerate(node.input):
+                if name == weight.name:
+                    node.input[at] = whole
+        if count < packed:
             to_half(weight)
-            casts.append(helper.make_node('Cast', [weight.name], [single], to=onnx.TensorProto.FLOAT))
-            for node in graph.node:
-                for at, name in enumerate(node.input):
-                    if name == weight.name:
-                        node.input[at] = single
-    nodes = [*casts, *graph.node]
+            widened.append(helper.make_node('Cast', [weight.name], [whole], to=onnx.TensorProto.FLOAT))
+        else:
+            integers, step = pack(numpy_helper.to_array(weight))
+            weight.CopyFrom(numpy_helper.from_array(integers, weight.name))
+            steps.append(numpy_helper.from_array(step, f'{weight.name}_steps'))
+            counted = f'{weight.name}_counted'
+            widened += [helper.make_node('Cast', [weight.name], [counted], to=onnx.TensorProto.FLOAT),
+                        helper.make_node('Mul', [counted, steps[-1].name], [whole])]
+    graph.initializer.extend(steps)
+    nodes = [*widened, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
-    halved = {node.input[0] for node in casts}
-    values = [value for value in graph.value_info if value.name not in halved]
+    changed = {node.input[0] for node in widened}
+    values = [value for value in graph.value_info if value.name not in changed]
     del graph.value_info[:]
     graph.value_info.extend(values)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
 
 
-def export(network: nn.Module, path: Path, whole: bool = False) -> float:
+def export(network: nn.Module, path: Path, halved: float = HALVED, packed: float = PACKED) -> float:
     """Write ``network`` as ONNX with any batch size.
 
     Args:
         network: what is written.
         path: of the file.
-        whole: keep large weights in single precision too, see :func:`compact`.
+        halved: numbers in a convolution's weight from which on it is stored in half precision, and ``packed``: from which
+            on in 8 bits, see :func:`compact`.
 
     Returns:
         The greatest difference between PyTorch's outputs and ONNX Runtime's on random crops.
@@ -95,7 +125,7 @@ def export(network: nn.Module, path: Path, whole: bool = False) -> float:
     torch.onnx.export(network, (crop,), path, input_names=['crop'], output_names=names, opset_version=18,
                       dynamo=True, external_data=False, dynamic_shapes=({0: torch.export.Dim('batch')},),
                       verbose=False)
-    compact(path, whole)
+    compact(path, halved, packed)
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
     crop = torch.rand(3, channels, size, size) * 2 - 1
     with torch.no_grad():
@@ -142,7 +172,8 @@ def main() -> None:
                                                              'what PyTorch gives to the last digits')
     arguments = parser.parse_args()
     path = Path('models') / f'{arguments.name}.onnx'
-    difference = export(load_trained(arguments.weights), path, arguments.whole)
+    fewer_bits = (math.inf, math.inf) if arguments.whole else (HALVED, PACKED)
+    difference = export(load_trained(arguments.weights), path, *fewer_bits)
     quantized_path(path).unlink(missing_ok=True)  # of other weights; training.quantize makes the new one
     update_manifest(arguments.name, describe(arguments.weights, path))
     print(f'{path}: {path.stat().st_size / 1e6:.2f} MB; greatest difference from PyTorch {difference:.2e}')

@@ -22,6 +22,7 @@ from typing import Iterable
 import torch
 from torch import Tensor, nn
 
+from hand_pose_ros.estimation.engines.half import read_whole
 from hand_pose_ros.estimation.models import find_model, read_manifest
 from training.export import SCOPES
 from training.train import build, load_recipe, make_batches, to_tensors
@@ -44,9 +45,8 @@ def folded_pairs(network: nn.Module) -> dict[str, tuple[str, nn.Module]]:
 
 def read_onnx(path: Path) -> tuple[dict[str, Tensor], set[str]]:
     """Read an exported model's parameters by their names, and the names of the modules that it runs."""
-    import onnx
     from onnx import numpy_helper
-    graph = onnx.load(path).graph
+    graph = read_whole(path).graph
     stored = {i.name: torch.from_numpy(numpy_helper.to_array(i).copy()) for i in graph.initializer}
     ran = set()
     for node in graph.node:

@@ -10,6 +10,7 @@ trusts in that.
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,7 +114,7 @@ def quantize(model: Model, path: Path, crops: np.ndarray, enough: float = ENOUGH
     quantized = onnx.load(path)
     round_again(quantized, graph, crops[:ROUNDED_BY], GREATEST_WEIGHT)
     onnx.save(quantized, path)
-    compact(path)
+    compact(path, packed=math.inf)
     return len(kept)
 
 

@@ -294,6 +294,8 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
         poses = next(make_batches(recipe['data'], recipe.get('data_options', {}), recipe['seed'], PRIOR_POSES))[1]
         network.initialise(torch.from_numpy(poses))
     network = network.to(device, memory_format=torch.channels_last)
+    # What lies before the first part that learns costs no backward pass.
+    hold(network, [name for name, _ in network.named_parameters() if not name.startswith(tuple(recipe.get('hold', ())))])
     optimizers = make_optimizers(network, recipe['optimizer'], recipe['learning_rate'], recipe.get('weight_decay', 0.0))
     base_rates = [[g['lr'] for g in o.param_groups] for o in optimizers]
     average = Average(network, recipe.get('average', 0.999))
@@ -327,7 +329,7 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
     done = seen >= samples or elapsed >= budget
     # What begins from chance first learns from the rest, which would else be led astray.
     settle = recipe.get('settle', 0) if lacking else 0
-    held = hold(network, lacking) if seen < settle else []
+    settling = hold(network, lacking) if seen < settle else []
     bar = tqdm(total=samples, initial=seen, unit='img', smoothing=0.02, mininterval=5, disable=rank > 0)
 
     def checkpoint_now() -> None:
@@ -357,7 +359,7 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
             average.update(network)
             before, seen = seen, seen + batch
             if before < settle <= seen:
-                for parameter in held:
+                for parameter in settling:
                     parameter.requires_grad_(True)
             done = seen >= samples or time.monotonic() - started >= budget
             if processes > 1:

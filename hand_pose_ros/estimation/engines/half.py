@@ -1,4 +1,4 @@
-"""ONNX graphs in float32 made into the same graphs in float16."""
+"""ONNX graphs whose weights or arithmetic have fewer bits, made into others."""
 
 from __future__ import annotations
 
@@ -21,6 +21,47 @@ def to_half(tensor: onnx.TensorProto) -> None:
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
 
 
+def read_whole(path: Path) -> onnx.ModelProto:
+    """Read the ONNX model at ``path``, its weights in float32 where it holds them in fewer bits and widens them itself.
+
+    TensorRT takes 8-bit integers as quantized values only, and half precision needs no detour.
+
+    Raises:
+        EngineError: the package onnx is not installed.
+        ModelError: the file is not an ONNX model.
+
+    """
+    require('onnx', 'pip install onnx')
+    import onnx
+    from onnx import TensorProto, numpy_helper
+    try:
+        model = onnx.load(path)
+    except Exception as error:  # protobuf's own errors
+        raise ModelError(f'{path} is not an ONNX model: {cause(error)}; restore or export it again') from error
+    graph = model.graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    widened, names, left = set(), {}, []
+    for node in graph.node:
+        read = [names.get(name, name) for name in node.input]
+        if node.op_type == 'Cast' and read[0] in stored and stored[read[0]].data_type in (
+                TensorProto.FLOAT16, TensorProto.INT8) and node.attribute[0].i == TensorProto.FLOAT:
+            values = numpy_helper.to_array(stored[read[0]]).astype(np.float32)
+        elif node.op_type == 'Mul' and read[0] in widened and read[1] in stored:
+            values = numpy_helper.to_array(stored[read[0]]) * numpy_helper.to_array(stored.pop(read[1]))
+        else:
+            left.append(node)
+            continue
+        stored[read[0]] = numpy_helper.from_array(values, read[0])
+        widened.add(read[0])
+        names[node.output[0]] = read[0]
+    for node in left:
+        node.input[:] = [names.get(name, name) for name in node.input]
+    for field, content in (graph.node, left), (graph.initializer, list(stored.values())):
+        del field[:]
+        field.extend(content)
+    return model
+
+
 def half_precision(path: Path) -> bytes:
     """Return the ONNX model at ``path`` with weights and arithmetic in float16.
 
@@ -32,13 +73,8 @@ def half_precision(path: Path) -> bytes:
         ModelError: the file is not an ONNX model.
 
     """
-    require('onnx', 'pip install onnx')
-    import onnx
+    model = read_whole(path)
     from onnx import TensorProto, helper
-    try:
-        model = onnx.load(path)
-    except Exception as error:  # protobuf's own errors
-        raise ModelError(f'{path} is not an ONNX model: {cause(error)}; restore or export it again') from error
     graph = model.graph
 
     # The standard wants the scales of a resize in float32 whatever is resized.
@@ -50,8 +86,6 @@ def half_precision(path: Path) -> bytes:
         for attribute in node.attribute:
             if attribute.name == 'value' and not scales.intersection(node.output):
                 to_half(attribute.t)
-            elif node.op_type == 'Cast' and attribute.name == 'to' and attribute.i == TensorProto.FLOAT:
-                attribute.i = TensorProto.FLOAT16
     del graph.value_info[:]
     names = {value.name: f'{value.name}_half' for value in (*graph.input, *graph.output)
              if value.type.tensor_type.elem_type == TensorProto.FLOAT}

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from hand_pose_ros.estimation.engines.base import EngineError
-from hand_pose_ros.estimation.engines.half import half_precision
+from hand_pose_ros.estimation.engines.half import half_precision, read_whole
 from hand_pose_ros.estimation.engines.tensorrt import (
     INSTALL, MAX_BATCH, EngineKey, can_build, library, make_logger, write_engine)
 from hand_pose_ros.estimation.models import Model, ModelError
@@ -62,7 +62,7 @@ def build_engine(model: Model, key: EngineKey, folder: Path, max_batch: int = MA
     trt = library()
     if not can_build(trt):
         raise EngineError(f'the lean TensorRT that is installed builds no engines; try `{INSTALL}`')
-    graph = half_precision(model.path) if key.precision == 'f16' else model.path.read_bytes()
+    graph = half_precision(model.path) if key.precision == 'f16' else read_whole(model.path).SerializeToString()
     logger = make_logger(trt, verbose)
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
