@@ -1,5 +1,6 @@
 """Networks and their training: the papers' parts, sizes, losses, schedules, resuming, export."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -376,8 +377,8 @@ def seasoned(network, batches, momentum):
         return [network(batch)[0] for batch in batches]
 
 
-@pytest.mark.parametrize(('halved', 'packed', 'tolerance'), [(1e6, 1e6, 1e-4), (2000, 1e6, 0.01), (2000, 3000, 0.2)])
-def test_a_shipped_models_weights_are_read_back_to_train_on(tmp_path, halved, packed, tolerance):
+@pytest.mark.parametrize(('way', 'tolerance'), [((1e6, 1e6), 1e-4), ((2000, 1e6), 0.01), ((2000, 3000), 0.2)])
+def test_a_shipped_models_weights_are_read_back_to_train_on(tmp_path, monkeypatch, way, tolerance):
     """Folded normalizations are laid open: the same in evaluation, and nearly so on a batch's own statistics."""
     onnxruntime = pytest.importorskip('onnxruntime')
     from training import export
@@ -386,7 +387,8 @@ def test_a_shipped_models_weights_are_read_back_to_train_on(tmp_path, halved, pa
     network, again = JGRP2O(channels=32), JGRP2O(channels=32)
     crops = torch.rand(16, 1, 96, 96) * 2 - 1
     in_training, = seasoned(network, [crops], 1.0)  # the normalizations have these crops' statistics
-    export.export(network.eval(), tmp_path / 'network.onnx', halved, packed)
+    monkeypatch.setattr(export, 'WHOLE', way)
+    export.export(network.eval(), tmp_path / 'network.onnx')
     folded, absent = load_onnx(again, tmp_path / 'network.onnx')
     assert len(folded) > 20 and absent == ['heads.0.offsets', 'heads.0.weights']
     unfold(again, folded, [crops])
@@ -435,7 +437,7 @@ def test_weights_that_are_read_back_do_in_training_what_they_did(tmp_path):
             assert torch.allclose(again.train()(batch)[0], true, atol=0.03)
 
 
-def test_large_weights_are_stored_in_fewer_bits(tmp_path):
+def test_large_weights_are_stored_in_as_few_bits_as_the_file_needs(tmp_path, monkeypatch):
     onnx = pytest.importorskip('onnx')
     pytest.importorskip('onnxruntime')
     from hand_pose_ros.estimation.engines.half import read_whole
@@ -443,11 +445,16 @@ def test_large_weights_are_stored_in_fewer_bits(tmp_path):
     torch.manual_seed(6)
     network = JGRP2O(channels=32).eval()
     whole, half, packed = (tmp_path / f'{name}.onnx' for name in ('whole', 'half', 'packed'))
+    monkeypatch.setattr(export, 'HALVED', (1000, math.inf))
+    monkeypatch.setattr(export, 'PACKED', (1000, 2000))
     assert export.export(network, whole) < 1e-5
-    assert 1e-6 < export.export(network, half, 1000) < 4e-3
+    assert 1e-6 < export.export(network, half, whole.stat().st_size - 1) < 4e-3
     assert half.stat().st_size < 0.85 * whole.stat().st_size
-    assert 1e-4 < export.export(network, packed, 1000, 2000) < 0.05
+    assert 1e-4 < export.export(network, packed, half.stat().st_size - 1) < 0.05
     assert packed.stat().st_size < 0.9 * half.stat().st_size
+    with pytest.raises(ValueError, match='large.onnx would take .* MB .*: the network is too large'):
+        export.export(network, tmp_path / 'large.onnx', packed.stat().st_size - 1)
+    assert not (tmp_path / 'large.onnx').exists()
     weights, integers = ({t.name: t for t in (read_whole(packed) if widened else onnx.load(packed)).graph.initializer}
                          for widened in (True, False))
     name = next(name for name in integers if name.endswith('_steps')).removesuffix('_steps')

@@ -271,6 +271,12 @@ def test_a_wider_head_of_more_hourglasses_begins_with_the_narrower_ones_estimate
     assert len(before) == 2 and len(after) == 3  # the heat maps' estimate, and each hourglass's
     for first, second in zip([*before, before[-1]], after):
         assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(first, second))
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(narrow(image), wide(image)))
+    torch.nn.init.normal_(wide.get_parameter('stages.0.head.says.1.bias'))
+    found = wide.forward_stages(image)[0]
+    assert not torch.allclose(found[1][0], found[2][0], atol=0.01)
+    for said, first, second in zip(wide(image), *found[1:]):
+        assert torch.allclose(said, (first + second) / 2)
     wide.train().forward_stages(image)[0][-1][0].square().sum().backward()
     assert wide.get_parameter('stages.0.head.back.0.weight').grad.any(), 'the second never hears of the first'
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import math
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,10 +18,16 @@ from hand_pose_ros.estimation.engines.half import to_half
 from hand_pose_ros.estimation.models import file_digest, quantized_path
 from training.train import build, load_weights
 
+if TYPE_CHECKING:
+    import onnx
+
 #: The exporter's note on a node that names the modules it comes of.
 SCOPES = 'pkg.torch.onnx.name_scopes'
-#: Numbers in a convolution's weight from which on it is stored in half precision, and in 8 bits: a model may take 25 MB.
-HALVED, PACKED = 30_000, 500_000
+#: Bytes that a model may take.
+LARGEST = 25_000_000
+#: Ways to store large weights of convolutions, the first of which is taken that makes a model small enough: numbers in a
+#: weight from which on it is in half precision, and from which on in 8 bits.
+WHOLE, HALVED, PACKED = (math.inf, math.inf), (30_000, math.inf), (30_000, 50_000)
 
 
 def load_trained(weights: Path) -> nn.Module:
@@ -52,23 +60,24 @@ def pack(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.round(weights / steps).astype(np.int8), steps
 
 
-def compact(path: Path, halved: float = HALVED, packed: float = PACKED) -> None:
-    """Make a model smaller: large weights of convolutions in fewer bits, and few notes on the export.
+def compact(model: onnx.ModelProto, halved: float, packed: float) -> onnx.ModelProto:
+    """Make a smaller model: large weights of convolutions in fewer bits, and few notes on the export.
 
-    Rounding them so changes no output that matters (``models/README.md``), and the runtimes undo it once, when they load
-    the model. Of the exporter's notes the modules' names stay, which ``training.from_onnx`` reads; the others tell of the
-    machine's folders.
+    Rounding them so changes no output that matters (``models/README.md``), and the runtimes undo it once, when they
+    load the model. Of the exporter's notes the modules' names stay, which ``training.from_onnx`` reads; the others tell
+    of the machine's folders.
 
     Args:
-        path: of the file.
+        model: it stays as it is.
         halved: numbers in a weight from which on it is stored in half precision.
         packed: and from which on in 8 bits, see :func:`pack`.
 
     """
     import onnx
     from onnx import helper, numpy_helper
-    model = onnx.load(path)
-    graph = model.graph
+    smaller = onnx.ModelProto()
+    smaller.CopyFrom(model)
+    graph = smaller.graph
     for node in graph.node:
         kept = [note for note in node.metadata_props if note.key == SCOPES]
         del node.metadata_props[:]
@@ -101,31 +110,44 @@ def compact(path: Path, halved: float = HALVED, packed: float = PACKED) -> None:
     values = [value for value in graph.value_info if value.name not in changed]
     del graph.value_info[:]
     graph.value_info.extend(values)
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, path)
+    onnx.checker.check_model(smaller, full_check=True)
+    return smaller
 
 
-def export(network: nn.Module, path: Path, halved: float = HALVED, packed: float = PACKED) -> float:
+def export(network: nn.Module, path: Path, largest: float = LARGEST) -> float:
     """Write ``network`` as ONNX with any batch size.
 
     Args:
         network: what is written.
         path: of the file.
-        halved: numbers in a convolution's weight from which on it is stored in half precision, and ``packed``: from which
-            on in 8 bits, see :func:`compact`.
+        largest: bytes that it may take. Where it would take more, large weights are stored in fewer bits.
 
     Returns:
         The greatest difference between PyTorch's outputs and ONNX Runtime's on random crops.
 
+    Raises:
+        ValueError: it would take more in any way; nothing is written then.
+
     """
+    import onnx
     import onnxruntime
     size, channels = network.input_size, input_channels(network)
     crop = torch.rand(2, channels, size, size) * 2 - 1
     names = list(getattr(network, 'outputs', ('joints', 'spread', 'right')))
-    torch.onnx.export(network, (crop,), path, input_names=['crop'], output_names=names, opset_version=18,
-                      dynamo=True, external_data=False, dynamic_shapes=({0: torch.export.Dim('batch')},),
-                      verbose=False)
-    compact(path, halved, packed)
+    with tempfile.TemporaryDirectory() as folder:
+        exported = Path(folder) / path.name
+        torch.onnx.export(network, (crop,), exported, input_names=['crop'], output_names=names, opset_version=18,
+                          dynamo=True, external_data=False, dynamic_shapes=({0: torch.export.Dim('batch')},),
+                          verbose=False)
+        whole = onnx.load(exported)
+    for way in WHOLE, HALVED, PACKED:
+        model = compact(whole, *way)
+        if model.ByteSize() <= largest:
+            onnx.save(model, path)
+            break
+    else:
+        raise ValueError(f'{path} would take {model.ByteSize() / 1e6:.1f} MB with its weights in 8 bits, and may take '
+                         f'{largest / 1e6:.1f}: the network is too large')
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
     crop = torch.rand(3, channels, size, size) * 2 - 1
     with torch.no_grad():
@@ -168,12 +190,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('weights', type=Path, help='best.pt of a training run')
     parser.add_argument('name', help='name of the model: writes models/NAME.onnx and its entry in models/manifest.yaml')
-    parser.add_argument('--whole', action='store_true', help='large weights in single precision too: twice the size, and '
+    parser.add_argument('--whole', action='store_true', help='all weights in single precision, however large the file: '
                                                              'what PyTorch gives to the last digits')
     arguments = parser.parse_args()
     path = Path('models') / f'{arguments.name}.onnx'
-    fewer_bits = (math.inf, math.inf) if arguments.whole else (HALVED, PACKED)
-    difference = export(load_trained(arguments.weights), path, *fewer_bits)
+    difference = export(load_trained(arguments.weights), path, math.inf if arguments.whole else LARGEST)
     quantized_path(path).unlink(missing_ok=True)  # of other weights; training.quantize makes the new one
     update_manifest(arguments.name, describe(arguments.weights, path))
     print(f'{path}: {path.stat().st_size / 1e6:.2f} MB; greatest difference from PyTorch {difference:.2e}')

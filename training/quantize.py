@@ -10,7 +10,6 @@ trusts in that.
 from __future__ import annotations
 
 import argparse
-import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +24,7 @@ from hand_pose_ros.estimation.models import (CENTRE, DETECTOR, POSE, RGB_POSE, M
                                              quantized_path, read_manifest)
 from training import detector_task, pose_task, refiner_task, rgb_task
 from training.equalise import equalise
-from training.export import compact, update_manifest
+from training.export import HALVED, compact, update_manifest
 from training.measure_precision import MEASURED, color_input, input_shape, measure_error
 from training.probe import probe, readers
 from training.rounding import round_again
@@ -113,8 +112,7 @@ def quantize(model: Model, path: Path, crops: np.ndarray, enough: float = ENOUGH
                         extra_options={'OpTypesToExcludeOutputQuantization': ['Conv']})
     quantized = onnx.load(path)
     round_again(quantized, graph, crops[:ROUNDED_BY], GREATEST_WEIGHT)
-    onnx.save(quantized, path)
-    compact(path, packed=math.inf)
+    onnx.save(compact(quantized, *HALVED), path)
     return len(kept)
 
 

@@ -4,7 +4,8 @@ On several GPUs, or on several cores (two processes of one thread train a small 
 ``torchrun --nproc-per-node 2 -m training.train RECIPE``. The recipe's batch is shared out among the processes.
 
 A recipe is a YAML file in ``training/recipes/``. Training resumes from the newest checkpoint in the output folder,
-validates on the fixed validation set, writes TensorBoard scalars and keeps the best weights by validation.
+validates on the fixed validation set, writes TensorBoard scalars and keeps the best weights by validation. A recipe's
+``hold`` lists what the names of parameters begin with that are to stay as ``start`` has them.
 """
 
 from __future__ import annotations
@@ -295,7 +296,8 @@ def train(recipe: dict[str, Any], out: Path, threads: int, workers: int, device:
         network.initialise(torch.from_numpy(poses))
     network = network.to(device, memory_format=torch.channels_last)
     # What lies before the first part that learns costs no backward pass.
-    hold(network, [name for name, _ in network.named_parameters() if not name.startswith(tuple(recipe.get('hold', ())))])
+    kept = tuple(recipe.get('hold', ()))
+    hold(network, [name for name, _ in network.named_parameters() if not name.startswith(kept)])
     optimizers = make_optimizers(network, recipe['optimizer'], recipe['learning_rate'], recipe.get('weight_decay', 0.0))
     base_rates = [[g['lr'] for g in o.param_groups] for o in optimizers]
     average = Average(network, recipe.get('average', 0.999))

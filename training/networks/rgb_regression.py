@@ -176,7 +176,7 @@ class Stage(nn.Module):
         return torch.cat([maps, maps * joints[..., 2, None, None]], 1)
 
     def forward(self, image: Tensor, before: Estimate | None) -> tuple[list[Estimate], Tensor, Tensor | None]:
-        """Estimates, the last of which is the best, pooled features (B, C), and the map that pixels are read from."""
+        """Estimates, later ones better, pooled features (B, C), and the map that pixels are read from."""
         features = self.backbone(image, None if before is None else self.show(*before))
         pooled = features[-1].float().mean((2, 3))
         found, joined = self.head(features, pooled)
@@ -216,6 +216,8 @@ class RGBRegression(nn.Module):
         self.stages = nn.ModuleList(
             Stage(depth, width, 'linear', input_size, False, widest) if i else
             Stage(depth, width, head, input_size, True, widest, head_options) for i, depth in enumerate(depths))
+        # The hourglasses of one head err differently, as their mean shows; a pipeline's networks correct one another.
+        self.agreeing = max(1, len(getattr(self.stages[-1].head, 'hourglasses', ())))
         channels = self.stages[-1].backbone.channels[-1]
         self.certainty = CertaintyHead(channels, COUNT)
         self.chirality = ChiralityHead(channels, COUNT)
@@ -233,10 +235,15 @@ class RGBRegression(nn.Module):
             maps.append(joined)
         return found, pooled, maps[0]
 
+    def conclude(self, found: list[Estimate]) -> Estimate:
+        """What the network says in the end, of the estimates of :meth:`forward_stages`."""
+        joints, points = (torch.stack(said).mean(0) for said in zip(*found[-self.agreeing:]))
+        return joints, points
+
     def look(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Joints, points, the joints' expected errors (B, 21) in hand sizes, and pooled features (B, C)."""
         found, pooled, _ = self.forward_stages(image)
-        joints, points = found[-1]
+        joints, points = self.conclude(found)
         return joints, points, self.certainty(pooled.detach(), joints.detach()), pooled
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -309,12 +316,12 @@ def loss(network: RGBRegression, image: Tensor, joints: Tensor, points: Tensor, 
                                                 kind)
         if aligned_weight:
             value = value + aligned_weight * aligned_loss(estimate[0][right], joints[right])
-    last = found[-1][0]
-    spread = network.certainty(pooled.detach(), last.detach())
-    errors = torch.where(right[:, None], (last.detach() - joints).norm(dim=2), torch.nan)
+    said = network.conclude(found)[0].detach()
+    spread = network.certainty(pooled.detach(), said)
+    errors = torch.where(right[:, None], (said - joints).norm(dim=2), torch.nan)
     absent = ~joints.isfinite().any(2).any(1)
-    likelihood, side = heads_loss(spread, errors, network.chirality(pooled, last.detach(), spread.detach()),
-                                  right.to(last.dtype), absent)
+    likelihood, side = heads_loss(spread, errors, network.chirality(pooled, said, spread.detach()),
+                                  right.to(said.dtype), absent)
     presence = F.binary_cross_entropy_with_logits(network.presence(pooled)[:, 0], 1 - absent.to(pooled.dtype))
     if surface_weight and surface is not None and joined is not None:
         value = value + surface_weight * surface_loss(network.surface(joined).float(), surface, right & ~absent)
