@@ -440,7 +440,7 @@ def test_weights_that_are_read_back_do_in_training_what_they_did(tmp_path):
 def test_large_weights_are_stored_in_as_few_bits_as_the_file_needs(tmp_path, monkeypatch):
     onnx = pytest.importorskip('onnx')
     pytest.importorskip('onnxruntime')
-    from hand_pose_ros.estimation.engines.half import read_whole
+    from hand_pose_ros.estimation.engines.half import half_precision, read_whole
     from training import export
     torch.manual_seed(6)
     network = JGRP2O(channels=32).eval()
@@ -463,6 +463,8 @@ def test_large_weights_are_stored_in_as_few_bits_as_the_file_needs(tmp_path, mon
     true, read = network.get_parameter(name).detach().numpy(), onnx.numpy_helper.to_array(weights[name])
     assert 0 < np.abs(read - true).max() <= np.abs(true).max() / 127
     assert np.array_equal(read.astype(np.float16), read), 'half precision does not hold them exactly'
+    short = {t.name: t for t in onnx.load_from_string(half_precision(packed)).graph.initializer}
+    assert np.array_equal(onnx.numpy_helper.to_array(short[name]), read.astype(np.float16))
     assert str(Path(__file__).parents[1]).encode() not in half.read_bytes() + whole.read_bytes()
 
 
