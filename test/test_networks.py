@@ -468,6 +468,18 @@ def test_large_weights_are_stored_in_as_few_bits_as_the_file_needs(tmp_path, mon
     assert str(Path(__file__).parents[1]).encode() not in half.read_bytes() + whole.read_bytes()
 
 
+def test_weights_are_packed_to_within_half_a_step_however_small_they_are():
+    from training.export import pack
+    weights = np.random.default_rng(0).normal(0, 1, (5, 4, 3, 3)).astype(np.float32)
+    weights *= np.float32([1, 1e-3, 1e-5, 1e-9, 0])[:, None, None, None]
+    integers, steps = pack(weights)
+    assert integers.dtype == np.int8 and steps.shape == (5, 1, 1, 1)
+    assert (np.abs(integers * steps - weights) <= steps / 2).all()
+    assert (steps <= np.maximum(np.abs(weights).max((1, 2, 3), keepdims=True) * 2 / 127, 2.0 ** -24)).all()
+    assert np.array_equal((integers * steps).astype(np.float16), integers * steps)
+    assert np.array_equal(steps.astype(np.float16), steps)
+
+
 def test_processes_share_muons_matrices(monkeypatch):
     """What two processes compute adds up to what one does."""
     from training import optimizers

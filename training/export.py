@@ -29,6 +29,9 @@ LARGEST = 25_000_000
 #: weight from which on it is in half precision, and from which on in 8 bits.
 WHOLE, HALVED, PACKED = (math.inf, math.inf), (30_000, math.inf), (30_000, 50_000)
 
+#: Step of weights in 8 bits, at least: the smallest number in half precision.
+SMALLEST_STEP = 2.0 ** -24
+
 
 def load_trained(weights: Path) -> nn.Module:
     """Rebuild the network of a ``best.pt`` (or of a ``checkpoint.pt``, with its averaged weights), ready to run."""
@@ -51,12 +54,12 @@ def pack(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Round a convolution's weights (O, I, H, W) to 8 bits.
 
     Returns:
-        (O, I, H, W) int8 and the steps (O, 1, 1, 1) float32 that these count, powers of two: any precision holds those
+        (O, I, H, W) int8 and the steps (O, 1, 1, 1) float32 that these count, powers of two: half precision holds those
         exactly, and their products with the integers too.
 
     """
     greatest = np.abs(weights).max((1, 2, 3), keepdims=True)
-    steps = np.exp2(np.ceil(np.log2(np.maximum(greatest, 1e-6) / 127))).astype(np.float32)
+    steps = np.exp2(np.ceil(np.log2(np.maximum(greatest / 127, SMALLEST_STEP)))).astype(np.float32)
     return np.round(weights / steps).astype(np.int8), steps
 
 

@@ -86,6 +86,8 @@ def half_precision(path: Path) -> bytes:
         for attribute in node.attribute:
             if attribute.name == 'value' and not scales.intersection(node.output):
                 to_half(attribute.t)
+            elif node.op_type == 'Cast' and attribute.name == 'to' and attribute.i == TensorProto.FLOAT:
+                attribute.i = TensorProto.FLOAT16
     del graph.value_info[:]
     names = {value.name: f'{value.name}_half' for value in (*graph.input, *graph.output)
              if value.type.tensor_type.elem_type == TensorProto.FLOAT}
