@@ -28,7 +28,6 @@ LARGEST = 25_000_000
 #: Ways to store large weights of convolutions, the first of which is taken that makes a model small enough: numbers in a
 #: weight from which on it is in half precision, and from which on in 8 bits.
 WHOLE, HALVED, PACKED = (math.inf, math.inf), (30_000, math.inf), (30_000, 50_000)
-
 #: Step of weights in 8 bits, at least: the smallest number in half precision.
 SMALLEST_STEP = 2.0 ** -24
 
@@ -85,16 +84,13 @@ def compact(model: onnx.ModelProto, halved: float, packed: float) -> onnx.ModelP
         kept = [note for note in node.metadata_props if note.key == SCOPES]
         del node.metadata_props[:]
         node.metadata_props.extend(kept)
-    widened, steps, convolved = [], [], {node.input[1] for node in graph.node if node.op_type == 'Conv'}
+    widened, steps, names = [], [], {}
+    convolved = {node.input[1] for node in graph.node if node.op_type == 'Conv'}
     for weight in graph.initializer:
         count = np.prod(weight.dims)
         if weight.name not in convolved or weight.data_type != onnx.TensorProto.FLOAT or count < min(halved, packed):
             continue
-        whole = f'{weight.name}_whole'
-        for node in graph.node:
-            for at, name in enumerate(node.input):
-                if name == weight.name:
-                    node.input[at] = whole
+        names[weight.name] = whole = f'{weight.name}_whole'
         if count < packed:
             to_half(weight)
             widened.append(helper.make_node('Cast', [weight.name], [whole], to=onnx.TensorProto.FLOAT))
@@ -106,11 +102,12 @@ def compact(model: onnx.ModelProto, halved: float, packed: float) -> onnx.ModelP
             widened += [helper.make_node('Cast', [weight.name], [counted], to=onnx.TensorProto.FLOAT),
                         helper.make_node('Mul', [counted, steps[-1].name], [whole])]
     graph.initializer.extend(steps)
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
     nodes = [*widened, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
-    changed = {node.input[0] for node in widened}
-    values = [value for value in graph.value_info if value.name not in changed]
+    values = [value for value in graph.value_info if value.name not in names]
     del graph.value_info[:]
     graph.value_info.extend(values)
     onnx.checker.check_model(smaller, full_check=True)

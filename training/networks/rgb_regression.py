@@ -56,6 +56,9 @@ def pixel_grid(size: int) -> Tensor:
 class LinearHead(nn.Module):
     """Pooled features to joints and points by one linear layer."""
 
+    #: Estimates, the last ones, whose mean is the head's word.
+    averaged = 1
+
     def __init__(self, channels: tuple[int, ...], size: int) -> None:
         super().__init__()
         self.linear = nn.Linear(channels[-1], 5 * COUNT)
@@ -77,6 +80,8 @@ class PixelHead(nn.Module):
         width: channels of the maps that the last three layers' features are joined in.
 
     """
+
+    averaged = 1
 
     def __init__(self, channels: tuple[int, ...], size: int, width: int = 128) -> None:
         super().__init__()
@@ -128,6 +133,7 @@ class GraphHead(PixelHead):
     def __init__(self, channels: tuple[int, ...], size: int, width: int = 128, stacks: int = 1, depth: int = 3) -> None:
         super().__init__(channels, size, width)
         adjacency = skeleton_adjacency(*skeleton(OURS))
+        self.averaged = stacks  # hourglasses err differently
         self.hourglasses = nn.ModuleList(Hourglass(width, depth) for _ in range(stacks))
         self.after = nn.ModuleList(
             nn.Sequential(nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
@@ -216,8 +222,6 @@ class RGBRegression(nn.Module):
         self.stages = nn.ModuleList(
             Stage(depth, width, 'linear', input_size, False, widest) if i else
             Stage(depth, width, head, input_size, True, widest, head_options) for i, depth in enumerate(depths))
-        # The hourglasses of one head err differently, as their mean shows; a pipeline's networks correct one another.
-        self.agreeing = max(1, len(getattr(self.stages[-1].head, 'hourglasses', ())))
         channels = self.stages[-1].backbone.channels[-1]
         self.certainty = CertaintyHead(channels, COUNT)
         self.chirality = ChiralityHead(channels, COUNT)
@@ -237,7 +241,10 @@ class RGBRegression(nn.Module):
 
     def conclude(self, found: list[Estimate]) -> Estimate:
         """What the network says in the end, of the estimates of :meth:`forward_stages`."""
-        joints, points = (torch.stack(said).mean(0) for said in zip(*found[-self.agreeing:]))
+        said = found[-self.stages[-1].head.averaged:]
+        if len(said) == 1:  # its mean would be operators for nothing in the exported graph
+            return said[0]
+        joints, points = (torch.stack(parts).mean(0) for parts in zip(*said))
         return joints, points
 
     def look(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
