@@ -133,6 +133,14 @@ def test_crops_of_another_size_can_show_the_same_hands(people):
     assert all(np.array_equal(a, b) for a, b in zip(small, again))
 
 
+def test_crops_with_room_show_the_same_hands_and_what_is_about_them(people):
+    plain, wide = (next(crop_batches(people, 7, 6, 64, crops_per_view=1, empty=0, room=room)) for room in (1.0, 1.5))
+    assert wide[0].shape == (6, 96, 96, 3) and wide[3].shape == (6, 96, 96)
+    for part in (1, 2, 4, 5):
+        assert np.array_equal(plain[part], wide[part]), 'other hands, or cut otherwise'
+    assert np.abs(wide[3][:, 16:80, 16:80] - plain[3]).mean() < 0.01
+
+
 def test_frames_hold_hands_where_the_labels_say(frames):
     images, labels, _ = frames
     assert images.shape == (24, FRAME, FRAME, 3) and labels.shape == (24, 2, 7)

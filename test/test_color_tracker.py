@@ -15,6 +15,7 @@ from hand_pose_ros.localization.crop import CUBE_PER_HAND, hand_centre, hand_siz
 from hand_pose_ros.localization.detector import CELL, DETECTOR_INPUT, GRID, detect, letterbox, read_cells
 from hand_pose_ros.parameters import TrackerParameters
 from hand_pose_ros.pipeline import color_tracker
+from hand_pose_ros.pipeline.color_tracker import LOOKS, look_closer
 from hand_pose_ros.pipeline.modality import make_tracker
 from synthetic_hand import open_hand
 
@@ -263,6 +264,44 @@ def test_of_several_looks_the_surer_counts_for_a_joint_and_all_for_the_place():
     assert hand_centre(both.joints) == pytest.approx(middle, abs=1e-9)
     assert both.joints[8] - joints[8] == pytest.approx([0.2 * 0.02 + 0.3 * 0.02 / 21, 0, 0.05], abs=1e-9)
     assert both.side_odds == 0.5 and both.presence == pytest.approx(0.6) and both.confidence[0] == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize('wrong, again', [({'turn': 0.2, 'zoom': 1.1}, 0), ({'turn': -0.8}, 1), ({'zoom': 0.7}, 1)],
+                         ids=['near', 'turned', 'small'])
+def test_a_hand_is_looked_at_again_where_its_crop_was_far_off(wrong, again):
+    joints = open_hand('right', (0.05, 0, 0.5))
+    right = ColorCrop.of_hand(joints)
+    crops, looked = [right.seen(**wrong)], []
+
+    def pose(joints, presence):
+        return ColorPose(joints, np.full(21, 0.9), presence, 1.0, np.full(21, 0.01))
+
+    def look(crops):
+        looked.extend(crops)
+        return [pose(joints + (0, 0, 0.02), 0.9) for _ in crops]
+
+    poses = [pose(joints, 0.4)]
+    look_closer(look, crops, poses, [False], CAMERA)
+    assert len(looked) == again
+    assert crops[0].rotation == pytest.approx(right.rotation, abs=5e-3)
+    assert poses[0].joints == pytest.approx(joints + (0, 0, 0.01 * again)), 'both looks count for where joints are'
+    assert poses[0].presence == (0.9 if again else 0.4), 'the last one for whether it is a hand'
+
+
+def test_what_is_no_hand_or_never_lies_still_is_not_looked_at_without_end():
+    looked = []
+
+    def look(crops):
+        looked.extend(crops)
+        return [ColorPose(open_hand('right', (0.1 * (-1) ** len(looked), 0, 0.5)), np.full(21, 0.9), 0.9, 1.0,
+                          np.full(21, 0.01 / 2 ** len(looked))) for _ in crops]
+
+    for presence, count in ((0.1, 0), (0.9, LOOKS - 1)):
+        looked.clear()
+        joints = open_hand('right', (0.1, 0, 0.5))
+        poses = [ColorPose(joints, np.full(21, 0.9), presence, 1.0, np.full(21, 0.01))]
+        look_closer(look, [ColorCrop.of_hand(joints).seen(turn=1.0)], poses, [False], CAMERA)
+        assert len(looked) == count
 
 
 def test_images_that_do_not_fit_are_refused(tracked):

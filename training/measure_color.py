@@ -1,9 +1,9 @@
 """Measure a model for colour crops as the tracker uses it: ``python -m training.measure_color [MODEL]``.
 
-On the validation renders: joints after Procrustes alignment and from the wrist, and what is left of the former were the
-joints right across the line of sight or along it; places in the image, the side, and the overlap of the true mask with
-the hand model that is fitted to the joints and placed by the hand's size. With ``--looks`` joints and places are of so
-many looks, as by the parameter of that name.
+On the validation renders: joints after Procrustes alignment and from the wrist, by one look at each crop, and as the
+tracker looks: again where the crop was far off, each time so often as the parameter ``looks`` says. Of the latter, what
+would be left were the joints right across the line of sight or along it; places in the image, and the overlap of the true
+mask with the hand model that is fitted to the joints and placed by the hand's size. And the side.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ import argparse
 import cv2
 import numpy as np
 
-from hand_pose_ros.estimation.color_pose import ColorPoseEstimator, merge, place
+from hand_pose_ros.estimation.color_pose import ColorPose, ColorPoseEstimator, merge, place
 from hand_pose_ros.estimation.engines import open_engine
 from hand_pose_ros.estimation.models import RGB_POSE, find_model
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.hand_model.fitting import HandFitter
 from hand_pose_ros.hand_model.loading import load_hand_models
-from hand_pose_ros.localization.color_crop import ColorCrop
+from hand_pose_ros.localization.color_crop import CLOSER, ColorCrop
 from hand_pose_ros.parameters import LOOKS
-from hand_pose_ros.pipeline.color_tracker import SEEN
+from hand_pose_ros.pipeline.color_tracker import SEEN, look_closer
 from hand_pose_ros.scoring import align
 from training.measure_precision import color_input, run_in_batches
 from training.rgb_task import Validation, validation_renders
+
+#: How much more than a crop the tracker may look at, along a side.
+ROOM = 1.6
 
 
 def reach_of(joints: np.ndarray, points: np.ndarray) -> float:
@@ -43,17 +46,40 @@ def reach_of(joints: np.ndarray, points: np.ndarray) -> float:
     return float(np.linalg.lstsq(np.concatenate(rows), np.concatenate(wanted), rcond=None)[0][0])
 
 
-def look_again(estimator: ColorPoseEstimator, data: Validation, crops: list[ColorCrop], looks: int) -> np.ndarray:
-    """Joints (N, 21, 3) in metres, of several looks at each image, in the frame of the crop that it is."""
-    found = []
+def look_as_the_tracker(estimator: ColorPoseEstimator, data: Validation, crops: list[ColorCrop], looks: int
+                        ) -> tuple[np.ndarray, float]:
+    """Look at hands as the tracker does.
+
+    Args:
+        estimator: looks.
+        data: images of ``ROOM`` times the crops.
+        crops: the first look's, in a camera that looks at their middles.
+        looks: see ``SEEN``.
+
+    Returns:
+        Joints (N, 21, 3) in metres, in that camera's frame, and how often a hand was looked at in the mean.
+
+    """
+    found, count = [], 0
     for image, crop, size in zip(data.images, crops, data.sizes):
         side = len(image)
-        focal = side / 2 / crop.reach
+        focal = side / 2 / (crop.reach * ROOM)
         camera = Camera(side, side, focal, focal, (side - 1) / 2, (side - 1) / 2)
-        shown = [crop.seen(turn) for turn in SEEN[looks]]  # the crops are closer already
-        poses = estimator.estimate(estimator.cut(image[..., ::-1], camera, shown), shown, float(size))
-        found.append(merge(poses).joints)
-    return np.stack(found)
+
+        def look(crops: list[ColorCrop]) -> list[ColorPose]:
+            nonlocal count
+            poses = []
+            for crop in crops:
+                shown = [crop.seen(turn, CLOSER) for turn in SEEN[looks]]
+                count += len(shown)
+                poses.append(merge(estimator.estimate(estimator.cut(image[..., ::-1], camera, shown), shown, float(size))))
+            return poses
+
+        square = crop.seen(zoom=1 / CLOSER)
+        poses = look([square])
+        look_closer(look, [square], poses, [False], camera)
+        found.append(poses[0].joints)
+    return np.stack(found), count / len(found)
 
 
 def silhouette(vertices: np.ndarray, faces: np.ndarray, crop: ColorCrop, size: int) -> np.ndarray:
@@ -69,8 +95,7 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('model', nargs='?', default='', help='a name of models/manifest.yaml, or an .onnx file')
-    parser.add_argument('--crops', type=int, default=512, help='that the mesh is fitted in')
-    parser.add_argument('--looks', type=int, default=1, choices=LOOKS, help='at each hand')
+    parser.add_argument('--looks', type=int, default=1, choices=LOOKS, help='at each crop, as the tracker looks')
     arguments = parser.parse_args()
     network = open_engine(find_model(arguments.model, RGB_POSE))
     size = network.input_shape[1]
@@ -79,36 +104,38 @@ def main() -> None:
     joints, points, spread, right = run_in_batches(network, inputs)
     mirrored = run_in_batches(network, inputs[..., ::-1])[3]
     crops = [ColorCrop(np.eye(3), reach_of(*hand)) for hand in zip(data.joints.astype(float), data.points.astype(float))]
-    if arguments.looks > 1:
-        placed = look_again(ColorPoseEstimator(arguments.model), data, crops, arguments.looks)
-    else:
-        rooted = (joints - joints[:, :1]) * data.sizes[:, None, None]
-        placed = np.stack([place(*hand) for hand in zip(rooted, points, spread, crops)])
-    points = np.stack([crop.project(hand) for crop, hand in zip(crops, placed)])
-    found, truth = 1000 * (placed - placed[:, :1]), 1000 * data.joints * data.sizes[:, None, None]
+    truth = 1000 * data.joints * data.sizes[:, None, None]
 
     def aligned(joints: np.ndarray) -> np.ndarray:
         return np.linalg.norm(align(joints, truth, 'procrustes') - truth, axis=2)
 
-    errors = aligned(found)
+    def show(name: str, placed: np.ndarray) -> np.ndarray:
+        found = 1000 * (placed - placed[:, :1])
+        errors = aligned(found)
+        print(f'{name}: {errors.mean():.2f} mm after Procrustes alignment (median {np.median(errors):.2f}), '
+              f'{np.linalg.norm(found - truth, axis=2).mean():.2f} mm from the wrist')
+        return found
+
+    print(f'{network.description}; {len(truth)} renders')
+    rooted = (joints - joints[:, :1]) * data.sizes[:, None, None]
+    show('one look at each', np.stack([place(*hand) for hand in zip(rooted, points, spread, crops)]))
+    placed, count = look_as_the_tracker(ColorPoseEstimator(arguments.model), validation_renders(size, ROOM), crops,
+                                        arguments.looks)
+    found = show(f'as the tracker looks, {count:.2f} times in the mean', placed)
+    points = np.stack([crop.project(hand) for crop, hand in zip(crops, placed)])
     across, along = (aligned(np.concatenate(parts, 2)).mean() for parts in (
         (truth[..., :2], found[..., 2:]), (found[..., :2], truth[..., 2:])))
-    print(f'{network.description}; {len(found)} renders')
-    print(f'joints: {errors.mean():.2f} mm after Procrustes alignment (median {np.median(errors):.2f}), '
-          f'{np.linalg.norm(found - truth, axis=2).mean():.2f} mm from the wrist')
     print(f'after alignment, were all of them in their true places across the line of sight: {across:.2f} mm; were they at '
           f'their true distances along it: {along:.2f} mm')
     print(f'points: {np.linalg.norm(points - data.points, axis=2).mean() * size / 2:.2f} pixels of {size}')
     print(f'side wrong: {50 * ((right < 0).mean() + (mirrored > 0).mean()):.1f} % by one look at either, '
           f'{100 * (right < mirrored).mean():.1f} % with the mirror image')
-    fitter = HandFitter(*load_hand_models())
-    overlaps = []
-    for i in range(min(arguments.crops, len(found))):
-        crop = crops[i]
-        fit = fitter.fit(placed[i], 'right')
-        drawn, mask = silhouette(fit.vertices, fit.faces, crop, size), data.masks[i] > 0.5
+    fitter, overlaps = HandFitter(*load_hand_models()), []
+    for hand, crop, mask in zip(placed, crops, data.masks > 0.5):
+        fit = fitter.fit(hand, 'right')
+        drawn = silhouette(fit.vertices, fit.faces, crop, size)
         overlaps.append((drawn & mask).sum() / max((drawn | mask).sum(), 1))
-    print(f'mask of the fitted mesh: {100 * np.mean(overlaps):.1f} % intersection over union, of {len(overlaps)}')
+    print(f'mask of the fitted mesh: {100 * np.mean(overlaps):.1f} % intersection over union')
 
 
 if __name__ == '__main__':

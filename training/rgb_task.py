@@ -79,7 +79,7 @@ def crops(seed: int, batch: int, dataset: str, size: int = 128, folder: str | No
 
 def renders(seed: int, batch: int, people: int = 256, people_seed: int | None = 11, size: int = 128,
             crops_per_view: int = 2, poses: dict[str, float] | None = None, empty: float = 0.15, rough: float = 0.0,
-            edges: float = 0.0, views: int = 1, styles: float = 0.0, backgrounds: int = 0, as_of: int = 0
+            edges: float = 0.0, views: int = 1, styles: float = 0.0, backgrounds: int = 0, as_of: int = 0, room: float = 1.0
             ) -> Iterator[tuple[np.ndarray, ...]]:
     """Endless training batches of renders: see :func:`training.synthesis.color_scenes.crop_batches`; where
     ``people_seed`` is None every process has people of its own.
@@ -88,7 +88,7 @@ def renders(seed: int, batch: int, people: int = 256, people_seed: int | None = 
     from training.synthesis.people import draw_crowd
     from training.synthesis.poses import KINDS
     return crop_batches(draw_crowd(people, people_seed, seed), seed, batch, size, crops_per_view, poses or KINDS, empty,
-                        rough, edges, views, styles, backgrounds, as_of)
+                        rough, edges, views, styles, backgrounds, as_of, room)
 
 
 def views(seed: int, batch: int, people: int = 256, people_seed: int | None = 11, poses: dict[str, float] | None = None,
@@ -110,13 +110,18 @@ def cut(kept: list[Tensor], slots: Tensor, size: int = 128, rough: float = 0.0, 
 
 
 @lru_cache(maxsize=1)
-def validation_renders(size: int) -> Validation:
-    """Validation crops of renders, all with a hand; drawn once, then kept on disk."""
-    path = CACHE / f'validation-color-{size}-{CLOSER}.npz'
+def validation_renders(size: int, room: float = 1.0) -> Validation:
+    """Validation crops of renders, all with a hand; drawn once, then kept on disk.
+
+    With ``room`` the same hands, cut alike, in images that show so much more; see
+    :func:`training.synthesis.color_scenes.draw_color_crop`.
+    """
+    path = CACHE / f'validation-color-{size}-{CLOSER}-{room}.npz'
     if path.is_file():
         with np.load(path) as stored:
             return Validation(*(stored[name] for name in Validation.__dataclass_fields__))
-    drawn = next(renders(RENDERS_SEED, RENDERS_CROPS, RENDERS_PEOPLE, RENDERS_SEED, size, 1, empty=0, as_of=RENDERS_SIZE))
+    drawn = next(renders(RENDERS_SEED, RENDERS_CROPS, RENDERS_PEOPLE, RENDERS_SEED, size, 1, empty=0, as_of=RENDERS_SIZE,
+                         room=room))
     found = Validation(*drawn[:len(Validation.__dataclass_fields__)])
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **dict(zip(Validation.__dataclass_fields__, astuple(found))))

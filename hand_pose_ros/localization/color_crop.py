@@ -107,6 +107,11 @@ class ColorCrop:
         ahead = self.rotation @ other.rotation[2]
         return float(np.hypot(ahead[0], ahead[1]) / (max(ahead[2], 1e-6) * self.reach))
 
+    def turned(self, other: ColorCrop) -> float:
+        """Radians by which another crop of the same side is turned about the line of sight against this one."""
+        down = self.rotation @ other.rotation[1]
+        return float(abs(np.arctan2(down[0], down[1])))
+
     def cut(self, image: np.ndarray, camera: Camera, size: int, black_beyond: bool = False) -> np.ndarray:
         """Cut the crop (size, size) or (size, size, C) out of an image.
 

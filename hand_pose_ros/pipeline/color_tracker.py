@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -39,8 +41,8 @@ UPRIGHT_OR_ASIDE = ((0.0, -1.0), (1.0, 0.0), (-1.0, 0.0))
 #: Two hands whose crops' middles are this close, as a share of the larger one's half side, are one.
 APART = 0.55
 #: A crop was far off when the hand's own lies further beside it than this, or is larger or smaller by more than the
-#: second: shares of the half side.
-FAR_OFF, RESIZE = 0.16, 0.16
+#: second, shares of the half side, or is turned by more than the third, radians.
+FAR_OFF, RESIZE, TURN = 0.17, 0.2, 0.35
 #: Looks at a hand in one frame, at most, each by a better crop.
 LOOKS = 3
 #: What each of them consists of, by the parameter ``looks``: turns in radians that a hand is shown in.
@@ -217,19 +219,10 @@ class ColorHandTracker:
         if not tracks:
             return []
         poses = self._look_on_both_sides(image, camera, tracks)
-        again = range(len(tracks))
-        for looks_left in reversed(range(LOOKS)):
-            far = []
-            for i in again:
-                if poses[i].presence < LOST or not _in_view(poses[i].joints, camera):
-                    continue
-                crop = ColorCrop.of_hand(poses[i].joints, mirror=tracks[i].side == 'left')
-                if _far(tracks[i].crop, crop):
-                    far.append(i)
-                tracks[i].crop = crop
-            again = far if looks_left else []
-            for i, pose in zip(again, self._look(image, camera, [tracks[i].crop for i in again])):
-                poses[i] = pose
+        crops = [track.crop for track in tracks]
+        look_closer(partial(self._look, image, camera), crops, poses, [track.side == 'left' for track in tracks], camera)
+        for track, crop in zip(tracks, crops):
+            track.crop = crop
         kept: list[ColorPose] = []
         for track, pose in sorted(zip(tracks, poses), key=lambda one: (-min(one[0].frames, 10), -one[1].presence)):
             if (pose.presence >= (LOST if track.frames else FOUND) and _in_view(pose.joints, camera)
@@ -282,8 +275,37 @@ class ColorHandTracker:
         return hands
 
 
+def look_closer(look: Callable[[list[ColorCrop]], list[ColorPose]], crops: list[ColorCrop], poses: list[ColorPose],
+                mirror: list[bool], camera: Camera) -> None:
+    """Bring crops to where their hands are, and look again at those that were far off.
+
+    Args:
+        look: makes the poses of crops.
+        crops: that were looked at; they become those of the hands.
+        poses: what was seen in them; they become those of all looks.
+        mirror: whether a hand is a left one.
+        camera: of the image.
+
+    """
+    again = range(len(crops))
+    for looks_left in reversed(range(LOOKS)):
+        far = []
+        for i in again:
+            if poses[i].presence < LOST or not _in_view(poses[i].joints, camera):
+                continue
+            crop = ColorCrop.of_hand(poses[i].joints, mirror[i])
+            if _far(crops[i], crop):
+                far.append(i)
+            crops[i] = crop
+        again = far if looks_left else []
+        for i, pose in zip(again, look([crops[i] for i in again])):
+            # The last look says whether it is a hand; where its joints are, both do.
+            poses[i] = replace(pose, joints=merge([poses[i], pose]).joints)
+
+
 def _far(before: ColorCrop, after: ColorCrop) -> bool:
-    return bool(before.beside(after) > FAR_OFF or abs(np.log(after.reach / before.reach)) > RESIZE)
+    return bool(before.beside(after) > FAR_OFF or abs(np.log(after.reach / before.reach)) > RESIZE
+                or before.turned(after) > TURN)
 
 
 def _same(one: ColorCrop, other: ColorCrop) -> bool:

@@ -317,7 +317,8 @@ def _draw_edges(view: ColorView, rng: np.random.Generator) -> tuple[np.ndarray, 
 
 
 def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough: float = 0.0, edges: float = 0.0,
-                    styles: float = 0.0, background: Callable[..., np.ndarray] = draw_background) -> Example:
+                    styles: float = 0.0, background: Callable[..., np.ndarray] = draw_background, room: float = 1.0
+                    ) -> Example:
     """Cut a crop out of a view with the errors in place and size that localization makes, before some background.
 
     Where the view shows no hand, joints, points and size are NaN and the mask is 0.
@@ -330,6 +331,8 @@ def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough:
         edges: share of crops that go on beyond the image's edges, as the run time cuts them: with the pixels there.
         styles: share of crops in another style, see :func:`restyle`.
         background: draws (height, width, 3) uint8 of width, height and a source of randomness.
+        room: how much more than the crop image and mask show, and pixels that they have more, along a side; points and
+            the surface are the crop's.
 
     """
     first = bool(rough) and rng.uniform() < rough
@@ -344,9 +347,10 @@ def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough:
         points = pointing(crop.project(view.joints))
         way = np.arctan2(points[1], points[0]) + np.radians(rng.normal(0, 20))
     crop = crop.turned_up(np.array([np.cos(way), np.sin(way)]))
-    layers = crop.cut(view.layers, view.camera, size, black_beyond=True).astype(np.float32)
+    around, pixels = crop.seen(zoom=1 / room), round(size * room)
+    layers = around.cut(view.layers, view.camera, pixels, black_beyond=True).astype(np.float32)
     if edges and rng.uniform() < edges:
-        image = crop.cut(*_draw_edges(view, rng), size)
+        image = around.cut(*_draw_edges(view, rng), pixels)
     else:
         image = _before_background(layers[..., :3], layers[..., 3:4] / 255, rng, background)
     image = spoil(_styled(image, rng, styles), rng)
@@ -377,7 +381,7 @@ class _Poses:
 
 def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, crops_per_view: int = 2,
                  poses: Mapping[str, float] = KINDS, empty: float = 0.15, rough: float = 0.0, edges: float = 0.0,
-                 views: int = 1, styles: float = 0.0, backgrounds: int = 0, as_of: int = 0
+                 views: int = 1, styles: float = 0.0, backgrounds: int = 0, as_of: int = 0, room: float = 1.0
                  ) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield endless batches of crops, as ``training.rgb_task`` describes them.
 
@@ -393,6 +397,7 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
         views: rendered views that are kept and that each crop is cut from one of, so that those of one are far apart.
         backgrounds: how many are kept, see :class:`KeptBackgrounds`; 0 draws one for each crop.
         as_of: show the same hands, cut alike, as crops of this size do; by default crops of another size show others.
+        room: see :func:`draw_color_crop`.
 
     """
     rng = np.random.default_rng(seed)
@@ -402,10 +407,10 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
     while True:
         for _ in range(crops_per_view):
             view = drawn[rng.integers(views)]
-            beside = rng if as_of in (0, size) else deepcopy(rng)
-            rows.append(draw_color_crop(view, beside, size, rough, edges, styles, background).row())
+            beside = rng if as_of in (0, size) and room == 1 else deepcopy(rng)
+            rows.append(draw_color_crop(view, beside, size, rough, edges, styles, background, room).row())
             if beside is not rng:  # which goes on as if those crops had been drawn
-                draw_color_crop(view, rng, as_of, rough, edges, styles, background)
+                draw_color_crop(view, rng, as_of or size, rough, edges, styles, background)
             if len(rows) == batch:
                 yield tuple(np.stack(parts) for parts in zip(*rows))
                 rows = []
