@@ -46,7 +46,7 @@ FAR_OFF, RESIZE, TURN = 0.17, 0.2, 0.35
 #: Looks at a hand in one frame, at most, each by a better crop.
 LOOKS = 3
 #: What each of them consists of, by the parameter ``looks``: turns in radians that a hand is shown in.
-SEEN = {1: (0.0,), 2: (0.3, -0.3), 4: (0.2, -0.2, 0.5, -0.5)}
+SEEN = {1: (0.0,), 2: (0.15, -0.15), 4: (0.1, -0.1, 0.3, -0.3)}
 #: Log odds that the detector's word on the side is worth: which side is looked at first, and little more.
 DETECTED_SIDE = 0.3
 
