@@ -13,15 +13,14 @@ import argparse
 import cv2
 import numpy as np
 
-from hand_pose_ros.estimation.color_pose import ColorPose, ColorPoseEstimator, merge, place
-from hand_pose_ros.estimation.engines import open_engine
-from hand_pose_ros.estimation.models import RGB_POSE, find_model
+from hand_pose_ros.estimation.color_pose import ColorPose, ColorPoseEstimator, place
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.hand_model.fitting import HandFitter
 from hand_pose_ros.hand_model.loading import load_hand_models
 from hand_pose_ros.localization.color_crop import CLOSER, ColorCrop
 from hand_pose_ros.parameters import LOOKS
-from hand_pose_ros.pipeline.color_tracker import SEEN, look_closer
+from hand_pose_ros.pipeline.color_tracker import SEEN, look_at, look_closer
+from hand_pose_ros.pipeline.stages import Stages
 from hand_pose_ros.scoring import align
 from training.measure_precision import color_input, run_in_batches
 from training.rgb_task import Validation, validation_renders
@@ -60,7 +59,7 @@ def look_as_the_tracker(estimator: ColorPoseEstimator, data: Validation, crops: 
         Joints (N, 21, 3) in metres, in that camera's frame, and how often a hand was looked at in the mean.
 
     """
-    found, count = [], 0
+    found, count, stages = [], 0, Stages(())
     for image, crop, size in zip(data.images, crops, data.sizes):
         side = len(image)
         focal = side / 2 / (crop.reach * ROOM)
@@ -68,12 +67,8 @@ def look_as_the_tracker(estimator: ColorPoseEstimator, data: Validation, crops: 
 
         def look(crops: list[ColorCrop]) -> list[ColorPose]:
             nonlocal count
-            poses = []
-            for crop in crops:
-                shown = [crop.seen(turn, CLOSER) for turn in SEEN[looks]]
-                count += len(shown)
-                poses.append(merge(estimator.estimate(estimator.cut(image[..., ::-1], camera, shown), shown, float(size))))
-            return poses
+            count += len(crops) * len(SEEN[looks])
+            return look_at(estimator, image[..., ::-1], camera, crops, looks, float(size), stages)
 
         square = crop.seen(zoom=1 / CLOSER)
         poses = look([square])
@@ -97,8 +92,8 @@ def main() -> None:
     parser.add_argument('model', nargs='?', default='', help='a name of models/manifest.yaml, or an .onnx file')
     parser.add_argument('--looks', type=int, default=1, choices=LOOKS, help='at each crop, as the tracker looks')
     arguments = parser.parse_args()
-    network = open_engine(find_model(arguments.model, RGB_POSE))
-    size = network.input_shape[1]
+    estimator = ColorPoseEstimator(arguments.model)
+    network, size = estimator.engine, estimator.input_size
     data = validation_renders(size)
     inputs = color_input(data.images)
     joints, points, spread, right = run_in_batches(network, inputs)
@@ -119,8 +114,7 @@ def main() -> None:
     print(f'{network.description}; {len(truth)} renders')
     rooted = (joints - joints[:, :1]) * data.sizes[:, None, None]
     show('one look at each', np.stack([place(*hand) for hand in zip(rooted, points, spread, crops)]))
-    placed, count = look_as_the_tracker(ColorPoseEstimator(arguments.model), validation_renders(size, ROOM), crops,
-                                        arguments.looks)
+    placed, count = look_as_the_tracker(estimator, validation_renders(size, ROOM), crops, arguments.looks)
     found = show(f'as the tracker looks, {count:.2f} times in the mean', placed)
     points = np.stack([crop.project(hand) for crop, hand in zip(crops, placed)])
     across, along = (aligned(np.concatenate(parts, 2)).mean() for parts in (

@@ -200,14 +200,8 @@ class ColorHandTracker:
                 for i, direction in enumerate(UPRIGHT_OR_ASIDE)]
 
     def _look(self, image: np.ndarray, camera: Camera, crops: list[ColorCrop]) -> list[ColorPose]:
-        if not crops:
-            return []
-        shown = [crop.seen(turn, CLOSER) for turn in SEEN[self.parameters.looks] for crop in crops]
-        with self._stages('crop'):
-            images = self._estimator.cut(image, camera, shown)
-        with self._stages('network'):
-            poses = self._estimator.estimate(images, shown, self.parameters.hand_size)
-        return [merge(poses[i::len(crops)]) for i in range(len(crops))]
+        return look_at(self._estimator, image, camera, crops, self.parameters.looks, self.parameters.hand_size,
+                       self._stages)
 
     def _estimate(self, image: np.ndarray, camera: Camera, tracks: list[_Track]) -> list[ColorPose]:
         """Estimate the pose of tracks' hands, again where the crop was far off; add to ``_tracks`` those that are.
@@ -273,6 +267,30 @@ class ColorHandTracker:
                 fit = self._fitter.fit(joints, track.side, mesh=self.parameters.mesh, state=track.fit)
             hands.append(Hand(track.side, pose.presence, joints, pose.confidence, fit, track.number))
         return hands
+
+
+def look_at(estimator: ColorPoseEstimator, image: np.ndarray, camera: Camera, crops: list[ColorCrop], looks: int,
+            size: float, stages: Stages) -> list[ColorPose]:
+    """Estimate the poses of hands by several looks at each.
+
+    Args:
+        estimator: looks.
+        image: (H, W, 3) uint8 in bgr order.
+        camera: of the image.
+        crops: the squares that the hands are followed in.
+        looks: at each hand, see ``SEEN``.
+        size: of the hands, metres (``crop.hand_size``).
+        stages: take the time of ``crop`` and ``network``.
+
+    """
+    if not crops:
+        return []
+    shown = [crop.seen(turn, CLOSER) for turn in SEEN[looks] for crop in crops]
+    with stages('crop'):
+        images = estimator.cut(image, camera, shown)
+    with stages('network'):
+        poses = estimator.estimate(images, shown, size)
+    return [merge(poses[i::len(crops)]) for i in range(len(crops))]
 
 
 def look_closer(look: Callable[[list[ColorCrop]], list[ColorPose]], crops: list[ColorCrop], poses: list[ColorPose],
