@@ -13,7 +13,7 @@ from hand_pose_ros.localization.crop import CUBE_PER_HAND, camera_to_cube, cut_c
 from training import cut_depth, kept_views  # noqa: E402
 from training.cut_depth import cut_cubes, to_cubes  # noqa: E402
 from training.kept_views import KeptViews  # noqa: E402
-from training.mean_weights import mean_weights  # noqa: E402
+from training.mean_weights import mean_weights, renew_statistics  # noqa: E402
 from training.synthesis.crops import PACKED_UNIT, pack  # noqa: E402
 from training.train import build, load_recipe, train  # noqa: E402
 
@@ -166,6 +166,21 @@ def test_mean_weights_are_by_shares_and_of_one_shape(tmp_path, monkeypatch, caps
         mean_weights([one, {'a': torch.zeros(3), 'n': torch.tensor(1)}], [1, 1])
 
 
+def test_normalizations_of_a_mean_take_the_statistics_of_what_reaches_them():
+    torch.manual_seed(3)
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 1), torch.nn.BatchNorm2d(4))
+    batches = [torch.randn(8, 1, 5, 5) + shift for shift in (0.0, 3.0)]
+    with torch.no_grad():
+        network(100 * torch.randn(8, 1, 5, 5))  # of what its weights made of data before
+        network[0].weight.fill_(2.0)
+        network[0].bias.fill_(1.0)
+    renew_statistics(network, batches, network)
+    norm = network[1]
+    assert not network.training and norm.momentum == 0.1
+    assert norm.running_mean.tolist() == pytest.approx([np.mean([2 * b.mean() + 1 for b in batches])] * 4, abs=1e-5)
+    assert norm.running_var.tolist() == pytest.approx([np.mean([4 * b.var() for b in batches])] * 4, rel=1e-4)
+
+
 def test_mean_weights_command_writes_what_a_recipe_can_start_from(tmp_path, monkeypatch, capsys):
     from training import pose_task
     rng = np.random.default_rng(0)
@@ -185,6 +200,16 @@ def test_mean_weights_command_writes_what_a_recipe_can_start_from(tmp_path, monk
     assert torch.allclose(stored[2]['network'][key], stored[0]['network'][key] / 4 + 3 * stored[1]['network'][key] / 4)
     assert stored[2]['figures']['seen'] == 8 and stored[2]['figures']['mean_mm'] != 9.0
     assert 'mean.pt' in capsys.readouterr().out
+    # With statistics taken anew, the weights are the same and the normalizations' statistics are not.
+    crops = [part.astype(np.float32) for part in small]
+    monkeypatch.setattr(module, 'make_batches', lambda *_: iter([crops, crops]))
+    monkeypatch.setattr('sys.argv', ['mean_weights', *paths, '--shares', '1', '3', '--renew', '2'])
+    module.main()
+    renewed = torch.load(paths[2], weights_only=True)['network']
+    assert torch.equal(renewed[key], stored[2]['network'][key])
+    norms = [name for name in renewed if name.endswith('running_mean')]
+    assert not any(stored[2]['network'][name].any() for name in norms)
+    assert {name.split('.')[0] for name in norms if not renewed[name].any()} == {'chirality'}, 'which no pose is asked of'
     monkeypatch.setattr('sys.argv', ['mean_weights', *paths, '--shares', '1'])
     with pytest.raises(SystemExit):
         module.main()
