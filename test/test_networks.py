@@ -437,6 +437,27 @@ def test_weights_that_are_read_back_do_in_training_what_they_did(tmp_path):
             assert torch.allclose(again.train()(batch)[0], true, atol=0.03)
 
 
+def test_a_head_with_attention_is_exported_and_read_back(tmp_path):
+    pytest.importorskip('onnxruntime')
+    from training import export
+    from training.from_onnx import load_onnx
+    from training.networks.rgb_regression import RGBRegression
+    torch.manual_seed(7)
+    options = {'depths': [18], 'width': 8, 'head': 'graph', 'input_size': 96,
+               'head_options': {'width': 16, 'attention': 2}}
+    network, again = RGBRegression(**options), RGBRegression(**options)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    images = torch.rand(4, 3, 96, 96)
+    with torch.no_grad():
+        network(images)  # in training: normalizations come to know the features
+        assert export.export(network.eval(), tmp_path / 'network.onnx') < 1e-5
+        _, absent = load_onnx(again, tmp_path / 'network.onnx')
+        assert absent == ['presence', *(f'stages.0.head.{part}' for part in ('heat', 'place', 'pose')), 'surface']
+        for found, true in zip(again.eval()(images), network(images)):
+            assert torch.allclose(found, true, atol=1e-5)
+
+
 def test_large_weights_are_stored_in_as_few_bits_as_the_file_needs(tmp_path, monkeypatch):
     onnx = pytest.importorskip('onnx')
     pytest.importorskip('onnxruntime')

@@ -17,6 +17,7 @@ from training.export import export, input_channels, load_trained  # noqa: E402
 from training.hand_layer import PARAMETERS, split  # noqa: E402
 from training.networks import dense_rgb, rgb_regression  # noqa: E402
 from training.networks.dense_rgb import WEIGHTS, DenseHand, points_error, refine  # noqa: E402
+from training.networks.joint_attention import JointAttention  # noqa: E402
 from training.networks.losses import aligned_loss, surface_loss  # noqa: E402
 from training.networks.resnet import ResNet  # noqa: E402
 from training.networks.rgb_regression import RGBRegression  # noqa: E402
@@ -57,7 +58,8 @@ def test_features_are_at_a_4th_to_a_32nd():
 
 @pytest.mark.parametrize('options', [{'depths': [50]}, {'depths': [18, 34]}, {'depths': [18], 'head': 'pixels'},
                                      {'depths': [18], 'head': 'graph'}, {'depths': [18], 'input_size': 96},
-                                     {'depths': [18], 'head': 'graph', 'input_size': 160}])
+                                     {'depths': [18], 'head': 'graph', 'input_size': 160},
+                                     {'depths': [18], 'head': 'graph', 'head_options': {'attention': 2}}])
 def test_every_weight_is_trained_and_outputs_are_what_the_runtime_takes(options):
     network = RGBRegression(**{'width': 8} | options)
     size = network.input_size
@@ -102,7 +104,8 @@ def test_a_pipeline_shows_the_estimate_to_the_next_network():
     assert gradient.abs().sum() > 0, 'the last estimate depends on the first through what is shown'
 
 
-@pytest.mark.parametrize('options', [{}, {'head': 'pixels'}, {'head': 'graph'}, {'depths': [18, 18]}])
+@pytest.mark.parametrize('options', [{}, {'head': 'pixels'}, {'head': 'graph'}, {'depths': [18, 18]},
+                                     {'head': 'graph', 'head_options': {'attention': 1}}])
 def test_direct_regression_learns_a_batch(options):
     torch.manual_seed(0)
     network = RGBRegression(**{'depths': [18], 'width': 8} | options)
@@ -279,6 +282,44 @@ def test_a_wider_head_of_more_hourglasses_begins_with_the_narrower_ones_estimate
         assert torch.allclose(said, (first + second) / 2)
     wide.train().forward_stages(image)[0][-1][0].square().sum().backward()
     assert wide.get_parameter('stages.0.head.back.0.weight').grad.any(), 'the second never hears of the first'
+
+
+def test_attention_changes_nothing_until_it_is_trained_and_then_has_the_last_word():
+    torch.manual_seed(1)
+    before, after = (RGBRegression([18], width=8, head='graph', head_options=options)
+                     for options in ({}, {'attention': 1}))
+    lacking = load_weights(after, before.state_dict(), grown=True)
+    assert {tuple(key.split('.')[2:4]) for key in lacking} == {('head', 'attention')}
+    image = torch.rand(2, 3, 128, 128)
+    assert all(torch.equal(a, b) for a, b in zip(before.eval()(image), after.eval()(image)))
+    with torch.no_grad():
+        after.get_parameter('stages.0.head.attention.correction.bias').copy_(torch.arange(5.0))
+        found = after.forward_stages(image)[0]
+        assert len(found) == 3  # the heat maps' estimate, the hourglass's, and that one corrected
+        assert torch.allclose(found[2][0], found[1][0] + torch.arange(3.0), atol=1e-5)
+        assert torch.allclose(found[2][1], found[1][1] + torch.arange(3.0, 5.0), atol=1e-5)
+        assert torch.equal(after(image)[0], found[2][0])
+
+
+def test_joints_hear_of_one_another_and_of_the_image():
+    torch.manual_seed(2)
+    seen, joints, points = torch.randn(1, 5, 6), torch.randn(1, 5, 3), torch.randn(1, 5, 2)
+    pooled = torch.randn(1, 8)
+    attention = JointAttention(5, 8, 6, layers=1, channels=16)
+    torch.nn.init.normal_(attention.correction.weight)
+
+    def change(array: torch.Tensor) -> torch.Tensor:
+        array = array.clone()
+        array[0, 3] = -array[0, 3]
+        return array
+
+    with torch.no_grad():
+        corrected = attention(seen, joints, points, pooled)[0]
+        others = [attention(*told)[0] for told in (
+            (change(seen), joints, points, pooled), (seen, change(joints), points, pooled),
+            (seen, joints, change(points), pooled), (seen, joints, points, -pooled))]
+    for other in others:
+        assert (other - corrected)[0, [0, 1, 2, 4]].norm(dim=1).min() > 1e-3
 
 
 @pytest.mark.parametrize(('share', 'expected'), [(0, 1), (0.3, 1), (0.5, 1), (0.75, 0.5), (1, 0)])

@@ -10,7 +10,8 @@ network's output is an offset to it.
 what the pixels say of its place, as in VNect's location maps (Mehta et al. 2017) made differentiable (Sun et al.,
 "Integral Human Pose Regression", ECCV 2018): pooling to one vector throws away where things are, which a small network
 then cannot get back. ``head: graph`` goes on from there as JGR-P2O does for depth (``jgr_p2o``): hourglasses, each
-followed by reasoning over the skeleton and an estimate of its own, and pixels that say how far off a joint's point is.
+followed by reasoning over the skeleton and an estimate of its own, and pixels that say how far off a joint's point is;
+and in the end joints that hear of one another may correct it (``joint_attention``).
 
 Units: joints in hand sizes (``localization.crop.hand_size``) from the wrist, in the directions of the camera that looks
 at the crop's middle; points in crop coordinates, -1 to 1.
@@ -28,6 +29,7 @@ from torch.nn import functional as F
 from hand_pose_ros.geometry.joints import JOINTS
 from training.networks.heads import CertaintyHead, ChiralityHead
 from training.networks.jgr_p2o import Hourglass, JointGraphReasoning, skeleton_adjacency
+from training.networks.joint_attention import JointAttention
 from training.networks.losses import aligned_loss, joint_loss, surface_loss
 from training.networks.resnet import ResNet
 from training.networks.skeletons import OURS, skeleton
@@ -124,16 +126,18 @@ class GraphHead(PixelHead):
         width: channels of the joined map.
         stacks: hourglasses.
         depth: halvings in an hourglass.
+        attention: layers in which joints hear of one another, to correct the last hourglass's estimate.
 
     """
 
     #: Lists that a further stack makes one longer, see :func:`training.grow.grow`.
     stacked = ('hourglasses', 'after', 'reasoning', 'says')
 
-    def __init__(self, channels: tuple[int, ...], size: int, width: int = 128, stacks: int = 1, depth: int = 3) -> None:
+    def __init__(self, channels: tuple[int, ...], size: int, width: int = 128, stacks: int = 1, depth: int = 3,
+                 attention: int = 0) -> None:
         super().__init__(channels, size, width)
         adjacency = skeleton_adjacency(*skeleton(OURS))
-        self.averaged = stacks  # hourglasses err differently
+        self.averaged = 1 if attention else stacks  # hourglasses err differently
         self.hourglasses = nn.ModuleList(Hourglass(width, depth) for _ in range(stacks))
         self.after = nn.ModuleList(
             nn.Sequential(nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
@@ -144,9 +148,10 @@ class GraphHead(PixelHead):
         for told in self.back:  # a stack sees the image only, as the first does, until it learns what that one says
             nn.init.zeros_(told.weight)
             nn.init.zeros_(told.bias)
+        self.attention = JointAttention(COUNT, channels[-1], 2 * width, attention) if attention else None
 
     def forward(self, features: list[Tensor], pooled: Tensor) -> tuple[list[Estimate], Tensor]:
-        """The pixel head's estimate, then every hourglass's; and the map (B, width, S / 8, S / 8) that they look at."""
+        """Estimates of the pixel head, of every hourglass, and the last corrected; and the map (B, width, S / 8, S / 8)."""
         x = joined = self.join(features)
         found = [self.estimate(x, pooled)]
         for i, hourglass in enumerate(self.hourglasses):
@@ -159,6 +164,9 @@ class GraphHead(PixelHead):
             found.append((joints, points))
             if i < len(self.back):
                 x = x + self.back[i](seen)
+        if self.attention is not None:
+            there = torch.cat([weights @ cells.flatten(2).transpose(1, 2) for cells in (joined, seen)], 2)
+            found.append(self.attention(there, joints, points, pooled))
         return found, joined
 
 
@@ -202,7 +210,7 @@ class RGBRegression(nn.Module):
         input_size: pixels along a side of the image, a multiple of 32.
         widest: channels of a network's widest layer, see :class:`training.networks.resnet.ResNet`.
         head_options: what the head takes, see :class:`PixelHead` (``width``) and :class:`GraphHead` (``stacks``,
-            ``depth``).
+            ``depth``, ``attention``).
 
     Raises:
         ValueError: the head is none of these.
