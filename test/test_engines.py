@@ -21,10 +21,10 @@ ON_CPU = ('openvino', 'onnxruntime')
 #: Operators of the shipped networks. TensorRT takes every one of them; before one is added here, look whether it does:
 #: https://docs.nvidia.com/deeplearning/tensorrt/latest/getting-started/support-matrix.html
 OPERATORS = {'Add', 'AveragePool', 'BatchNormalization', 'Cast', 'Clip', 'Concat', 'Constant', 'Conv',
-             'ConvTranspose', 'Div', 'Exp', 'Expand', 'Flatten', 'Gather', 'Gemm', 'GlobalAveragePool', 'Identity',
-             'LeakyRelu', 'Log', 'MatMul', 'MaxPool', 'Mul', 'Neg', 'Pow', 'ReduceMax', 'ReduceMean', 'ReduceSum',
-             'Relu', 'Reshape', 'Resize', 'Shape', 'Sigmoid', 'Slice', 'Softmax', 'Softplus', 'Split', 'Sqrt',
-             'Squeeze', 'Sub', 'Tanh', 'Transpose', 'Unsqueeze'}
+             'ConvTranspose', 'Div', 'Erf', 'Exp', 'Expand', 'Flatten', 'Gather', 'Gemm', 'GlobalAveragePool',
+             'Identity', 'LayerNormalization', 'LeakyRelu', 'Log', 'MatMul', 'MaxPool', 'Mul', 'Neg', 'Pow', 'ReduceMax',
+             'ReduceMean', 'ReduceSum', 'Relu', 'Reshape', 'Resize', 'Shape', 'Sigmoid', 'Slice', 'Softmax', 'Softplus',
+             'Split', 'Sqrt', 'Squeeze', 'Sub', 'Tanh', 'Transpose', 'Unsqueeze'}
 
 
 @pytest.fixture()
@@ -206,6 +206,8 @@ def test_shipped_graphs_are_what_tensorrt_takes(name):
     model = read_whole(find_model(name, read_manifest()[name]['task']).path)
     assert {opset.domain for opset in model.opset_import} <= {'', 'ai.onnx'}
     assert {node.op_type for node in model.graph.node} <= OPERATORS
+    # The parser gives a layer normalization's result, and neither its mean nor its deviation.
+    assert all(len(node.output) == 1 for node in model.graph.node if node.op_type == 'LayerNormalization')
     assert len(model.graph.input) == 1
     for value in (*model.graph.input, *model.graph.output):
         assert value.type.tensor_type.elem_type == TensorProto.FLOAT

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 
 class Attention(nn.Module):
@@ -23,7 +22,9 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = (layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
                              for layer in (self.query, self.key, self.value))
-        return self.out(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
+        # Written out, as PyTorch's own is exported with shapes that are computed while it runs.
+        weights = (query @ key.transpose(2, 3) * query.shape[-1] ** -0.5).softmax(3)
+        return self.out((weights @ value).transpose(1, 2).flatten(2))
 
 
 class Layer(nn.Module):
