@@ -141,6 +141,16 @@ def test_crops_with_room_show_the_same_hands_and_what_is_about_them(people):
     assert np.abs(wide[3][:, 16:80, 16:80] - plain[3]).mean() < 0.01
 
 
+def test_followed_hands_lie_as_their_joints_say(people):
+    _, joints, points, *_ = next(crop_batches(people, 9, 48, 32, crops_per_view=6, empty=0, followed=1.0))
+    up = points[:, [5, 9, 13, 17]].mean(1) - points[:, 0]
+    turns = np.degrees(np.arctan2(up[:, 0], -up[:, 1]))
+    assert 1.5 < np.median(np.abs(turns)) < 8 and np.abs(turns).max() < 45, turns
+    others = next(crop_batches(people, 9, 48, 32, crops_per_view=6, empty=0))[2]
+    beside, farther = (np.linalg.norm(seen.mean(1), axis=1).mean() for seen in (points, others))
+    assert beside < 0.06 < 0.09 < farther, 'the joints\' mean is the crop\'s middle'
+
+
 def test_frames_hold_hands_where_the_labels_say(frames):
     images, labels, _ = frames
     assert images.shape == (24, FRAME, FRAME, 3) and labels.shape == (24, 2, 7)

@@ -14,7 +14,7 @@ from hand_pose_ros.localization.crop import CUBE_PER_HAND, hand_size  # noqa: E4
 from training import batch_photography, cut_color  # noqa: E402
 from training.cut_color import crop_rays, cut, look_at, project, sample, to_view, turned_up  # noqa: E402
 from training.synthesis import photography  # noqa: E402
-from training.synthesis.color_scenes import BACKGROUND, OFF, PIXELS, ROUGH_OFF, SURFACES  # noqa: E402
+from training.synthesis.color_scenes import BACKGROUND, FOLLOWED_OFF, OFF, PIXELS, ROUGH_OFF, SURFACES  # noqa: E402
 
 MIDDLE = (PIXELS - 1) / 2
 #: A flat open hand, wrist at the origin, fingers along -y, in hand sizes.
@@ -101,15 +101,15 @@ def test_a_batch_is_what_the_task_describes():
     assert (images.float().std((1, 2, 3)) > 3).all()
 
 
-@pytest.mark.parametrize('rough', [0.0, 1.0])
-def test_crops_have_localizations_errors(rough):
+@pytest.mark.parametrize('rough, followed, errors', [(0.0, 0.0, OFF), (1.0, 0.0, ROUGH_OFF), (0.0, 1.0, FOLLOWED_OFF)])
+def test_crops_have_localizations_errors(rough, followed, errors):
     views = draw_views(2, side=8)
     views[-1] = views[-1][:, :8, :8]
     torch.manual_seed(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cut_color, 'spoil', lambda images: images)
-        _, _, points, *_ = cut(views, torch.zeros(1500, dtype=torch.long), 16, rough)
-    place, extent, least, most = ROUGH_OFF if rough else OFF
+        _, _, points, *_ = cut(views, torch.zeros(1500, dtype=torch.long), 16, rough, followed=followed)
+    place, extent, least, most, turn = errors
     wrong = -(points[:, 9] - points[:, 0]).norm(dim=1).log()
     wrong = wrong - wrong.median()
     assert wrong.std() == pytest.approx(extent, rel=0.2)
@@ -118,7 +118,9 @@ def test_crops_have_localizations_errors(rough):
     wanted = (place if rough else place * np.sqrt(0.8 + 0.2 * 4)) / (CUBE_PER_HAND / CLOSER)
     np.testing.assert_allclose(off, wanted, rtol=0.15)
     pointing = points[:, [5, 9, 13, 17]].mean(1) - points[:, 0]
-    assert (pointing[:, 1] < 0).float().mean() == pytest.approx(0.96, abs=0.02)  # the others any way up
+    assert (pointing[:, 1] < 0).float().mean() == pytest.approx(1 if followed else 0.96, abs=0.02)  # the others any way up
+    turns = torch.atan2(pointing[:, 0], -pointing[:, 1]).rad2deg()
+    assert turns.abs().median() == pytest.approx(0.6745 * turn, rel=0.2)
 
 
 def test_where_an_image_ends_its_last_pixels_go_on():

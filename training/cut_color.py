@@ -17,7 +17,7 @@ from hand_pose_ros.localization.color_crop import CLOSER
 from hand_pose_ros.localization.crop import CUBE_PER_HAND
 from training.batch_photography import change_some, restyle, spoil
 from training.networks.rgb_regression import pixel_grid
-from training.synthesis.color_scenes import ANY_WAY_UP, FARTHER_OFF, OFF, PIXELS, ROUGH_OFF
+from training.synthesis.color_scenes import ANY_WAY_UP, FARTHER_OFF, FOLLOWED_OFF, OFF, PIXELS, ROUGH_OFF
 
 #: Samples along a side of a cell of the surfaces' maps.
 FINER = 3
@@ -110,15 +110,16 @@ def draw_behind(backgrounds: Tensor, places: Tensor) -> Tensor:
                          padding_mode='border')
 
 
-def cut(views: list[Tensor], slots: Tensor, size: int = 128, rough: float = 0.0, edges: float = 0.0, styles: float = 0.0
-        ) -> list[Tensor]:
+def cut(views: list[Tensor], slots: Tensor, size: int = 128, rough: float = 0.0, edges: float = 0.0, styles: float = 0.0,
+        followed: float = 0.0) -> list[Tensor]:
     """Cut a crop out of each of some views.
 
     Args:
         views: what :func:`training.synthesis.color_scenes.view_batches` yields.
         slots: (B,) which of the views each crop is cut from.
         size: pixels along a side of a crop.
-        rough: see :func:`training.synthesis.color_scenes.draw_color_crop`, and so ``edges`` and ``styles``.
+        rough: see :func:`training.synthesis.color_scenes.draw_color_crop`, and so ``edges``, ``styles`` and
+            ``followed``.
 
     Returns:
         A batch as ``training.rgb_task`` describes it.
@@ -132,7 +133,9 @@ def cut(views: list[Tensor], slots: Tensor, size: int = 128, rough: float = 0.0,
 
     pinholes, joints, centres, sizes = (part[slots] for part in (pinholes, joints, centres, sizes))
     first = chance() < rough
-    off, extent, least, most = (torch.where(first, far, near) for far, near in zip(ROUGH_OFF, OFF))
+    known = ~first & (chance() < followed)
+    off, extent, least, most, turn = (torch.where(first, far, torch.where(known, nearest, near))
+                                      for far, nearest, near in zip(ROUGH_OFF, FOLLOWED_OFF, OFF))
     off = torch.where(~first & (chance() < FARTHER_OFF), 2 * off, off)
     shift = torch.randn(count, 3, device=device) * off[:, None] * sizes[:, None] * centres.new_tensor([1.0, 1, 0])
     wrong = (extent * torch.randn(count, device=device)).maximum(least).minimum(most)
@@ -141,8 +144,8 @@ def cut(views: list[Tensor], slots: Tensor, size: int = 128, rough: float = 0.0,
     hands = joints[:, 0, 0].isfinite()
     points = project(joints, rotations, reaches)
     pointing = points[:, list(KNUCKLES)].mean(1) - points[:, WRIST]
-    up = torch.atan2(pointing[:, 1], pointing[:, 0]) + math.radians(20) * torch.randn(count, device=device)
-    ways = torch.where(hands & (chance() > ANY_WAY_UP), up, ways)
+    up = torch.atan2(pointing[:, 1], pointing[:, 0]) + torch.deg2rad(turn) * torch.randn(count, device=device)
+    ways = torch.where(hands & (known | (chance() > ANY_WAY_UP)), up, ways)
     rotations = turned_up(rotations, torch.stack([ways.cos(), ways.sin()], 1))
 
     places = to_view(crop_rays(size, rotations, reaches), pinholes)

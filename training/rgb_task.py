@@ -79,8 +79,8 @@ def crops(seed: int, batch: int, dataset: str, size: int = 128, folder: str | No
 
 def renders(seed: int, batch: int, people: int = 256, people_seed: int | None = 11, size: int = 128,
             crops_per_view: int = 2, poses: dict[str, float] | None = None, empty: float = 0.15, rough: float = 0.0,
-            edges: float = 0.0, views: int = 1, styles: float = 0.0, backgrounds: int = 0, as_of: int = 0, room: float = 1.0
-            ) -> Iterator[tuple[np.ndarray, ...]]:
+            edges: float = 0.0, views: int = 1, styles: float = 0.0, backgrounds: int = 0, as_of: int = 0, room: float = 1.0,
+            followed: float = 0.0) -> Iterator[tuple[np.ndarray, ...]]:
     """Endless training batches of renders: see :func:`training.synthesis.color_scenes.crop_batches`; where
     ``people_seed`` is None every process has people of its own.
     """
@@ -88,7 +88,7 @@ def renders(seed: int, batch: int, people: int = 256, people_seed: int | None = 
     from training.synthesis.people import draw_crowd
     from training.synthesis.poses import KINDS
     return crop_batches(draw_crowd(people, people_seed, seed), seed, batch, size, crops_per_view, poses or KINDS, empty,
-                        rough, edges, views, styles, backgrounds, as_of, room)
+                        rough, edges, views, styles, backgrounds, as_of, room, followed)
 
 
 def views(seed: int, batch: int, people: int = 256, people_seed: int | None = 11, poses: dict[str, float] | None = None,
@@ -103,10 +103,10 @@ def views(seed: int, batch: int, people: int = 256, people_seed: int | None = 11
 
 
 def cut(kept: list[Tensor], slots: Tensor, size: int = 128, rough: float = 0.0, edges: float = 0.0, styles: float = 0.0,
-        **_: Any) -> list[Tensor]:
+        followed: float = 0.0, **_: Any) -> list[Tensor]:
     """A batch of :func:`renders`, cut out of kept views: see :func:`training.cut_color.cut`."""
     from training import cut_color
-    return cut_color.cut(kept, slots, size, rough, edges, styles)
+    return cut_color.cut(kept, slots, size, rough, edges, styles, followed)
 
 
 @lru_cache(maxsize=1)

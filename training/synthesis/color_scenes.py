@@ -35,12 +35,14 @@ ROOM, PIXELS = 1.4, 256
 NO_HAND = {'elsewhere': 0.45, 'part': 0.3, 'nothing': 0.25}
 #: Half the range of places on the hand's surface, in root mean square distances of its vertices from their mean.
 SURFACE_SPREAD = 1.8
-#: Errors of a crop: of its middle, in hand sizes; of its size, as a logarithm; and that one's least and most. Of first
-#: guesses, too, and the share of the others that are twice as far off.
-OFF, ROUGH_OFF, FARTHER_OFF = (0.1, 0.12, -0.28, 0.28), (0.3, 0.25, -0.28, 0.6), 0.2
+#: Errors of a crop: of its middle, in hand sizes; of its size, as a logarithm; that one's least and most; of which way is
+#: up, in degrees. Of first guesses, too, of crops about joints that were found, and the share of all but first guesses
+#: that are twice as far off.
+OFF, ROUGH_OFF, FOLLOWED_OFF = (0.1, 0.12, -0.28, 0.28, 20), (0.3, 0.25, -0.28, 0.6, 20), (0.035, 0.08, -0.28, 0.28, 6)
+FARTHER_OFF = 0.2
 #: Pixels along a side of a view's surfaces and of its background where it is cut on a GPU.
 SURFACES, BACKGROUND = 64, 192
-#: Share of crops that show the hand any way up; in the others it points up, more or less.
+#: Share of crops that show the hand any way up, its joints not known; in the others it points up, more or less.
 ANY_WAY_UP = 0.08
 #: Labels of a second hand and of who has it.
 OTHER_HAND, OTHER_PERSON = 4, 5
@@ -317,8 +319,8 @@ def _draw_edges(view: ColorView, rng: np.random.Generator) -> tuple[np.ndarray, 
 
 
 def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough: float = 0.0, edges: float = 0.0,
-                    styles: float = 0.0, background: Callable[..., np.ndarray] = draw_background, room: float = 1.0
-                    ) -> Example:
+                    styles: float = 0.0, background: Callable[..., np.ndarray] = draw_background, room: float = 1.0,
+                    followed: float = 0.0) -> Example:
     """Cut a crop out of a view with the errors in place and size that localization makes, before some background.
 
     Where the view shows no hand, joints, points and size are NaN and the mask is 0.
@@ -333,19 +335,22 @@ def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough:
         background: draws (height, width, 3) uint8 of width, height and a source of randomness.
         room: how much more than the crop image and mask show, and pixels that they have more, along a side; points and
             the surface are the crop's.
+        followed: share of the others than rough ones that are cut about a hand whose joints were found, as the tracker
+            does when it looks again or follows a hand.
 
     """
     first = bool(rough) and rng.uniform() < rough
-    place, extent, least, most = ROUGH_OFF if first else OFF
+    known = bool(followed) and not first and rng.uniform() < followed
+    place, extent, least, most, turn = ROUGH_OFF if first else FOLLOWED_OFF if known else OFF
     if not first and rng.uniform() >= 1 - FARTHER_OFF:  # not below the share: the validation set was drawn so
         place *= 2
     off = rng.normal(0, place, 3) * view.size
     half = CUBE_PER_HAND / CLOSER * view.size * np.exp(np.clip(rng.normal(0, extent), least, most))
     crop = ColorCrop.looking_at(view.centre + off * [1, 1, 0], half)
     way = rng.uniform(-np.pi, np.pi)
-    if view.joints is not None and rng.uniform() > ANY_WAY_UP:
+    if view.joints is not None and (known or rng.uniform() > ANY_WAY_UP):
         points = pointing(crop.project(view.joints))
-        way = np.arctan2(points[1], points[0]) + np.radians(rng.normal(0, 20))
+        way = np.arctan2(points[1], points[0]) + np.radians(rng.normal(0, turn))
     crop = crop.turned_up(np.array([np.cos(way), np.sin(way)]))
     around, pixels = crop.seen(zoom=1 / room), round(size * room)
     layers = around.cut(view.layers, view.camera, pixels, black_beyond=True).astype(np.float32)
@@ -381,8 +386,8 @@ class _Poses:
 
 def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, crops_per_view: int = 2,
                  poses: Mapping[str, float] = KINDS, empty: float = 0.15, rough: float = 0.0, edges: float = 0.0,
-                 views: int = 1, styles: float = 0.0, backgrounds: int = 0, as_of: int = 0, room: float = 1.0
-                 ) -> Iterator[tuple[np.ndarray, ...]]:
+                 views: int = 1, styles: float = 0.0, backgrounds: int = 0, as_of: int = 0, room: float = 1.0,
+                 followed: float = 0.0) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield endless batches of crops, as ``training.rgb_task`` describes them.
 
     Args:
@@ -397,7 +402,7 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
         views: rendered views that are kept and that each crop is cut from one of, so that those of one are far apart.
         backgrounds: how many are kept, see :class:`KeptBackgrounds`; 0 draws one for each crop.
         as_of: show the same hands, cut alike, as crops of this size do; by default crops of another size show others.
-        room: see :func:`draw_color_crop`.
+        room: see :func:`draw_color_crop`, and so ``followed``.
 
     """
     rng = np.random.default_rng(seed)
@@ -408,9 +413,10 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
         for _ in range(crops_per_view):
             view = drawn[rng.integers(views)]
             beside = rng if as_of in (0, size) and room == 1 else deepcopy(rng)
-            rows.append(draw_color_crop(view, beside, size, rough, edges, styles, background, room).row())
+            rows.append(draw_color_crop(view, beside, size, rough, edges, styles, background, room,
+                                        followed).row())
             if beside is not rng:  # which goes on as if those crops had been drawn
-                draw_color_crop(view, rng, as_of or size, rough, edges, styles, background)
+                draw_color_crop(view, rng, as_of or size, rough, edges, styles, background, followed=followed)
             if len(rows) == batch:
                 yield tuple(np.stack(parts) for parts in zip(*rows))
                 rows = []
