@@ -281,11 +281,29 @@ def test_a_hand_is_looked_at_again_where_its_crop_was_far_off(wrong, again):
         return [pose(joints + (0, 0, 0.02), 0.9) for _ in crops]
 
     poses = [pose(joints, 0.4)]
-    look_closer(look, crops, poses, [False], CAMERA)
+    look_closer(look, crops, poses, [False], [False], CAMERA)
     assert len(looked) == again
     assert crops[0].rotation == pytest.approx(right.rotation, abs=5e-3)
     assert poses[0].joints == pytest.approx(joints + (0, 0, 0.01 * again)), 'both looks count for where joints are'
     assert poses[0].presence == (0.9 if again else 0.4), 'the last one for whether it is a hand'
+
+
+def test_a_new_hand_is_looked_at_three_times_the_last_closer():
+    joints = open_hand('right', (0.05, 0, 0.5))
+    right = ColorCrop.of_hand(joints)
+    crops, looked = [right], []
+
+    def look(crops):
+        looked.extend(crops)
+        moved = joints + (0, 0, 0.04 * len(looked) - 0.02)
+        return [ColorPose(moved, np.full(21, 0.9), 0.9 - 0.1 * len(looked), 1.0, np.full(21, 0.01)) for _ in crops]
+
+    poses = [ColorPose(joints, np.full(21, 0.9), 0.4, 1.0, np.full(21, 0.01))]
+    look_closer(look, crops, poses, [False], [True], CAMERA)
+    assert [crop.reach / right.reach for crop in looked] == pytest.approx([1, 1 / 1.1], rel=0.05)
+    assert crops[0].reach == pytest.approx(right.reach, rel=0.07), 'it is followed in a crop as any other'
+    assert poses[0].joints == pytest.approx(joints + (0, 0, 0.035)), 'the mean of the last and of the mean before'
+    assert poses[0].presence == pytest.approx(0.7)
 
 
 def test_what_is_no_hand_or_never_lies_still_is_not_looked_at_without_end():
@@ -300,7 +318,7 @@ def test_what_is_no_hand_or_never_lies_still_is_not_looked_at_without_end():
         looked.clear()
         joints = open_hand('right', (0.1, 0, 0.5))
         poses = [ColorPose(joints, np.full(21, 0.9), presence, 1.0, np.full(21, 0.01))]
-        look_closer(look, [ColorCrop.of_hand(joints).seen(turn=1.0)], poses, [False], CAMERA)
+        look_closer(look, [ColorCrop.of_hand(joints).seen(turn=1.0)], poses, [False], [False], CAMERA)
         assert len(looked) == count
 
 

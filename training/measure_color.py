@@ -1,9 +1,9 @@
 """Measure a model for colour crops as the tracker uses it: ``python -m training.measure_color [MODEL]``.
 
 On the validation renders: joints after Procrustes alignment and from the wrist, by one look at each crop, and as the
-tracker looks: again where the crop was far off, each time so often as the parameter ``looks`` says. Of the latter, what
-would be left were the joints right across the line of sight or along it; places in the image, and the overlap of the true
-mask with the hand model that is fitted to the joints and placed by the hand's size. And the side.
+tracker looks at a hand that is new: three times, by better crops, each time so often as the parameter ``looks`` says. Of
+the latter, what would be left were the joints right across the line of sight or along it; places in the image, and the
+overlap of the true mask with the hand model that is fitted to the joints and placed by the hand's size. And the side.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def reach_of(joints: np.ndarray, points: np.ndarray) -> float:
 
 def look_as_the_tracker(estimator: ColorPoseEstimator, data: Validation, crops: list[ColorCrop], looks: int
                         ) -> tuple[np.ndarray, float]:
-    """Look at hands as the tracker does.
+    """Look at hands as the tracker does at new ones.
 
     Args:
         estimator: looks.
@@ -72,7 +72,7 @@ def look_as_the_tracker(estimator: ColorPoseEstimator, data: Validation, crops: 
 
         square = crop.seen(zoom=1 / CLOSER)
         poses = look([square])
-        look_closer(look, [square], poses, [False], camera)
+        look_closer(look, [square], poses, [False], [True], camera)
         found.append(poses[0].joints)
     return np.stack(found), count / len(found)
 
@@ -90,7 +90,7 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('model', nargs='?', default='', help='a name of models/manifest.yaml, or an .onnx file')
-    parser.add_argument('--looks', type=int, default=1, choices=LOOKS, help='at each crop, as the tracker looks')
+    parser.add_argument('--looks', type=int, default=1, choices=LOOKS, help='at each crop')
     arguments = parser.parse_args()
     estimator = ColorPoseEstimator(arguments.model)
     network, size = estimator.engine, estimator.input_size
@@ -115,7 +115,7 @@ def main() -> None:
     rooted = (joints - joints[:, :1]) * data.sizes[:, None, None]
     show('one look at each', np.stack([place(*hand) for hand in zip(rooted, points, spread, crops)]))
     placed, count = look_as_the_tracker(estimator, validation_renders(size, ROOM), crops, arguments.looks)
-    found = show(f'as the tracker looks, {count:.2f} times in the mean', placed)
+    found = show(f'as the tracker looks at a new hand, {count:.2f} times in the mean', placed)
     points = np.stack([crop.project(hand) for crop, hand in zip(crops, placed)])
     across, along = (aligned(np.concatenate(parts, 2)).mean() for parts in (
         (truth[..., :2], found[..., 2:]), (found[..., :2], truth[..., 2:])))

@@ -43,8 +43,9 @@ APART = 0.55
 #: A crop was far off when the hand's own lies further beside it than this, or is larger or smaller by more than the
 #: second, shares of the half side, or is turned by more than the third, radians.
 FAR_OFF, RESIZE, TURN = 0.17, 0.2, 0.35
-#: Looks at a hand in one frame, at most, each by a better crop.
-LOOKS = 3
+#: Looks at a hand in one frame, at most, each by a better crop; and how much closer the last of them is, which then errs
+#: otherwise than the one before.
+LOOKS, LAST_CLOSER = 3, 1.1
 #: What each of them consists of, by the parameter ``looks``: turns in radians that a hand is shown in.
 SEEN = {1: (0.0,), 2: (0.15, -0.15), 4: (0.1, -0.1, 0.3, -0.3)}
 #: Log odds that the detector's word on the side is worth: which side is looked at first, and little more.
@@ -204,7 +205,8 @@ class ColorHandTracker:
                        self._stages)
 
     def _estimate(self, image: np.ndarray, camera: Camera, tracks: list[_Track]) -> list[ColorPose]:
-        """Estimate the pose of tracks' hands, again where the crop was far off; add to ``_tracks`` those that are.
+        """Estimate the pose of tracks' hands, again where they are new or the crop was far off; add to ``_tracks`` those
+        that are.
 
         Returns:
             The poses of the tracks that were added.
@@ -214,7 +216,8 @@ class ColorHandTracker:
             return []
         poses = self._look_on_both_sides(image, camera, tracks)
         crops = [track.crop for track in tracks]
-        look_closer(partial(self._look, image, camera), crops, poses, [track.side == 'left' for track in tracks], camera)
+        look_closer(partial(self._look, image, camera), crops, poses, [track.side == 'left' for track in tracks],
+                    [track.frames == 0 for track in tracks], camera)
         for track, crop in zip(tracks, crops):
             track.crop = crop
         kept: list[ColorPose] = []
@@ -294,30 +297,32 @@ def look_at(estimator: ColorPoseEstimator, image: np.ndarray, camera: Camera, cr
 
 
 def look_closer(look: Callable[[list[ColorCrop]], list[ColorPose]], crops: list[ColorCrop], poses: list[ColorPose],
-                mirror: list[bool], camera: Camera) -> None:
-    """Bring crops to where their hands are, and look again at those that were far off.
+                mirror: list[bool], new: list[bool], camera: Camera) -> None:
+    """Bring crops to where their hands are, and look again at hands that are new or were far off.
 
     Args:
         look: makes the poses of crops.
         crops: that were looked at; they become those of the hands.
         poses: what was seen in them; they become those of all looks.
         mirror: whether a hand is a left one.
+        new: whether a hand was not followed before: it is looked at ``LOOKS`` times.
         camera: of the image.
 
     """
     again = range(len(crops))
     for looks_left in reversed(range(LOOKS)):
-        far = []
+        wanted = []
         for i in again:
             if poses[i].presence < LOST or not _in_view(poses[i].joints, camera):
                 continue
             crop = ColorCrop.of_hand(poses[i].joints, mirror[i])
-            if _far(crops[i], crop):
-                far.append(i)
+            if new[i] or _far(crops[i], crop):
+                wanted.append(i)
             crops[i] = crop
-        again = far if looks_left else []
-        for i, pose in zip(again, look([crops[i] for i in again])):
-            # The last look says whether it is a hand; where its joints are, both do.
+        again = wanted if looks_left else []
+        zoom = LAST_CLOSER if looks_left == 1 else 1.0
+        for i, pose in zip(again, look([crops[i].seen(zoom=zoom) for i in again])):
+            # The last look says whether it is a hand; where its joints are, all do, later ones more.
             poses[i] = replace(pose, joints=merge([poses[i], pose]).joints)
 
 
