@@ -15,7 +15,7 @@ from hand_pose_ros.localization.crop import CUBE_PER_HAND, hand_centre, hand_siz
 from hand_pose_ros.localization.detector import CELL, DETECTOR_INPUT, GRID, detect, letterbox, read_cells
 from hand_pose_ros.parameters import TrackerParameters
 from hand_pose_ros.pipeline import color_tracker
-from hand_pose_ros.pipeline.color_tracker import LOOKS, look_closer
+from hand_pose_ros.pipeline.color_tracker import AGAIN, look_closer
 from hand_pose_ros.pipeline.modality import make_tracker
 from synthetic_hand import open_hand
 
@@ -288,22 +288,25 @@ def test_a_hand_is_looked_at_again_where_its_crop_was_far_off(wrong, again):
     assert poses[0].presence == (0.9 if again else 0.4), 'the last one for whether it is a hand'
 
 
-def test_a_new_hand_is_looked_at_three_times_the_last_closer():
+def test_a_new_hand_is_looked_at_four_times_each_time_otherwise():
     joints = open_hand('right', (0.05, 0, 0.5))
     right = ColorCrop.of_hand(joints)
     crops, looked = [right], []
 
     def look(crops):
         looked.extend(crops)
-        moved = joints + (0, 0, 0.04 * len(looked) - 0.02)
+        moved = joints + (0, 0, 0.012 * len(looked))
         return [ColorPose(moved, np.full(21, 0.9), 0.9 - 0.1 * len(looked), 1.0, np.full(21, 0.01)) for _ in crops]
 
     poses = [ColorPose(joints, np.full(21, 0.9), 0.4, 1.0, np.full(21, 0.01))]
     look_closer(look, crops, poses, [False], [True], CAMERA)
-    assert [crop.reach / right.reach for crop in looked] == pytest.approx([1, 1 / 1.1], rel=0.05)
-    assert crops[0].reach == pytest.approx(right.reach, rel=0.07), 'it is followed in a crop as any other'
-    assert poses[0].joints == pytest.approx(joints + (0, 0, 0.035)), 'the mean of the last and of the mean before'
-    assert poses[0].presence == pytest.approx(0.7)
+    assert [crop.reach / right.reach for crop in looked] == pytest.approx([1, 1 / 1.05, 1 / 1.1], rel=0.04)
+    ways = [np.arctan2(*(pointing(crop.project(joints)) * (1, -1))) for crop in looked]
+    assert ways == pytest.approx([0, 0.2, -0.2], abs=0.02)
+    assert crops[0].rotation == pytest.approx(right.rotation, abs=5e-3), 'it is followed in a crop as any other'
+    assert crops[0].reach == pytest.approx(right.reach, rel=0.04)
+    assert poses[0].joints == pytest.approx(joints + (0, 0, 0.018)), 'the mean of all'
+    assert poses[0].presence == pytest.approx(0.6)
 
 
 def test_what_is_no_hand_or_never_lies_still_is_not_looked_at_without_end():
@@ -314,7 +317,7 @@ def test_what_is_no_hand_or_never_lies_still_is_not_looked_at_without_end():
         return [ColorPose(open_hand('right', (0.1 * (-1) ** len(looked), 0, 0.5)), np.full(21, 0.9), 0.9, 1.0,
                           np.full(21, 0.01 / 2 ** len(looked))) for _ in crops]
 
-    for presence, count in ((0.1, 0), (0.9, LOOKS - 1)):
+    for presence, count in ((0.1, 0), (0.9, len(AGAIN))):
         looked.clear()
         joints = open_hand('right', (0.1, 0, 0.5))
         poses = [ColorPose(joints, np.full(21, 0.9), presence, 1.0, np.full(21, 0.01))]

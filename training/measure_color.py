@@ -1,7 +1,7 @@
 """Measure a model for colour crops as the tracker uses it: ``python -m training.measure_color [MODEL]``.
 
 On the validation renders: joints after Procrustes alignment and from the wrist, by one look at each crop, and as the
-tracker looks at a hand that is new: three times, by better crops, each time so often as the parameter ``looks`` says. Of
+tracker looks at a hand that is new: four times, by better crops, each time so often as the parameter ``looks`` says. Of
 the latter, what would be left were the joints right across the line of sight or along it; places in the image, and the
 overlap of the true mask with the hand model that is fitted to the joints and placed by the hand's size. And the side.
 """

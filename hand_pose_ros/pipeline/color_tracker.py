@@ -43,10 +43,10 @@ APART = 0.55
 #: A crop was far off when the hand's own lies further beside it than this, or is larger or smaller by more than the
 #: second, shares of the half side, or is turned by more than the third, radians.
 FAR_OFF, RESIZE, TURN = 0.17, 0.2, 0.35
-#: Looks at a hand in one frame, at most, each by a better crop; and how much closer the last of them is, which then errs
-#: otherwise than the one before.
-LOOKS, LAST_CLOSER = 3, 1.1
-#: What each of them consists of, by the parameter ``looks``: turns in radians that a hand is shown in.
+#: Further looks at a hand in one frame, at most, each by a better crop: how it is turned there, radians, and how much
+#: closer the crop is, so that each errs otherwise.
+AGAIN = ((0.0, 1.0), (0.2, 1.05), (-0.2, 1.1))
+#: What each look consists of, by the parameter ``looks``: turns in radians that a hand is shown in.
 SEEN = {1: (0.0,), 2: (0.15, -0.15), 4: (0.1, -0.1, 0.3, -0.3)}
 #: Log odds that the detector's word on the side is worth: which side is looked at first, and little more.
 DETECTED_SIDE = 0.3
@@ -305,25 +305,28 @@ def look_closer(look: Callable[[list[ColorCrop]], list[ColorPose]], crops: list[
         crops: that were looked at; they become those of the hands.
         poses: what was seen in them; they become those of all looks.
         mirror: whether a hand is a left one.
-        new: whether a hand was not followed before: it is looked at ``LOOKS`` times.
+        new: whether a hand was not followed before: it is looked at again as often as ``AGAIN`` says.
         camera: of the image.
 
     """
-    again = range(len(crops))
-    for looks_left in reversed(range(LOOKS)):
-        wanted = []
-        for i in again:
+    seen = [[pose] for pose in poses]
+    wanted = range(len(crops))
+    for ways in (*AGAIN, None):  # after the last look only the crops change
+        again = []
+        for i in wanted:
             if poses[i].presence < LOST or not _in_view(poses[i].joints, camera):
                 continue
             crop = ColorCrop.of_hand(poses[i].joints, mirror[i])
             if new[i] or _far(crops[i], crop):
-                wanted.append(i)
+                again.append(i)
             crops[i] = crop
-        again = wanted if looks_left else []
-        zoom = LAST_CLOSER if looks_left == 1 else 1.0
-        for i, pose in zip(again, look([crops[i].seen(zoom=zoom) for i in again])):
-            # The last look says whether it is a hand; where its joints are, all do, later ones more.
-            poses[i] = replace(pose, joints=merge([poses[i], pose]).joints)
+        if ways is None or not again:
+            return
+        for i, pose in zip(again, look([crops[i].seen(*ways) for i in again])):
+            seen[i].append(pose)
+            # The last look says whether it is a hand; where its joints are, all do.
+            poses[i] = replace(pose, joints=merge(seen[i]).joints)
+        wanted = again
 
 
 def _far(before: ColorCrop, after: ColorCrop) -> bool:
