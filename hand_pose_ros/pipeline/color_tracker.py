@@ -45,7 +45,7 @@ APART = 0.55
 FAR_OFF, RESIZE, TURN = 0.17, 0.2, 0.35
 #: Further looks at a hand in one frame, at most, each by a better crop: how it is turned there, radians, and how much
 #: closer the crop is, so that each errs otherwise.
-AGAIN = ((0.0, 1.0), (0.2, 1.05), (-0.2, 1.1))
+AGAIN = ((0.0, 1.0), (0.15, 1.0), (-0.15, 1.05))
 #: What each look consists of, by the parameter ``looks``: turns in radians that a hand is shown in.
 SEEN = {1: (0.0,), 2: (0.15, -0.15), 4: (0.1, -0.1, 0.3, -0.3)}
 #: Log odds that the detector's word on the side is worth: which side is looked at first, and little more.
