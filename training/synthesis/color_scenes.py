@@ -413,8 +413,7 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
         for _ in range(crops_per_view):
             view = drawn[rng.integers(views)]
             beside = rng if as_of in (0, size) and room == 1 else deepcopy(rng)
-            rows.append(draw_color_crop(view, beside, size, rough, edges, styles, background, room,
-                                        followed).row())
+            rows.append(draw_color_crop(view, beside, size, rough, edges, styles, background, room, followed).row())
             if beside is not rng:  # which goes on as if those crops had been drawn
                 draw_color_crop(view, rng, as_of or size, rough, edges, styles, background, followed=followed)
             if len(rows) == batch:
