@@ -10,7 +10,7 @@ import torch  # noqa: E402
 from hand_pose_ros.localization.detector import GRID, read_cells  # noqa: E402
 from training import detector_task, rgb_task  # noqa: E402
 from training.networks.hand_detector import HandDetector, loss, wanted_cells  # noqa: E402
-from training.synthesis.color_scenes import CELLS, FRAME, crop_batches, frame_batches  # noqa: E402
+from training.synthesis.color_scenes import CELLS, FRAME, CropShares, crop_batches, frame_batches  # noqa: E402
 from training.synthesis import photography  # noqa: E402
 from training.synthesis.people import draw_people  # noqa: E402
 from training.synthesis.photography import KeptBackgrounds, restyle  # noqa: E402
@@ -142,7 +142,7 @@ def test_crops_with_room_show_the_same_hands_and_what_is_about_them(people):
 
 
 def test_followed_hands_lie_as_their_joints_say(people):
-    _, joints, points, *_ = next(crop_batches(people, 9, 48, 32, crops_per_view=6, empty=0, followed=1.0))
+    _, joints, points, *_ = next(crop_batches(people, 9, 48, 32, crops_per_view=6, empty=0, shares=CropShares(followed=1.0)))
     up = points[:, [5, 9, 13, 17]].mean(1) - points[:, 0]
     turns = np.degrees(np.arctan2(up[:, 0], -up[:, 1]))
     assert 1.5 < np.median(np.abs(turns)) < 8 and np.abs(turns).max() < 45, turns
@@ -207,7 +207,8 @@ def test_another_style_keeps_shapes():
 def test_crops_in_another_style_show_the_same_hand(people):
     for seed in (1, 2, 3):
         (plain, *told, _), (styled, *same, _) = (
-            next(crop_batches(people, seed, 1, 96, crops_per_view=1, empty=0, styles=share)) for share in (0.0, 1.0))
+            next(crop_batches(people, seed, 1, 96, crops_per_view=1, empty=0, shares=CropShares(styles=share)))
+            for share in (0.0, 1.0))
         assert all(np.array_equal(a, b) for a, b in zip(told, same))
         assert np.abs(styled.astype(int) - plain).mean() > 1
 

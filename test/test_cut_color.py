@@ -14,7 +14,8 @@ from hand_pose_ros.localization.crop import CUBE_PER_HAND, hand_size  # noqa: E4
 from training import batch_photography, cut_color  # noqa: E402
 from training.cut_color import crop_rays, cut, look_at, project, sample, to_view, turned_up  # noqa: E402
 from training.synthesis import photography  # noqa: E402
-from training.synthesis.color_scenes import BACKGROUND, FOLLOWED_OFF, OFF, PIXELS, ROUGH_OFF, SURFACES  # noqa: E402
+from training.synthesis.color_scenes import (BACKGROUND, FOLLOWED_OFF, OFF, PIXELS, ROUGH_OFF, SURFACES,  # noqa: E402
+                                             CropShares)
 
 MIDDLE = (PIXELS - 1) / 2
 #: A flat open hand, wrist at the origin, fingers along -y, in hand sizes.
@@ -84,7 +85,7 @@ def test_a_batch_is_what_the_task_describes():
         part[2] = empty[0]
     torch.manual_seed(0)
     slots = torch.tensor([0, 2, 5, 2] * 8)
-    images, joints, points, masks, sizes, surfaces = cut(views, slots, 64, rough=0.2, edges=0.3, styles=0.2)
+    images, joints, points, masks, sizes, surfaces = cut(views, slots, 64, CropShares(rough=0.2, edges=0.3, styles=0.2))
     assert images.shape == (32, 64, 64, 3) and images.dtype == torch.uint8
     assert joints.shape == (32, 21, 3) and points.shape == (32, 21, 2) and masks.shape == (32, 64, 64)
     assert surfaces.shape == (32, 8, 8, 5) and surfaces.dtype == torch.uint8
@@ -108,7 +109,7 @@ def test_crops_have_localizations_errors(rough, followed, errors):
     torch.manual_seed(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cut_color, 'spoil', lambda images: images)
-        _, _, points, *_ = cut(views, torch.zeros(1500, dtype=torch.long), 16, rough, followed=followed)
+        _, _, points, *_ = cut(views, torch.zeros(1500, dtype=torch.long), 16, CropShares(rough, followed))
     place, extent, least, most, turn = errors
     wrong = -(points[:, 9] - points[:, 0]).norm(dim=1).log()
     wrong = wrong - wrong.median()
@@ -131,7 +132,7 @@ def test_where_an_image_ends_its_last_pixels_go_on():
         patch.setattr(cut_color, 'draw_edges', lambda joints, pinholes: (torch.full((len(joints), 2), -0.3),
                                                                          torch.full((len(joints), 2), 0.3)))
         patch.setattr(cut_color, 'turned_up', lambda rotations, ways: rotations)
-        ended = cut(views, torch.tensor([0, 1, 2]), 64, edges=1.0)[0].float()
+        ended = cut(views, torch.tensor([0, 1, 2]), 64, CropShares(edges=1.0))[0].float()
     # Half of the crop's side is some 1 / 1.6 of the view's: what is beyond 0.3 of it repeats.
     assert (ended[:, :8] - ended[:, :1]).abs().mean() < 1 < (ended[:, 28:36] - ended[:, 28:29]).abs().mean()
     assert (ended[:, :, -8:] - ended[:, :, -1:]).abs().mean() < 1

@@ -17,7 +17,8 @@ from hand_pose_ros.localization.color_crop import CLOSER
 from hand_pose_ros.localization.crop import CUBE_PER_HAND
 from training.batch_photography import change_some, restyle, spoil
 from training.networks.rgb_regression import pixel_grid
-from training.synthesis.color_scenes import ANY_WAY_UP, FARTHER_OFF, FOLLOWED_OFF, OFF, PIXELS, ROUGH_OFF
+from training.synthesis.color_scenes import (ANY_WAY_UP, FARTHER_OFF, FOLLOWED_OFF, OFF, PIXELS, ROUGH_OFF,
+                                             CropShares)
 
 #: Samples along a side of a cell of the surfaces' maps.
 FINER = 3
@@ -110,16 +111,14 @@ def draw_behind(backgrounds: Tensor, places: Tensor) -> Tensor:
                          padding_mode='border')
 
 
-def cut(views: list[Tensor], slots: Tensor, size: int = 128, rough: float = 0.0, edges: float = 0.0, styles: float = 0.0,
-        followed: float = 0.0) -> list[Tensor]:
+def cut(views: list[Tensor], slots: Tensor, size: int = 128, shares: CropShares = CropShares()) -> list[Tensor]:
     """Cut a crop out of each of some views.
 
     Args:
         views: what :func:`training.synthesis.color_scenes.view_batches` yields.
         slots: (B,) which of the views each crop is cut from.
         size: pixels along a side of a crop.
-        rough: see :func:`training.synthesis.color_scenes.draw_color_crop`, and so ``edges``, ``styles`` and
-            ``followed``.
+        shares: of crops that are cut or look otherwise than most.
 
     Returns:
         A batch as ``training.rgb_task`` describes it.
@@ -132,8 +131,8 @@ def cut(views: list[Tensor], slots: Tensor, size: int = 128, rough: float = 0.0,
         return torch.rand(count, *shape, device=device)
 
     pinholes, joints, centres, sizes = (part[slots] for part in (pinholes, joints, centres, sizes))
-    first = chance() < rough
-    known = ~first & (chance() < followed)
+    first = chance() < shares.rough
+    known = ~first & (chance() < shares.followed)
     off, extent, least, most, turn = (torch.where(first, far, torch.where(known, nearest, near))
                                       for far, nearest, near in zip(ROUGH_OFF, FOLLOWED_OFF, OFF))
     off = torch.where(~first & (chance() < FARTHER_OFF), 2 * off, off)
@@ -151,15 +150,15 @@ def cut(views: list[Tensor], slots: Tensor, size: int = 128, rough: float = 0.0,
     places = to_view(crop_rays(size, rotations, reaches), pinholes)
     shrunk = reaches * pinholes[:, 0] >= size
     shown = layers[slots].permute(0, 3, 1, 2).float()
-    ended = (chance() < edges)[:, None, None, None]
+    ended = (chance() < shares.edges)[:, None, None, None]
     low, high = (part[:, None, None] for part in draw_edges(joints, pinholes))
     inside = torch.where(ended, places.maximum(low).minimum(high), places)
     # Only some images end in the crop; the others' backgrounds are the crop's own.
     behind = draw_behind(backgrounds, torch.where(ended, inside, _crop_places(size, device)))
     image = sample(shown[:, :4], inside, shrunk)
     image = (image[:, :3] + (1 - image[:, 3:] / 255) * behind).clamp(0, 255)
-    if styles:
-        change_some(image, styles, restyle)
+    if shares.styles:
+        change_some(image, shares.styles, restyle)
     image = spoil(image)
 
     finer = to_view(crop_rays(size // 8 * FINER, rotations, reaches), pinholes)

@@ -8,7 +8,7 @@ the hands' surfaces too.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from functools import lru_cache
 from typing import Any, Iterator
 
@@ -78,17 +78,17 @@ def crops(seed: int, batch: int, dataset: str, size: int = 128, folder: str | No
 
 
 def renders(seed: int, batch: int, people: int = 256, people_seed: int | None = 11, size: int = 128,
-            crops_per_view: int = 2, poses: dict[str, float] | None = None, empty: float = 0.15, rough: float = 0.0,
-            edges: float = 0.0, views: int = 1, styles: float = 0.0, backgrounds: int = 0, as_of: int = 0, room: float = 1.0,
-            followed: float = 0.0) -> Iterator[tuple[np.ndarray, ...]]:
-    """Endless training batches of renders: see :func:`training.synthesis.color_scenes.crop_batches`; where
-    ``people_seed`` is None every process has people of its own.
+            crops_per_view: int = 2, poses: dict[str, float] | None = None, empty: float = 0.15, views: int = 1,
+            backgrounds: int = 0, as_of: int = 0, room: float = 1.0, **shares: float
+            ) -> Iterator[tuple[np.ndarray, ...]]:
+    """Endless training batches of renders: see :func:`training.synthesis.color_scenes.crop_batches`, of whose
+    ``CropShares`` each is an option of its own here; where ``people_seed`` is None every process has people of its own.
     """
-    from training.synthesis.color_scenes import crop_batches
+    from training.synthesis.color_scenes import CropShares, crop_batches
     from training.synthesis.people import draw_crowd
     from training.synthesis.poses import KINDS
     return crop_batches(draw_crowd(people, people_seed, seed), seed, batch, size, crops_per_view, poses or KINDS, empty,
-                        rough, edges, views, styles, backgrounds, as_of, room, followed)
+                        CropShares(**shares), views, backgrounds, as_of, room)
 
 
 def views(seed: int, batch: int, people: int = 256, people_seed: int | None = 11, poses: dict[str, float] | None = None,
@@ -102,11 +102,12 @@ def views(seed: int, batch: int, people: int = 256, people_seed: int | None = 11
     return view_batches(draw_crowd(people, people_seed, seed), seed, batch, poses or KINDS, empty)
 
 
-def cut(kept: list[Tensor], slots: Tensor, size: int = 128, rough: float = 0.0, edges: float = 0.0, styles: float = 0.0,
-        followed: float = 0.0, **_: Any) -> list[Tensor]:
-    """A batch of :func:`renders`, cut out of kept views: see :func:`training.cut_color.cut`."""
+def cut(kept: list[Tensor], slots: Tensor, size: int = 128, **options: Any) -> list[Tensor]:
+    """A batch of :func:`renders`, cut out of kept views: see :func:`training.cut_color.cut`; takes its options."""
     from training import cut_color
-    return cut_color.cut(kept, slots, size, rough, edges, styles, followed)
+    from training.synthesis.color_scenes import CropShares
+    shares = {field.name: options[field.name] for field in fields(CropShares) if field.name in options}
+    return cut_color.cut(kept, slots, size, CropShares(**shares))
 
 
 @lru_cache(maxsize=1)

@@ -63,6 +63,25 @@ HANDS = 2
 
 
 @dataclass(frozen=True)
+class CropShares:
+    """Shares of crops that are cut or look otherwise than most.
+
+    Attributes:
+        rough: as far off and as wrong in size as a detector's first guesses.
+        followed: of the others than those, cut about a hand whose joints were found, as the tracker does when it looks
+            again or follows a hand.
+        edges: go on beyond the image's edges, as the run time cuts them: with the pixels there.
+        styles: in another style, see :func:`restyle`.
+
+    """
+
+    rough: float = 0.0
+    followed: float = 0.0
+    edges: float = 0.0
+    styles: float = 0.0
+
+
+@dataclass(frozen=True)
 class ColorView:
     """A picture of the surroundings of a hand, without what is behind everything.
 
@@ -318,9 +337,8 @@ def _draw_edges(view: ColorView, rng: np.random.Generator) -> tuple[np.ndarray, 
     return image, Camera(width, height, camera.fx, camera.fy, camera.cx - low[0], camera.cy - low[1])
 
 
-def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough: float = 0.0, edges: float = 0.0,
-                    styles: float = 0.0, background: Callable[..., np.ndarray] = draw_background, room: float = 1.0,
-                    followed: float = 0.0) -> Example:
+def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, shares: CropShares = CropShares(),
+                    background: Callable[..., np.ndarray] = draw_background, room: float = 1.0) -> Example:
     """Cut a crop out of a view with the errors in place and size that localization makes, before some background.
 
     Where the view shows no hand, joints, points and size are NaN and the mask is 0.
@@ -329,18 +347,14 @@ def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough:
         view: what is seen.
         rng: source of randomness.
         size: pixels along a side of the crop.
-        rough: share of crops that are as far off and as wrong in size as a detector's first guesses.
-        edges: share of crops that go on beyond the image's edges, as the run time cuts them: with the pixels there.
-        styles: share of crops in another style, see :func:`restyle`.
+        shares: how likely it is to be one of those that are cut or look otherwise.
         background: draws (height, width, 3) uint8 of width, height and a source of randomness.
         room: how much more than the crop image and mask show, and pixels that they have more, along a side; points and
             the surface are the crop's.
-        followed: share of the others than rough ones that are cut about a hand whose joints were found, as the tracker
-            does when it looks again or follows a hand.
 
     """
-    first = bool(rough) and rng.uniform() < rough
-    known = bool(followed) and not first and rng.uniform() < followed
+    first = bool(shares.rough) and rng.uniform() < shares.rough
+    known = bool(shares.followed) and not first and rng.uniform() < shares.followed
     place, extent, least, most, turn = ROUGH_OFF if first else FOLLOWED_OFF if known else OFF
     if not first and rng.uniform() >= 1 - FARTHER_OFF:  # not below the share: the validation set was drawn so
         place *= 2
@@ -354,11 +368,11 @@ def draw_color_crop(view: ColorView, rng: np.random.Generator, size: int, rough:
     crop = crop.turned_up(np.array([np.cos(way), np.sin(way)]))
     around, pixels = crop.seen(zoom=1 / room), round(size * room)
     layers = around.cut(view.layers, view.camera, pixels, black_beyond=True).astype(np.float32)
-    if edges and rng.uniform() < edges:
+    if shares.edges and rng.uniform() < shares.edges:
         image = around.cut(*_draw_edges(view, rng), pixels)
     else:
         image = _before_background(layers[..., :3], layers[..., 3:4] / 255, rng, background)
-    image = spoil(_styled(image, rng, styles), rng)
+    image = spoil(_styled(image, rng, shares.styles), rng)
     mask = layers[..., 4] / 255
     surface = crop.cut(view.surface, view.camera, size // 8, black_beyond=True)
     if view.joints is None:
@@ -385,9 +399,9 @@ class _Poses:
 
 
 def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, crops_per_view: int = 2,
-                 poses: Mapping[str, float] = KINDS, empty: float = 0.15, rough: float = 0.0, edges: float = 0.0,
-                 views: int = 1, styles: float = 0.0, backgrounds: int = 0, as_of: int = 0, room: float = 1.0,
-                 followed: float = 0.0) -> Iterator[tuple[np.ndarray, ...]]:
+                 poses: Mapping[str, float] = KINDS, empty: float = 0.15, shares: CropShares = CropShares(),
+                 views: int = 1, backgrounds: int = 0, as_of: int = 0, room: float = 1.0
+                 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield endless batches of crops, as ``training.rgb_task`` describes them.
 
     Args:
@@ -398,11 +412,11 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
         crops_per_view: crops cut from one rendered view; more than one is cheaper and less varied.
         poses: kind of pose -> share, see ``training.synthesis.poses``.
         empty: share of views that show no hand.
-        rough: see :func:`draw_color_crop`, and so ``edges`` and ``styles``.
+        shares: of crops that are cut or look otherwise than most.
         views: rendered views that are kept and that each crop is cut from one of, so that those of one are far apart.
         backgrounds: how many are kept, see :class:`KeptBackgrounds`; 0 draws one for each crop.
         as_of: show the same hands, cut alike, as crops of this size do; by default crops of another size show others.
-        room: see :func:`draw_color_crop`, and so ``followed``.
+        room: see :func:`draw_color_crop`.
 
     """
     rng = np.random.default_rng(seed)
@@ -413,9 +427,9 @@ def crop_batches(people: list[Person], seed: int, batch: int, size: int = 128, c
         for _ in range(crops_per_view):
             view = drawn[rng.integers(views)]
             beside = rng if as_of in (0, size) and room == 1 else deepcopy(rng)
-            rows.append(draw_color_crop(view, beside, size, rough, edges, styles, background, room, followed).row())
+            rows.append(draw_color_crop(view, beside, size, shares, background, room).row())
             if beside is not rng:  # which goes on as if those crops had been drawn
-                draw_color_crop(view, rng, as_of or size, rough, edges, styles, background, followed=followed)
+                draw_color_crop(view, rng, as_of or size, shares, background)
             if len(rows) == batch:
                 yield tuple(np.stack(parts) for parts in zip(*rows))
                 rows = []
