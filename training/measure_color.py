@@ -1,9 +1,10 @@
 """Measure a model for colour crops as the tracker uses it: ``python -m training.measure_color [MODEL]``.
 
-On the validation renders: joints after Procrustes alignment and from the wrist, by one look at each crop, and as the
-tracker looks at a hand that is new: four times, by better crops, each time so often as the parameter ``looks`` says. Of
-the latter, what would be left were the joints right across the line of sight or along it; places in the image, and the
-overlap of the true mask with the hand model that is fitted to the joints and placed by the hand's size. And the side.
+On the validation renders: joints after Procrustes alignment and from the wrist, by one look at each crop, as the tracker
+looks at a hand that is new (four times, by better crops, each time so often as the parameter ``looks`` says) and as it
+looks at the same hand in the next image, being followed (once, where its joints were). At a new hand: what would be left
+were the joints right across the line of sight or along it; places in the image, and the overlap of the true mask with the
+hand model that is fitted to the joints and placed by the hand's size. And the side.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ def reach_of(joints: np.ndarray, points: np.ndarray) -> float:
 
 
 def look_as_the_tracker(estimator: ColorPoseEstimator, data: Validation, crops: list[ColorCrop], looks: int
-                        ) -> tuple[np.ndarray, float]:
-    """Look at hands as the tracker does at new ones.
+                        ) -> list[tuple[np.ndarray, float]]:
+    """Look at hands as the tracker does at new ones, and at the same image again, as where they are followed.
 
     Args:
         estimator: looks.
@@ -56,25 +57,25 @@ def look_as_the_tracker(estimator: ColorPoseEstimator, data: Validation, crops: 
         looks: see ``SEEN``.
 
     Returns:
-        Joints (N, 21, 3) in metres, in that camera's frame, and how often a hand was looked at in the mean.
+        Of new and of followed hands: joints (N, 21, 3) in metres, in that camera's frame, and how often each was looked
+        at in the mean.
 
     """
-    found, count, stages = [], 0, Stages(())
-    for image, crop, size in zip(data.images, crops, data.sizes):
+    found, counts, stages = ([], []), [0, 0], Stages(())
+    for image, first, size in zip(data.images, crops, data.sizes):
         side = len(image)
-        focal = side / 2 / (crop.reach * ROOM)
+        focal = side / 2 / (first.reach * ROOM)
         camera = Camera(side, side, focal, focal, (side - 1) / 2, (side - 1) / 2)
+        at = [first.seen(zoom=1 / CLOSER)]
+        for which, new in enumerate((True, False)):
+            def look(crops: list[ColorCrop]) -> list[ColorPose]:
+                counts[which] += len(crops) * len(SEEN[looks])
+                return look_at(estimator, image[..., ::-1], camera, crops, looks, float(size), stages)
 
-        def look(crops: list[ColorCrop]) -> list[ColorPose]:
-            nonlocal count
-            count += len(crops) * len(SEEN[looks])
-            return look_at(estimator, image[..., ::-1], camera, crops, looks, float(size), stages)
-
-        square = crop.seen(zoom=1 / CLOSER)
-        poses = look([square])
-        look_closer(look, [square], poses, [False], [True], camera)
-        found.append(poses[0].joints)
-    return np.stack(found), count / len(found)
+            poses = look(at)
+            look_closer(look, at, poses, [False], [new], camera)
+            found[which].append(poses[0].joints)
+    return [(np.stack(joints), count / len(joints)) for joints, count in zip(found, counts)]
 
 
 def silhouette(vertices: np.ndarray, faces: np.ndarray, crop: ColorCrop, size: int) -> np.ndarray:
@@ -114,7 +115,9 @@ def main() -> None:
     print(f'{network.description}; {len(truth)} renders')
     rooted = (joints - joints[:, :1]) * data.sizes[:, None, None]
     show('one look at each', np.stack([place(*hand) for hand in zip(rooted, points, spread, crops)]))
-    placed, count = look_as_the_tracker(estimator, validation_renders(size, ROOM), crops, arguments.looks)
+    (placed, count), (followed, later) = look_as_the_tracker(estimator, validation_renders(size, ROOM), crops,
+                                                             arguments.looks)
+    show(f'as the tracker looks at a hand that it follows, {later:.2f} times in the mean', followed)
     found = show(f'as the tracker looks at a new hand, {count:.2f} times in the mean', placed)
     points = np.stack([crop.project(hand) for crop, hand in zip(crops, placed)])
     across, along = (aligned(np.concatenate(parts, 2)).mean() for parts in (
