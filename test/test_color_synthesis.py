@@ -7,6 +7,7 @@ pytest.importorskip('torch', reason='training is not installed: pip install -r r
 
 import torch  # noqa: E402
 
+from hand_pose_ros.localization.color_crop import CLOSER, ColorCrop  # noqa: E402
 from hand_pose_ros.localization.detector import GRID, read_cells  # noqa: E402
 from training import detector_task, rgb_task  # noqa: E402
 from training.networks.hand_detector import HandDetector, loss, wanted_cells  # noqa: E402
@@ -317,8 +318,38 @@ def test_presence_is_told_by_spread():
     assert probability(0.08) > 0.95 and probability(0.6) < 0.05
 
 
+def test_hands_are_measured_as_the_tracker_looks_at_new_ones_and_follows_them(crops):
+    from hand_pose_ros.estimation.color_pose import ColorPose
+    from training.measure_color import look_as_the_tracker, reach_of
+    _, joints, points, _, sizes, _ = (part[np.isfinite(crops[4])][:4] for part in crops)
+    at = [ColorCrop(np.eye(3), reach_of(*hand)) for hand in zip(joints.astype(float), points.astype(float))]
+    truth = [hand * size + crop.place(hand * size, uv) for hand, size, uv, crop in zip(
+        joints.astype(float), sizes, points.astype(float), at)]
+    looked = []
+
+    class Estimator:
+        def cut(self, image, camera, shown):
+            assert image.shape == (96, 96, 3)
+            looked.append(shown)
+
+        def estimate(self, images, shown, size):
+            hand = truth[int(np.argmin(np.abs(sizes - size)))]
+            return [ColorPose(hand, np.ones(21, np.float32), 1.0, 4.0, np.full(21, 0.1)) for _ in shown]
+
+    data = rgb_task.Validation(np.zeros((4, 96, 96, 3), np.uint8), joints, points, None, sizes)
+    (new, often), (followed, once) = look_as_the_tracker(Estimator(), data, at, 1)
+    assert (often, once) == (4, 1) and len(looked) == 20
+    np.testing.assert_allclose(new, truth)
+    np.testing.assert_allclose(followed, truth)
+    # The first look is by the crop that is given, the one at a followed hand by that of its joints.
+    for n in range(4):
+        first, last = looked[5 * n][0], looked[5 * n + 4][0]
+        assert first.rotation == pytest.approx(np.eye(3)) and first.reach == pytest.approx(at[n].reach)
+        own = ColorCrop.of_hand(truth[n]).seen(0, CLOSER)
+        assert last.rotation == pytest.approx(own.rotation) and last.reach == pytest.approx(own.reach)
+
+
 def test_a_crops_reach_is_found_by_its_joints(crops):
-    from hand_pose_ros.localization.color_crop import ColorCrop
     from training.measure_color import reach_of, silhouette
     _, joints, points, _, sizes, _ = crops
     for xyz, uv in zip(joints[np.isfinite(sizes)].astype(float), points[np.isfinite(sizes)].astype(float)):
