@@ -5,8 +5,8 @@
     python examples/answer_hands.py
 
 It says its answers on ``robot/answer`` (std_msgs/String) and how far each finger of the robot's hands is to be closed,
-0 to 1, on ``robot/<side>_hand`` (sensor_msgs/JointState). Of hand_pose_ros it needs the topics and nothing else, so that
-a copy of it is the beginning of your own node.
+0 to 1, on ``robot/<side>_hand`` (sensor_msgs/JointState). Of hand_pose_ros it needs the topics and nothing else, so
+that a copy of it is the beginning of your own node.
 """
 
 import rclpy
@@ -33,8 +33,10 @@ ACROSS = {'left': 'right', 'right': 'left'}
 #: Angles that close a finger, and what they add up to when it is closed, radians.
 FINGERS = {
     'thumb': (('thumb_mcp_flexion', 'thumb_ip_flexion'), 2.0),
-    **{finger: ((f'{finger}_mcp_flexion', f'{finger}_pip_flexion', f'{finger}_dip_flexion'), 4.0)
-       for finger in ('index', 'middle', 'ring', 'pinky')},
+    **{
+        finger: ((f'{finger}_mcp_flexion', f'{finger}_pip_flexion', f'{finger}_dip_flexion'), 4.0)
+        for finger in ('index', 'middle', 'ring', 'pinky')
+    },
 }
 #: Gestures are sent on change; this asks for the one before too, whenever this node starts.
 ON_CHANGE = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -43,8 +45,10 @@ ON_CHANGE = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 def closing(message: JointState, side: str) -> dict[str, float]:
     """How far each finger of the hand of ``side`` is closed: 0 stretched, 1 in a fist."""
     angles = dict(zip(message.name, message.position))
-    return {finger: min(max(sum(angles[f'{side}_{name}'] for name in names) / closed, 0.0), 1.0)
-            for finger, (names, closed) in FINGERS.items()}
+    return {
+        finger: min(max(sum(angles[f'{side}_{name}'] for name in names) / closed, 0.0), 1.0)
+        for finger, (names, closed) in FINGERS.items()
+    }
 
 
 class AnswerHands(Node):
@@ -55,10 +59,12 @@ class AnswerHands(Node):
         self._answers = self.create_publisher(String, 'robot/answer', 10)
         self._hands = {side: self.create_publisher(JointState, f'robot/{side}_hand', 1) for side in ACROSS}
         for side in ACROSS:
-            self.create_subscription(String, f'hands/{side}/gesture',
-                                     lambda message, side=side: self._on_gesture(message, side), ON_CHANGE)
-            self.create_subscription(JointState, f'hands/{side}/joint_states',
-                                     lambda message, side=side: self._on_angles(message, side), 1)
+            self.create_subscription(
+                String, f'hands/{side}/gesture', lambda message, side=side: self._on_gesture(message, side), ON_CHANGE
+            )
+            self.create_subscription(
+                JointState, f'hands/{side}/joint_states', lambda message, side=side: self._on_angles(message, side), 1
+            )
 
     def _on_gesture(self, message: String, side: str) -> None:
         if answer := ANSWERS.get(message.data):
@@ -68,12 +74,15 @@ class AnswerHands(Node):
     def _on_angles(self, message: JointState, side: str) -> None:
         mine = ACROSS[side]
         fingers = closing(message, side)
-        self._hands[mine].publish(JointState(header=message.header, name=[f'{mine}_{name}' for name in fingers],
-                                             position=list(fingers.values())))
+        self._hands[mine].publish(
+            JointState(
+                header=message.header, name=[f'{mine}_{name}' for name in fingers], position=list(fingers.values())
+            )
+        )
 
 
 def main() -> None:
-    """Answer until the process is told to stop."""
+    """Answer until the process gets a signal."""
     rclpy.init()
     try:
         rclpy.spin(AnswerHands())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def processor_name() -> str:
-    """Return the processor's name, or its architecture where the system does not tell."""
+    """Return the processor's name, or its architecture where the system does not name it."""
     info = Path('/proc/cpuinfo')
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
@@ -22,5 +22,7 @@ def usable_cores() -> int:
 
 def describe_machine() -> str:
     """Return one line: system, architecture, processor, cores, Python."""
-    return (f'{platform.system()} {platform.machine()}, {processor_name()}, {usable_cores()} cores, '
-            f'Python {platform.python_version()}')
+    return (
+        f'{platform.system()} {platform.machine()}, {processor_name()}, {usable_cores()} cores, '
+        f'Python {platform.python_version()}'
+    )

@@ -1,4 +1,4 @@
-"""What a process that sends or takes images needs to be told before ROS starts."""
+"""What a process that sends or takes images sets before ROS starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MALLOC = {'M_TRIM_THRESHOLD': (-1, 256 << 20), 'M_MMAP_THRESHOLD': (-3, 32 << 2
 def make_room_for_images() -> None:
     """Give this process memory for images, and Fast DDS here and in the processes that it starts shared memory.
 
-    ``config/fastdds.xml`` says why; other middlewares do not look at it. Call it before ROS starts.
+    ``config/fastdds.xml`` says why; other middlewares do not read it. Call it before ROS starts.
     """
     if not any(os.environ.get(name) for name in _CHOICES):
         # Fast DDS 3 reads the new name, Fast DDS 2 the old one; both cannot be set, as ROS warns of the old one.

@@ -21,12 +21,16 @@ def resource_path(*parts: str) -> Path:
     checkout = _PACKAGE.parent
     if (checkout / 'package.xml').is_file():
         if not (checkout / relative).exists():
-            raise FileNotFoundError(f'{checkout / relative} is missing from the checkout: restore it with '
-                                    f'`git checkout -- {relative}`, or clone the repository again')
+            raise FileNotFoundError(
+                f'{checkout / relative} is missing from the checkout: restore it with '
+                f'`git checkout -- {relative}`, or clone the repository again'
+            )
         return checkout / relative
     for parent in _PACKAGE.parents:
         path = parent / 'share' / _PACKAGE.name / relative
         if path.exists():
             return path
-    raise FileNotFoundError(f'{relative} is missing from the installation of {_PACKAGE.name} that holds {_PACKAGE}: '
-                            'install the package again, by `colcon build` or `pip install .` in a complete checkout')
+    raise FileNotFoundError(
+        f'{relative} is missing from the installation of {_PACKAGE.name} that holds {_PACKAGE}: '
+        'install the package again, by `colcon build` or `pip install .` in a complete checkout'
+    )

@@ -10,10 +10,9 @@ from launch.substitutions import LaunchConfiguration
 
 from hand_pose_ros import topics
 from hand_pose_ros.geometry.joints import SIDES
-from hand_pose_ros.parameters import MODALITIES
 
 #: Argument of the launch file -> the camera topic that it renames.
-CAMERA = {topic.replace('/', '_'): topic for modality in MODALITIES for topic in topics.inputs(modality)}
+CAMERA = {topic.replace('/', '_'): topic for topic in topics.CAMERA_TOPICS}
 _TRANSPORTS = {topics.DEPTH_IMAGE: 'compressedDepth', topics.COLOR_IMAGE: 'compressed'}
 
 
@@ -25,33 +24,63 @@ def recorded(namespace: str, camera: dict[str, str]) -> list[str]:
         camera: camera topics, by the tracker's names for them.
 
     """
-    hands = [topics.KEYPOINTS, topics.MARKERS, *(topics.joints_topic(side) for side in SIDES),
-             *(topics.joint_states_topic(side) for side in SIDES), *(topics.gesture_topic(side) for side in SIDES)]
+    hands = [
+        topics.KEYPOINTS,
+        topics.MARKERS,
+        *(topics.joints_topic(side) for side in SIDES),
+        *(topics.joint_states_topic(side) for side in SIDES),
+        *(topics.gesture_topic(side) for side in SIDES),
+    ]
     packed = [topics.transported_topic(camera[topic], transport) for topic, transport in _TRANSPORTS.items()]
     names = [*camera.values(), *packed, *hands]
     root = '/' + namespace.strip('/') if namespace.strip('/') else ''
     return [name if name.startswith('/') else f'{root}/{name}' for name in names] + [
-        topics.TF, '/tf_static', topics.DIAGNOSTICS]
+        topics.TF,
+        '/tf_static',
+        topics.DIAGNOSTICS,
+    ]
 
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments, then start the recorder."""
-    return LaunchDescription([
-        DeclareLaunchArgument('out', description='Folder of the new bag; must not exist.'),
-        DeclareLaunchArgument('storage', default_value='mcap', choices=['mcap', 'sqlite3'],
-                              description='Storage of the bag.'),
-        DeclareLaunchArgument('namespace', default_value='', description='Namespace of the tracker.'),
-        *(DeclareLaunchArgument(argument, default_value=topic, description=f'Topic that the tracker reads for {topic}; of '
-                                                                           'images, their packed form is recorded too.')
-          for argument, topic in CAMERA.items()),
-        OpaqueFunction(function=_recorder),
-    ])
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument('out', description='Folder of the new bag; must not exist.'),
+            DeclareLaunchArgument(
+                'storage', default_value='mcap', choices=['mcap', 'sqlite3'], description='Storage of the bag.'
+            ),
+            DeclareLaunchArgument('namespace', default_value='', description='Namespace of the tracker.'),
+            *(
+                DeclareLaunchArgument(
+                    argument,
+                    default_value=topic,
+                    description=f'Topic that the tracker reads for {topic}; of '
+                    'images, their packed form is recorded too.',
+                )
+                for argument, topic in CAMERA.items()
+            ),
+            OpaqueFunction(function=_recorder),
+        ]
+    )
 
 
 def _recorder(context: LaunchContext) -> list[ExecuteProcess]:
     def given(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
-    return [ExecuteProcess(output='screen', cmd=[
-        'ros2', 'bag', 'record', '--output', given('out'), '--storage', given('storage'), '--topics',
-        *recorded(given('namespace'), {topic: given(argument) for argument, topic in CAMERA.items()})])]
+    return [
+        ExecuteProcess(
+            output='screen',
+            cmd=[
+                'ros2',
+                'bag',
+                'record',
+                '--output',
+                given('out'),
+                '--storage',
+                given('storage'),
+                '--topics',
+                *recorded(given('namespace'), {topic: given(argument) for argument, topic in CAMERA.items()}),
+            ],
+        )
+    ]

@@ -22,20 +22,44 @@ SHOWN = (topics.OVERLAY, topics.MARKERS, topics.KEYPOINTS)
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments, then start RViz, and the tracker where it is asked for."""
     share = FindPackageShare(PACKAGE)
-    return LaunchDescription([
-        DeclareLaunchArgument('tracker', default_value='false', choices=['true', 'false'],
-                              description='Launch the tracker too, with the arguments of tracker.launch.py.'),
-        DeclareLaunchArgument('namespace', default_value='', description='Namespace of the nodes and their topics.'),
-        DeclareLaunchArgument('rviz_config', default_value=PathJoinSubstitution([share, 'config', 'hand_pose.rviz']),
-                              description='RViz configuration.'),
-        DeclareLaunchArgument('fixed_frame', default_value='camera_depth_optical_frame',
-                              description="RViz's fixed frame: the camera's optical frame, or any frame that TF joins "
-                                          'with it.'),
-        IncludeLaunchDescription(PythonLaunchDescriptionSource(PathJoinSubstitution([share, 'launch',
-                                                                                     'tracker.launch.py'])),
-                                 condition=IfCondition(LaunchConfiguration('tracker'))),
-        Node(package='rviz2', executable='rviz2', name='rviz', namespace=LaunchConfiguration('namespace'),
-             output='screen', arguments=['--display-config', LaunchConfiguration('rviz_config'), '--fixed-frame',
-                                         LaunchConfiguration('fixed_frame')],
-             remappings=[(f'/{topic}', topic) for topic in SHOWN]),
-    ])
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                'tracker',
+                default_value='false',
+                choices=['true', 'false'],
+                description='Launch the tracker too, with the arguments of tracker.launch.py.',
+            ),
+            DeclareLaunchArgument(
+                'namespace', default_value='', description='Namespace of the nodes and their topics.'
+            ),
+            DeclareLaunchArgument(
+                'rviz_config',
+                default_value=PathJoinSubstitution([share, 'config', 'hand_pose.rviz']),
+                description='RViz configuration.',
+            ),
+            DeclareLaunchArgument(
+                'fixed_frame',
+                default_value='camera_depth_optical_frame',
+                description="RViz's fixed frame: the camera's optical frame, or any frame that TF joins with it.",
+            ),
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(PathJoinSubstitution([share, 'launch', 'tracker.launch.py'])),
+                condition=IfCondition(LaunchConfiguration('tracker')),
+            ),
+            Node(
+                package='rviz2',
+                executable='rviz2',
+                name='rviz',
+                namespace=LaunchConfiguration('namespace'),
+                output='screen',
+                arguments=[
+                    '--display-config',
+                    LaunchConfiguration('rviz_config'),
+                    '--fixed-frame',
+                    LaunchConfiguration('fixed_frame'),
+                ],
+                remappings=[(f'/{topic}', topic) for topic in SHOWN],
+            ),
+        ]
+    )

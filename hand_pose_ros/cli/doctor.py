@@ -23,21 +23,39 @@ from hand_pose_ros.machine import processor_name, usable_cores
 
 PYTHONS = ((3, 10), (3, 14))
 DISTRIBUTIONS = ('jazzy', 'kilted', 'lyrical')
-LIBRARIES = {'numpy': 'numpy', 'cv2': 'opencv-python-headless', 'yaml': 'PyYAML', 'transforms3d': 'transforms3d',
-             'rosbags': 'rosbags'}
-INTERFACES = ('builtin_interfaces', 'diagnostic_msgs', 'geometry_msgs', 'lifecycle_msgs', 'rcl_interfaces',
-              'sensor_msgs', 'std_msgs', 'tf2_msgs', 'visualization_msgs')
+LIBRARIES = {
+    'numpy': 'numpy',
+    'cv2': 'opencv-python-headless',
+    'yaml': 'PyYAML',
+    'transforms3d': 'transforms3d',
+    'rosbags': 'rosbags',
+}
+INTERFACES = (
+    'builtin_interfaces',
+    'diagnostic_msgs',
+    'geometry_msgs',
+    'lifecycle_msgs',
+    'rcl_interfaces',
+    'sensor_msgs',
+    'std_msgs',
+    'tf2_msgs',
+    'visualization_msgs',
+)
 #: What a failed import of an extension built for NumPy 1 says under NumPy 2.
 NUMPY_ABI = ('_ARRAY_API', 'compiled using NumPy 1', 'numpy.core.multiarray failed')
 
-_ENGINE = 'import json; from hand_pose_ros.estimation.engines import survey; print(json.dumps(survey({!r})))'
+_ENGINE = 'import json; from hand_pose_ros.inference.engines import survey; print(json.dumps(survey({!r})))'
 #: Engines that the package installs; the others are an NVIDIA GPU's, and their own messages say how to get them.
 INSTALLED_ENGINES = ('openvino', 'onnxruntime')
-_TRACKER = ('import json; from hand_pose_ros.pipeline.tracker import HandTracker; '
-            'print(json.dumps(HandTracker().engine_description))')
-_RCLPY = ('import json, rclpy; '
-          'print(json.dumps({"rmw": rclpy.get_rmw_implementation_identifier(), "path": rclpy.__file__}))')
-# A message is of use only where the library that serialises it loads as well.
+_TRACKER = (
+    'import json; from hand_pose_ros.settings import TrackerSettings; '
+    'from hand_pose_ros.tracking.factory import make_tracker; '
+    'print(json.dumps(make_tracker(TrackerSettings()).description))'
+)
+_RCLPY = (
+    'import json, rclpy; print(json.dumps({"rmw": rclpy.get_rmw_implementation_identifier(), "path": rclpy.__file__}))'
+)
+# A message is of use only where the library that serializes it loads as well.
 _INTERFACES = f"""
 import importlib, json
 errors = {{}}
@@ -49,10 +67,12 @@ for name in {INTERFACES!r}:
         errors[name] = f'{{type(error).__name__}}: {{error}}'
 print(json.dumps(errors))
 """
-# A Bayer image, because only a conversion of colours reaches the compiled half of cv_bridge.
-_CV_BRIDGE = ('import json, numpy, cv_bridge; b = cv_bridge.CvBridge(); '
-              'm = b.cv2_to_imgmsg(numpy.zeros((4, 4), numpy.uint8)); m.encoding = "bayer_rggb8"; '
-              'print(json.dumps(b.imgmsg_to_cv2(m, "bgr8").shape))')
+# A Bayer image, because only a conversion of colors reaches the compiled half of cv_bridge.
+_CV_BRIDGE = (
+    'import json, numpy, cv_bridge; b = cv_bridge.CvBridge(); '
+    'm = b.cv2_to_imgmsg(numpy.zeros((4, 4), numpy.uint8)); m.encoding = "bayer_rggb8"; '
+    'print(json.dumps(b.imgmsg_to_cv2(m, "bgr8").shape))'
+)
 
 
 @dataclass(frozen=True)
@@ -123,8 +143,9 @@ def version(distribution: str) -> str:
 
 def examine_machine() -> Iterator[Finding]:
     """Yield processor, GPU and Python."""
-    yield Finding('machine', 'ok',
-                  f'{platform.system()} {platform.machine()}, {processor_name()}, {usable_cores()} cores')
+    yield Finding(
+        'machine', 'ok', f'{platform.system()} {platform.machine()}, {processor_name()}, {usable_cores()} cores'
+    )
     yield examine_gpu()
     found = sys.version_info[:2]
     low, high = ('.'.join(map(str, limit)) for limit in PYTHONS)
@@ -132,8 +153,13 @@ def examine_machine() -> Iterator[Finding]:
     if PYTHONS[0] <= found <= PYTHONS[1]:
         yield Finding('Python', 'ok', where)
     else:
-        yield Finding('Python', 'missing', f'{where}; {low} to {high} is supported',
-                      f'make setup PYTHON=<a Python of {low} to {high}>', 'track')
+        yield Finding(
+            'Python',
+            'missing',
+            f'{where}; {low} to {high} is supported',
+            f'make setup PYTHON=<a Python of {low} to {high}>',
+            'track',
+        )
 
 
 def examine_gpu() -> Finding:
@@ -142,13 +168,21 @@ def examine_gpu() -> Finding:
     if not tool:
         return Finding('GPU', 'note', 'no NVIDIA driver; inference runs on the CPU')
     try:
-        result = subprocess.run([tool, '--query-gpu=name,driver_version,memory.total', '--format=csv,noheader'],
-                                capture_output=True, text=True, timeout=30)
+        result = subprocess.run(
+            [tool, '--query-gpu=name,driver_version,memory.total', '--format=csv,noheader'],
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
     except subprocess.TimeoutExpired:
         return Finding('GPU', 'note', f'{tool} does not answer', 'restart the machine, or reinstall its NVIDIA driver')
     if result.returncode:
-        return Finding('GPU', 'note', f'{tool}: {" ".join((result.stdout + result.stderr).split())}',
-                       'reinstall the NVIDIA driver, if this machine has an NVIDIA GPU')
+        return Finding(
+            'GPU',
+            'note',
+            f'{tool}: {" ".join((result.stdout + result.stderr).split())}',
+            'reinstall the NVIDIA driver, if this machine has an NVIDIA GPU',
+        )
     return Finding('GPU', 'ok', '; '.join(result.stdout.strip().splitlines()))
 
 
@@ -157,8 +191,13 @@ def examine_libraries(ask: Probe, ros: str) -> Iterator[Finding]:
     for module, distribution in LIBRARIES.items():
         answer = ask(f'import json, {module} as m; print(json.dumps(getattr(m, "__version__", "")))')
         if answer.error:
-            yield Finding(module, 'missing', answer.error,
-                          remedy_for(distribution, ros, from_ros=bool(ros) and module != 'rosbags'), 'track')
+            yield Finding(
+                module,
+                'missing',
+                answer.error,
+                remedy_for(distribution, ros, from_ros=bool(ros) and module != 'rosbags'),
+                'track',
+            )
         else:
             yield Finding(module, 'ok', answer.value or version(distribution))
 
@@ -172,9 +211,11 @@ def examine_ros(ask: Probe, ros: str) -> Iterator[Finding]:
         return
     wheel = version('ros-rclpy')
     origin = f'{ros}, sourced' if ros else f'from pip (rclpy {wheel})' if wheel else 'found'
-    settings = [f'{name}={os.environ[name]}' for name in
-                ('ROS_DOMAIN_ID', 'RMW_IMPLEMENTATION', 'ROS_AUTOMATIC_DISCOVERY_RANGE', 'ROS_LOCALHOST_ONLY')
-                if os.environ.get(name)]
+    settings = [
+        f'{name}={os.environ[name]}'
+        for name in ('ROS_DOMAIN_ID', 'RMW_IMPLEMENTATION', 'ROS_AUTOMATIC_DISCOVERY_RANGE', 'ROS_LOCALHOST_ONLY')
+        if os.environ.get(name)
+    ]
     yield Finding('ROS', 'ok', ', '.join([f'{origin}, {answer.value["rmw"]}', answer.value['path'], *settings]))
     if ros and ros not in DISTRIBUTIONS:
         yield Finding('ROS distribution', 'note', f'{ros} is not among the tested ones: {", ".join(DISTRIBUTIONS)}')
@@ -187,8 +228,12 @@ def examine_ros(ask: Probe, ros: str) -> Iterator[Finding]:
     yield examine_cv_bridge(ask(_CV_BRIDGE), ros)
     launch = ask('import json, launch_ros; print(json.dumps(launch_ros.__file__))')
     if launch.error:
-        yield Finding('launch', 'note', 'no launch system; `hand-pose node` runs the same nodes without it',
-                      f'sudo apt install ros-{ros}-ros2launch' if ros else '')
+        yield Finding(
+            'launch',
+            'note',
+            'no launch system; `hand-pose node` runs the same nodes without it',
+            f'sudo apt install ros-{ros}-ros2launch' if ros else '',
+        )
     else:
         yield Finding('launch', 'ok', launch.value)
 
@@ -199,14 +244,26 @@ def examine_cv_bridge(answer: Answer, ros: str) -> Finding:
     if not answer.error:
         return Finding('cv_bridge', 'ok', 'works')
     if any(sign in answer.output for sign in NUMPY_ABI):
-        return Finding('cv_bridge', 'note', f'built for NumPy 1, breaks under this NumPy ({version("numpy")}); {rest}',
-                       f"{sys.executable} -m pip uninstall numpy   (back to the distribution's NumPy), "
-                       f"or {sys.executable} -m pip install 'numpy<2'")
+        return Finding(
+            'cv_bridge',
+            'note',
+            f'built for NumPy 1, breaks under this NumPy ({version("numpy")}); {rest}',
+            f"{sys.executable} -m pip uninstall numpy   (back to the distribution's NumPy), "
+            f"or {sys.executable} -m pip install 'numpy<2'",
+        )
     if 'No module named' in answer.error and 'cv_bridge' in answer.error:
-        return Finding('cv_bridge', 'note', f'not installed; {rest}',
-                       f'sudo apt install ros-{ros}-cv-bridge' if ros else 'comes with a ROS distribution only')
-    return Finding('cv_bridge', 'note', f'fails: {answer.error}; {rest}',
-                   f'sudo apt install --reinstall ros-{ros}-cv-bridge' if ros else '')
+        return Finding(
+            'cv_bridge',
+            'note',
+            f'not installed; {rest}',
+            f'sudo apt install ros-{ros}-cv-bridge' if ros else 'comes with a ROS distribution only',
+        )
+    return Finding(
+        'cv_bridge',
+        'note',
+        f'fails: {answer.error}; {rest}',
+        f'sudo apt install --reinstall ros-{ros}-cv-bridge' if ros else '',
+    )
 
 
 def examine_engines(ask: Probe, ros: str) -> tuple[list[Finding], str]:
@@ -215,12 +272,15 @@ def examine_engines(ask: Probe, ros: str) -> tuple[list[Finding], str]:
     An engine that finds what it needs missing says so (``EngineError``) and is passed over; one that breaks is not.
     """
     try:
-        from hand_pose_ros.estimation.engines import AUTO
+        from hand_pose_ros.inference.engines import AUTO
     except ModuleNotFoundError as error:
         return [Finding('engines', 'missing', f'cannot be looked for: {error}', needed_by='track')], ''
     answers = {name: ask(_ENGINE.format(name)) for name in AUTO}
-    absent = {name: answer.error.split('EngineError: ', 1)[1] for name, answer in answers.items()
-              if 'EngineError: ' in answer.error}
+    absent = {
+        name: answer.error.split('EngineError: ', 1)[1]
+        for name, answer in answers.items()
+        if 'EngineError: ' in answer.error
+    }
     chosen = next((name for name in answers if name not in absent), '')
     findings = []
     for name, answer in answers.items():
@@ -243,8 +303,9 @@ def examine_engines(ask: Probe, ros: str) -> tuple[list[Finding], str]:
 def examine_models() -> Iterator[Finding]:
     """Yield each shipped model and the hand model: there and whole, or not."""
     try:
-        from hand_pose_ros.estimation.models import find_model, read_manifest
         from hand_pose_ros.hand_model.model import load_hand_model
+        from hand_pose_ros.inference.mediapipe_files import mediapipe_models
+        from hand_pose_ros.inference.models import find_model, read_manifest
     except ModuleNotFoundError as error:
         yield Finding('models', 'missing', f'cannot be checked: {error}', needed_by='track')
         return
@@ -261,12 +322,25 @@ def examine_models() -> Iterator[Finding]:
         else:
             default = ', the default' if entry.get('default') else ''
             yield Finding(name, 'ok', f'{entry.get("task")} network{default}, {path}, sha256 right')
+    yield examine_mediapipe(mediapipe_models())
     try:
         hand = load_hand_model()
     except ValueError as error:
         yield Finding('hand model', 'missing', str(error), needed_by='track')
     else:
         yield Finding('hand model', 'ok', f'{len(hand.vertices)} vertices, {hand.shape_size} shape parameters')
+
+
+def examine_mediapipe(folder: Path | None) -> Finding:
+    """Return whether MediaPipe's networks are here; color does without them, by the shipped ones."""
+    if folder is None:
+        return Finding(
+            'MediaPipe',
+            'note',
+            'its networks are not on this machine; color is tracked by the shipped ones',
+            'hand-pose models get mediapipe',
+        )
+    return Finding('MediaPipe', 'ok', f'palms and landmarks in {folder}')
 
 
 def examine_tracker(ask: Probe) -> Finding:
@@ -295,8 +369,12 @@ def examine(environment: Mapping[str, str] = os.environ, ask: Probe = probe) -> 
         findings.append(examine_tracker(ask))
     can_track = not any(finding.needed_by == 'track' for finding in findings)
     can_run_node = can_track and not any(finding.needed_by for finding in findings)
-    return {'can_track': can_track, 'can_run_node': can_run_node, 'engine': engine,
-            'findings': [asdict(finding) for finding in findings]}
+    return {
+        'can_track': can_track,
+        'can_run_node': can_run_node,
+        'engine': engine,
+        'findings': [asdict(finding) for finding in findings],
+    }
 
 
 def report(result: Mapping[str, Any]) -> str:
@@ -313,8 +391,11 @@ def report(result: Mapping[str, Any]) -> str:
         lines.append(f'The tracker runs here, on {result["engine"]}.')
     else:
         missing = ', '.join(finding['name'] for finding in result['findings'] if finding['needed_by'])
-        able = '`hand-pose track` works here; the ROS nodes do not: ' if result['can_track'] else (
-            'The tracker cannot run here: ')
+        able = (
+            '`hand-pose track` works here; the ROS nodes do not: '
+            if result['can_track']
+            else ('The tracker cannot run here: ')
+        )
         lines.append(f'{able}{missing} missing, see above.')
     return '\n'.join(lines)
 
@@ -322,7 +403,8 @@ def report(result: Mapping[str, Any]) -> str:
 def add_parser(subparsers: Any) -> None:
     """Add ``hand-pose doctor``."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
-        'doctor', help='what this machine has, what will be used, what is missing and how to get it')
+        'doctor', help='what this machine has, what will be used, what is missing and how to get it'
+    )
     parser.add_argument('--json', action='store_true', help='print the findings as one JSON object')
 
 

@@ -6,14 +6,14 @@ import argparse
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from types import ModuleType
-from typing import Sequence
 
 from hand_pose_ros import __version__
 
 #: Sub-commands, each a module of this package (`-` as `_`) with ``add_parser(subparsers)`` and
 #: ``run(arguments) -> int``.
-COMMANDS = ('track', 'view', 'evaluate', 'score', 'node', 'demo', 'bench', 'build-engine', 'doctor')
+COMMANDS = ('track', 'view', 'evaluate', 'score', 'node', 'demo', 'bench', 'build-engine', 'models', 'urdf', 'doctor')
 
 
 def command_module(command: str) -> ModuleType:
@@ -23,8 +23,9 @@ def command_module(command: str) -> ModuleType:
 
 def build_parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     """Return the parser of ``hand-pose`` with these sub-commands, whose modules it imports."""
-    parser = argparse.ArgumentParser(prog='hand-pose',
-                                     description='Hand tracking in depth and colour images, with and without ROS.')
+    parser = argparse.ArgumentParser(
+        prog='hand-pose', description='Hand tracking in depth and color images, with and without ROS.'
+    )
     parser.add_argument('--version', action='version', version=f'hand_pose_ros {__version__}')
     parser.add_argument('--traceback', action='store_true', help='show where an error came from, for a bug report')
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
@@ -62,8 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def describe(error: Exception) -> str:
     """Return an error as one line that says what to do, as far as the error itself tells."""
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return (f'this Python ({sys.executable}) has no module {error.name}; '
-                '`hand-pose doctor` says how to get what is missing')
+        return (
+            f'this Python ({sys.executable}) has no module {error.name}; '
+            '`hand-pose doctor` says how to get what is missing'
+        )
     return ' '.join(str(error).split()) or type(error).__name__
 
 

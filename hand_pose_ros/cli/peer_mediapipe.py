@@ -16,7 +16,9 @@ def main(folder: str) -> None:
     """Track the images in name order, forth and back for the warm-up, and time each."""
     import cv2
     import mediapipe
-    images = [cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for path in sorted(Path(folder).glob('*.png'))]
+
+    read = [cv2.imread(str(path)) for path in sorted(Path(folder).glob('*.png'))]
+    images = [cv2.cvtColor(image, cv2.COLOR_BGR2RGB) for image in read if image is not None]
     hands = mediapipe.solutions.hands.Hands(max_num_hands=2)
     for image in images[:WARM_UP]:
         hands.process(image)
@@ -27,9 +29,19 @@ def main(folder: str) -> None:
         seconds.append(time.perf_counter() - started)
         found += bool(result.multi_hand_landmarks)
     seconds.sort()
-    print(json.dumps({'version': mediapipe.__version__, 'frames': len(images), 'frames_with_hands': found, 'frame_ms': {
-        'median': round(1000 * seconds[len(seconds) // 2], 3),
-        'p95': round(1000 * seconds[int(0.95 * (len(seconds) - 1))], 3)}}))
+    print(
+        json.dumps(
+            {
+                'version': mediapipe.__version__,
+                'frames': len(images),
+                'frames_with_hands': found,
+                'frame_ms': {
+                    'median': round(1000 * seconds[len(seconds) // 2], 3),
+                    'p95': round(1000 * seconds[int(0.95 * (len(seconds) - 1))], 3),
+                },
+            }
+        )
+    )
 
 
 if __name__ == '__main__':

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from hand_pose_ros.cli.arguments import tracker_parameters
+from hand_pose_ros.cli.arguments import tracker_settings
 from hand_pose_ros.middleware import make_room_for_images
-from hand_pose_ros.parameters import TrackerParameters
+from hand_pose_ros.settings import TrackerSettings, flat
 
 
 class NodeError(RuntimeError):
@@ -30,9 +30,11 @@ def require_ros(command: str) -> None:
 
     """
     if find_spec('rclpy') is None:
-        raise NodeError(f'{command} runs the real ROS nodes, and this Python ({sys.executable}) has no rclpy: '
-                        'run "make setup" in a checkout, or source a ROS distribution; '
-                        '"hand-pose track" works without ROS')
+        raise NodeError(
+            f'{command} runs the real ROS nodes, and this Python ({sys.executable}) has no rclpy: '
+            'run "make setup" in a checkout, or source a ROS distribution; '
+            '"hand-pose track" works without ROS'
+        )
 
 
 def prepare_to_host_nodes() -> None:
@@ -55,8 +57,8 @@ def changed_tracker_parameters(args: argparse.Namespace) -> dict[str, Any]:
         ValueError: a value is out of its range.
 
     """
-    given = tracker_parameters(args)
-    return {s.name: getattr(given, s.name) for s in fields(TrackerParameters) if getattr(given, s.name) != s.default}
+    defaults = flat(TrackerSettings())
+    return {name: value for name, value in flat(tracker_settings(args)).items() if value != defaults[name]}
 
 
 class NodeProcess:
@@ -75,12 +77,16 @@ class NodeProcess:
         self.name, self.log = module, log
         arguments = ['--ros-args', '-r', f'__ns:={namespace}']
         for name, value in parameters.items():
-            arguments += ['-p', f'{name}:={_yaml(value)}']
+            arguments += ['-p', f'{name}:={json.dumps(value)}']  # which YAML includes
         with open(log, 'wb') as output:
             # A session of its own, so that Ctrl-C reaches it through __exit__ only, after the last results are in.
-            self._process = subprocess.Popen([*self.command(module), *arguments], stdout=output,
-                                             stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                                             start_new_session=True)
+            self._process = subprocess.Popen(
+                [*self.command(module), *arguments],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
 
     @staticmethod
     def command(module: str) -> list[str]:
@@ -105,7 +111,7 @@ class NodeProcess:
         lines = self.log.read_text(errors='replace').strip().splitlines()
         return lines[-1].strip() if lines else 'nothing was written'
 
-    def __enter__(self) -> 'NodeProcess':
+    def __enter__(self) -> NodeProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -117,11 +123,3 @@ class NodeProcess:
                 self._process.wait(patience)
             except subprocess.TimeoutExpired:
                 continue
-
-
-def _yaml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return "'" + value.replace("'", "''") + "'"
-    return repr(value)

@@ -6,16 +6,24 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hand_pose_ros.cli.arguments import NODE_SETTINGS, add_tracker_arguments, for_recording, tracker_parameters
+from hand_pose_ros.cli.arguments import (
+    NODE_SETTINGS,
+    add_recording_arguments,
+    add_tracker_arguments,
+    open_input,
+    tracker_settings,
+)
 from hand_pose_ros.cli.progress import FrameProgress
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from hand_pose_ros.io.recording import RecordedFrame, Recording
+    from hand_pose_ros.io.frame import RecordedFrame, Recording
+    from hand_pose_ros.tracking.tracker import HandTracker
 
 OVERLAYS = ('png', 'video', 'none')
 
@@ -26,27 +34,34 @@ OVERLAY_WIDTH = 1024
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
-        'track', help='track hands in a recording; needs no ROS',
+        'track',
+        help='track hands in a recording; needs no ROS',
         description='Track the hands of a recorded camera. Writes DIR/hands.jsonl, one line a frame, and a '
-                    'picture or a video of the skeletons over the images. Depth images are tracked as such; '
-                    'colour images and videos by colour, see --hand-size.')
-    parser.add_argument('input', metavar='INPUT',
-                        help='a folder of 16-bit PNGs (depth), or of PNGs or JPEGs (colour), a rosbag2 (folder, .mcap or '
-                             '.db3), a video, or a webcam such as /dev/video0 (until Ctrl-C or --limit)')
+        'picture or a video of the skeletons over the images. Of a bag that holds depth and color, --modality '
+        'says what is tracked; distances in color alone follow from --hand-size.',
+    )
+    parser.add_argument(
+        'input',
+        metavar='INPUT',
+        help='a folder of 16-bit PNGs (depth), or of PNGs or JPEGs (color), a rosbag2 (folder, .mcap or '
+        '.db3), a video, or a webcam such as /dev/video0 (until Ctrl-C or --limit)',
+    )
     parser.add_argument('--out', metavar='DIR', required=True, help='folder for the results; made when missing')
-    parser.add_argument('--camera', metavar='YAML', help='camera calibration; default: the one in the bag or folder')
-    parser.add_argument('--topic', help='image topic of the bag; needed only where there are several')
-    parser.add_argument('--limit', type=_count, metavar='N', help='stop after N frames')
-    parser.add_argument('--overlays', choices=OVERLAYS, default='png',
-                        help='DIR/overlays/*.png, DIR/overlay.mp4 or neither. Default: png')
+    add_recording_arguments(parser)
+    parser.add_argument(
+        '--overlays',
+        choices=OVERLAYS,
+        default='png',
+        help='DIR/overlays/*.png, DIR/overlay.mp4 or neither. Default: png',
+    )
+    parser.add_argument(
+        '--independent',
+        action='store_true',
+        help='color images are photographs that have nothing to do with one another: each is tracked on its own and '
+        'searched at several scales',
+    )
     # Nobody waits for the hands of a recording.
-    add_tracker_arguments(parser, skip=NODE_SETTINGS, own={'looks': 4, 'fit_surface': True})
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number above 0')
-    return int(text)
+    add_tracker_arguments(parser, skip=NODE_SETTINGS, own={'views': 4, 'articulated_icp': True})
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,57 +72,75 @@ def run(args: argparse.Namespace) -> int:
         OSError: the output cannot be written.
 
     """
-    from hand_pose_ros.geometry.camera import Camera
-    from hand_pose_ros.io.recording import RecordingError, open_recording
-    from hand_pose_ros.io.results import result_line
-    from hand_pose_ros.pipeline.modality import make_tracker
+    from hand_pose_ros.tracking.factory import make_tracker
 
-    parameters = tracker_parameters(args)
-    camera = Camera.from_yaml(args.camera) if args.camera else None
-    recording = open_recording(args.input, camera, parameters.depth_unit, args.topic, parameters.aligned_depth)
-    parameters = for_recording(parameters, recording)
-    tracker = make_tracker(parameters)
+    recording, settings = open_input(args, tracker_settings(args))
+    if args.independent and recording.modality != 'color':
+        raise ValueError(f'--independent is for color images; {args.input} is tracked by {recording.modality}')
+    tracker = make_tracker(settings, independent=True) if args.independent else make_tracker(settings)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
+    counts = _Counts()
+    try:
+        _track(recording, tracker, args, out, counts)
+    except KeyboardInterrupt:
+        counts.interrupted = True
+    print(f'{counts.describe(recording.modality)}, {tracker.description}: {out / "hands.jsonl"}')
+    return 130 if counts.interrupted else 0
 
-    frames = with_hands = 0
-    seconds: list[float] = []
-    interrupted = False
+
+@dataclass
+class _Counts:
+    """What was tracked: frames, those with hands, those without the depth that they should have, and their times."""
+
+    frames: int = 0
+    with_hands: int = 0
+    without_depth: int = 0
+    seconds: list[float] = field(default_factory=list)
+    interrupted: bool = False
+
+    def describe(self, modality: str) -> str:
+        median = 1000 * sorted(self.seconds)[len(self.seconds) // 2] if self.seconds else 0.0
+        without = f' ({self.without_depth} without depth)' if modality == 'rgbd' else ''
+        return (
+            f'{"interrupted: " if self.interrupted else ""}{self.frames} frames{without}, hands in {self.with_hands}, '
+            f'{median:.1f} ms a frame (median)'
+        )
+
+
+def _track(recording: Recording, tracker: HandTracker, args: argparse.Namespace, out: Path, counts: _Counts) -> None:
+    """Track the frames up to the limit and write what is found, counting in ``counts``."""
+    from hand_pose_ros.io.results import result_line
+    from hand_pose_ros.visualization.drawing import draw_overlay
+
     with ExitStack() as stack:
         lines = stack.enter_context(open(out / 'hands.jsonl', 'w', buffering=1, encoding='utf-8'))
         save = stack.enter_context(_overlay_sink(args.overlays, out, recording))
         progress = FrameProgress(args.limit, recording.count)
-        try:
-            for frame in recording:
-                if frame.camera is None:
-                    raise RecordingError(f'{args.input}: holds no camera calibration; give one with --camera')
-                started = time.perf_counter()
-                picture = frame.picture()
-                hands = tracker.process(picture, **frame.for_tracker())
-                seconds.append(time.perf_counter() - started)
-                lines.write(result_line(frame.name, hands))
-                frames += 1
-                with_hands += bool(hands)
-                if save is not None:
-                    from hand_pose_ros.drawing import draw_overlay
-                    scale = max(1, round(OVERLAY_WIDTH / frame.camera.width))
-                    save(frame, draw_overlay(picture, hands, frame.camera, scale=scale))
-                progress.show(frames)
-                if frames == args.limit:
-                    break
-        except KeyboardInterrupt:
-            interrupted = True
-        finally:
-            progress.close()
-    median = 1000 * sorted(seconds)[len(seconds) // 2] if seconds else 0.0
-    print(f'{"interrupted: " if interrupted else ""}{frames} frames, hands in {with_hands}, {median:.1f} ms a frame '
-          f'(median), {tracker.engine_description}: {out / "hands.jsonl"}')
-    return 130 if interrupted else 0
+        stack.callback(progress.close)
+        for recorded in recording:
+            frame = recorded.camera_frame()
+            if args.independent:
+                tracker.reset()
+            started = time.perf_counter()
+            hands = tracker.process(frame)
+            counts.seconds.append(time.perf_counter() - started)
+            lines.write(result_line(recorded.name, hands))
+            counts.frames += 1
+            counts.with_hands += bool(hands)
+            counts.without_depth += frame.depth is None
+            if save is not None:
+                scale = max(1, round(OVERLAY_WIDTH / frame.camera.width))
+                save(recorded, draw_overlay(recorded.picture, hands, frame.camera, scale=scale))
+            progress.show(counts.frames)
+            if counts.frames == args.limit:
+                break
 
 
 @contextmanager
-def _overlay_sink(kind: str, out: Path,
-                  recording: 'Recording') -> Iterator[Callable[['RecordedFrame', 'np.ndarray'], None] | None]:
+def _overlay_sink(
+    kind: str, out: Path, recording: Recording
+) -> Iterator[Callable[[RecordedFrame, np.ndarray], None] | None]:
     """Yield what takes each frame's overlay, or None where none is wanted."""
     if kind == 'none':
         yield None
@@ -115,10 +148,11 @@ def _overlay_sink(kind: str, out: Path,
         import cv2
 
         from hand_pose_ros.io.recording import IMAGE_SUFFIXES
+
         folder = out / 'overlays'
         folder.mkdir(exist_ok=True)
 
-        def save(frame: 'RecordedFrame', picture: 'np.ndarray') -> None:
+        def save(frame: RecordedFrame, picture: np.ndarray) -> None:
             path = Path(frame.name)
             name = f'{path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name}.png'
             if not cv2.imwrite(str(folder / name), picture):
@@ -127,5 +161,6 @@ def _overlay_sink(kind: str, out: Path,
         yield save
     else:
         from hand_pose_ros.io.results import VideoWriter
+
         with VideoWriter(out / 'overlay.mp4', recording.rate()) as video:
             yield lambda frame, picture: video.write(picture)

@@ -12,18 +12,29 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hand_pose_ros.cli.arguments import (NODE_SETTINGS, add_graph_arguments, add_tracker_arguments, check_limit,
-                                         for_recording, given_settings, graph_arguments, tracker_parameters)
-from hand_pose_ros.parameters import TrackerParameters
+from hand_pose_ros.cli.arguments import (
+    NODE_SETTINGS,
+    add_graph_arguments,
+    add_recording_arguments,
+    add_tracker_arguments,
+    given_settings,
+    graph_arguments,
+    open_input,
+    tracker_settings,
+)
+from hand_pose_ros.settings import TrackerSettings
 
 if TYPE_CHECKING:
     import rerun
 
-    from hand_pose_ros.io.recording import Recording
-    from hand_pose_ros.viewing import Scene
+    from hand_pose_ros.evaluation.replay import Replayed
+    from hand_pose_ros.io.frame import Recording
+    from hand_pose_ros.io.outputs import Output
+    from hand_pose_ros.tracking.tracker import HandTracker
+    from hand_pose_ros.visualization.scene import Scene
 
-#: Settings that say what is subscribed to; a recording says itself what it is of.
-_LIVE = {'modality', 'image_transport'}
+#: Settings that say what is subscribed to; a recording says itself how its images are packed.
+_TOPICS_ONLY, _BOTH = {'image_transport'}, {'modality', 'depth_unit'}
 
 
 class ViewError(RuntimeError):
@@ -33,29 +44,38 @@ class ViewError(RuntimeError):
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
-        'view', help='show hands in 3D, live from topics or from a recording',
-        description='Show image, skeletons, joint axes, meshes and series in Rerun\'s viewer: of the tracker that '
-                    'runs, or with BAG of a recording, which is tracked here unless it holds a tracker\'s output '
-                    '(hands/keypoints). Opens a window, or serves a page where there is no display. Needs no network. '
-                    'Rerun is an extra (pip install rerun-sdk); where there is a network it counts its users, until '
-                    '"rerun analytics disable".')
-    parser.add_argument('input', metavar='BAG', nargs='?',
-                        help='a rosbag2 (folder, .mcap or .db3), or anything else that "hand-pose track" takes, webcams too. '
-                             'Default: the topics of the ROS graph')
+        'view',
+        help='show hands in 3D, live from topics or from a recording',
+        description="Show image, skeletons, joint axes, meshes and series in Rerun's viewer: of the tracker that "
+        "runs, or with BAG of a recording, which is tracked here unless it holds a tracker's output "
+        '(hands/keypoints). Opens a window, or serves a page where there is no display. Needs no network. '
+        'Rerun is an extra (pip install rerun-sdk); where there is a network it counts its users, until '
+        '"rerun analytics disable".',
+    )
+    parser.add_argument(
+        'input',
+        metavar='BAG',
+        nargs='?',
+        help='a rosbag2 (folder, .mcap or .db3), or anything else that "hand-pose track" takes, webcams too. '
+        'Default: the topics of the ROS graph',
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument('--web', action='store_true', help='serve the viewer as a page, also where there is a display')
     where.add_argument('--save', metavar='FILE.rrd', help='show nothing; write a file that "rerun FILE.rrd" opens')
     parser.add_argument('--port', type=int, default=9090, help='of the page. Default: %(default)s')
-    parser.add_argument('--data-port', type=int, default=9876,
-                        help='that the page gets its data from. Default: %(default)s')
-    parser.add_argument('--host', default='localhost', metavar='NAME',
-                        help='name or address by which browsers reach this machine; only pages opened under it get '
-                             'data. Default: %(default)s')
-    parser.add_argument('--track', action='store_true', help='track the recording even if it holds a tracker\'s output')
-    parser.add_argument('--camera', metavar='YAML', help='camera calibration of the recording; default: its own')
-    parser.add_argument('--topic', help='image topic of the bag; needed only where there are several')
-    parser.add_argument('--limit', type=int, metavar='N', help='stop after N images')
-    add_tracker_arguments(parser, skip=set(NODE_SETTINGS) - _LIVE)
+    parser.add_argument(
+        '--data-port', type=int, default=9876, help='that the page gets its data from. Default: %(default)s'
+    )
+    parser.add_argument(
+        '--host',
+        default='localhost',
+        metavar='NAME',
+        help='name or address by which browsers reach this machine; only pages opened under it get '
+        'data. Default: %(default)s',
+    )
+    parser.add_argument('--track', action='store_true', help="track the recording even if it holds a tracker's output")
+    add_recording_arguments(parser)
+    add_tracker_arguments(parser, skip=set(NODE_SETTINGS) - _TOPICS_ONLY)
     add_graph_arguments(parser)
 
 
@@ -68,27 +88,26 @@ def run(args: argparse.Namespace) -> int:
         NodeError: there is no ROS to get topics from.
 
     """
-    check_limit(args)
-    parameters = tracker_parameters(args)
-    given = given_settings(args, TrackerParameters).keys() | {
-        name for name in ('track', 'camera', 'topic') if getattr(args, name)}
-    if stray := sorted(given & _LIVE if args.input else given - _LIVE - {'depth_unit'}):
-        raise ValueError(f'--{stray[0].replace("_", "-")} is for {"topics" if args.input else "a recording"}, '
-                         f'{"not for a recording" if args.input else "and none was given"}')
+    settings = tracker_settings(args)
+    _refuse_stray_flags(args)
     if args.input is None:
         from hand_pose_ros.cli.processes import prepare_to_host_nodes, require_ros
+
         require_ros('hand-pose view without a recording')
         import rclpy.utilities  # noqa: F401  ROS from pip starts Python anew here, so nothing may come before.
+
         prepare_to_host_nodes()
     try:
         import rerun
     except ModuleNotFoundError as error:
-        raise ViewError(f'hand-pose view needs Rerun, and this Python ({sys.executable}) has no module {error.name}: '
-                        f'{sys.executable} -m pip install rerun-sdk') from error
-    from hand_pose_ros.viewing import APPLICATION, Scene
+        raise ViewError(
+            f'hand-pose view needs Rerun, and this Python ({sys.executable}) has no module {error.name}: '
+            f'{sys.executable} -m pip install rerun-sdk'
+        ) from error
+    from hand_pose_ros.visualization.scene import APPLICATION, Scene
 
     # Before anything is opened, so that what is wrong with a recording is said first.
-    show = None if args.input is None else _recording(args)
+    show = None if args.input is None else _recording(args, settings)
     stream = rerun.RecordingStream(APPLICATION)
     page = _open(stream, args)
     scene = Scene(stream, live=args.input is None)
@@ -97,13 +116,14 @@ def run(args: argparse.Namespace) -> int:
     if show is None:
         from hand_pose_ros.nodes.process import run_nodes
         from hand_pose_ros.nodes.viewer import ViewerNode
-        return run_nodes([lambda: ViewerNode(scene, parameters, args.limit)], ['--ros-args', *graph_arguments(args)])
+
+        return run_nodes([lambda: ViewerNode(scene, settings, args.limit)], ['--ros-args', *graph_arguments(args)])
     try:
         images = sum(1 for _ in show(scene))
         stream.flush()
         print(f'{images} images{f": {args.save}" if args.save else ""}', flush=True)
         if page:
-            threading.Event().wait()   # The page gets its data from this process until Ctrl-C.
+            threading.Event().wait()  # The page gets its data from this process until Ctrl-C.
     except KeyboardInterrupt:
         return 130
     finally:
@@ -111,7 +131,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _open(stream: 'rerun.RecordingStream', args: argparse.Namespace) -> str:
+def _refuse_stray_flags(args: argparse.Namespace) -> None:
+    """Raise ValueError for a flag that is for topics where a recording is shown, or the other way round."""
+    given = given_settings(args, TrackerSettings).keys() | {
+        name for name in ('track', 'camera', 'topic') if getattr(args, name)
+    }
+    if stray := sorted(given & _TOPICS_ONLY if args.input else given - _TOPICS_ONLY - _BOTH):
+        raise ValueError(
+            f'--{stray[0].replace("_", "-")} is for {"topics" if args.input else "a recording"}, '
+            f'{"not for a recording" if args.input else "and none was given"}'
+        )
+
+
+def _open(stream: rerun.RecordingStream, args: argparse.Namespace) -> str:
     """Connect a recording with what it is shown in; returns the address of the page, empty where there is none.
 
     Raises:
@@ -119,6 +151,7 @@ def _open(stream: 'rerun.RecordingStream', args: argparse.Namespace) -> str:
 
     """
     import rerun
+
     headless = sys.platform.startswith('linux') and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY'))
     try:
         if args.save:
@@ -133,30 +166,32 @@ def _open(stream: 'rerun.RecordingStream', args: argparse.Namespace) -> str:
     # Rerun lets through whatever its compiled part makes of a port in use, a file or a viewer that does not start.
     except Exception as error:
         reason = ' '.join(str(error).split())
-        raise ViewError(f'--save {args.save}: {reason}' if args.save else
-                        f'Rerun does not start: {reason}; --port and --data-port choose other ports, --web serves a '
-                        'page instead of a window, --save writes a file') from error
+        raise ViewError(
+            f'--save {args.save}: {reason}'
+            if args.save
+            else f'Rerun does not start: {reason}; --port and --data-port choose other ports, --web serves a '
+            'page instead of a window, --save writes a file'
+        ) from error
     return ''
 
 
-def _recording(args: argparse.Namespace) -> Callable[['Scene'], Iterator[None]]:
+def _recording(args: argparse.Namespace, settings: TrackerSettings) -> Callable[[Scene], Iterator[None]]:
     """Open the recording; returns what shows it in a scene and yields once an image.
 
     Raises:
         ValueError: it cannot be used.
 
     """
-    from hand_pose_ros.geometry.camera import Camera
+    from hand_pose_ros.io.frame import RecordingError
     from hand_pose_ros.io.outputs import recorded_outputs
-    from hand_pose_ros.io.recording import BAG_SUFFIXES, RecordingError, open_recording
-    from hand_pose_ros.pipeline.modality import make_tracker
+    from hand_pose_ros.io.recording import BAG_SUFFIXES
+    from hand_pose_ros.tracking.factory import make_tracker
 
-    path, parameters = Path(args.input), tracker_parameters(args)
+    path = Path(args.input)
     is_bag = path.suffix in BAG_SUFFIXES or (path / 'metadata.yaml').exists()
     outputs = [] if args.track or not is_bag else recorded_outputs(path)
     try:
-        camera = Camera.from_yaml(args.camera) if args.camera else None
-        recording = open_recording(path, camera, parameters.depth_unit, args.topic, parameters.aligned_depth)
+        recording, settings = open_input(args, settings)
     except RecordingError as error:
         if not outputs:
             raise
@@ -165,36 +200,46 @@ def _recording(args: argparse.Namespace) -> Callable[['Scene'], Iterator[None]]:
     if outputs:
         print(f'{path}: the hands recorded on {", ".join(outputs)} are shown; --track tracks anew', file=sys.stderr)
         return partial(_show_outputs, path, recording, args.limit)
-    parameters = for_recording(parameters, recording)
-    return partial(_track, recording, make_tracker(parameters), args.limit)
+    return partial(_track, recording, make_tracker(settings), args.limit)
 
 
-def _track(recording: 'Recording', tracker, limit: int | None, scene: 'Scene') -> Iterator[None]:
+def _track(recording: Recording, tracker: HandTracker, limit: int | None, scene: Scene) -> Iterator[None]:
     from hand_pose_ros.evaluation.replay import replay
+
     for one in replay(recording, {'': tracker}, None, limit):
-        scene.image(one.frame.nanoseconds, one.picture, one.frame.camera)
+        _show_image(scene, one)
         scene.hands(one.frame.nanoseconds, one.hands[''], one.seconds[''])
         yield
 
 
-def _show_outputs(path: Path, recording: 'Recording | None', limit: int | None, scene: 'Scene') -> Iterator[None]:
+def _show_image(scene: Scene, one: Replayed) -> None:
+    scene.image(one.frame.nanoseconds, one.frame.picture, one.camera)
+
+
+def _show_outputs(path: Path, recording: Recording | None, limit: int | None, scene: Scene) -> Iterator[None]:
     """Show what a tracker's output says, with the images (where there are any) in the order of their stamps."""
     from hand_pose_ros.evaluation.replay import replay
     from hand_pose_ros.io.outputs import iterate_outputs
 
-    images = ((one.frame.nanoseconds, one) for one in (replay(recording, {}, None) if recording else ()))
-    outputs = ((stamp, (recorded, output)) for stamp, recorded, output in iterate_outputs(path))
+    def images() -> Iterator[tuple[int, Replayed | tuple[int, Output]]]:
+        for one in replay(recording, {}, None) if recording else ():
+            yield one.frame.nanoseconds, one
+
+    def outputs() -> Iterator[tuple[int, Replayed | tuple[int, Output]]]:
+        for stamp, recorded, output in iterate_outputs(path):
+            yield stamp, (recorded, output)
+
     shown, last = 0, -1
-    for stamp, what in heapq.merge(images, outputs, key=lambda item: item[0]):
+    for stamp, what in heapq.merge(images(), outputs(), key=lambda item: item[0]):
         is_image = not isinstance(what, tuple)
         begins = is_image if recording else stamp > last
         last = stamp
         if begins and shown == limit:
             return
-        if is_image:
-            scene.image(stamp, what.picture, what.frame.camera)
-        else:
+        if isinstance(what, tuple):
             scene.output(stamp, *what)
+        else:
+            _show_image(scene, what)
         if begins:
             shown += 1
             yield

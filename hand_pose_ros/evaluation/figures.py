@@ -4,31 +4,41 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from hand_pose_ros.evaluation.metrics import HandComparison, compare_hands
+from hand_pose_ros.evaluation.scoring import align, area_under_curve, rounded
 from hand_pose_ros.geometry.joints import JOINTS, SIDES
-from hand_pose_ros.gestures import GESTURES, recognise
-from hand_pose_ros.metrics import HandComparison, compare_hands
-from hand_pose_ros.scoring import align, area_under_curve
+from hand_pose_ros.gestures.recognition import GESTURES, recognize
 
-#: Bins of the errors' distributions: width and end in millimetres; what lies beyond counts as the last one.
-BIN, LIMIT = 0.05, 400.0
-#: Thresholds of the curves, and range of the area under the PCK curve, in millimetres.
-THRESHOLDS = np.arange(0.0, 81.0)
-AUC_RANGE = (0.0, 50.0)
+
+@dataclass(frozen=True)
+class FiguresConfiguration:
+    """Resolution and ranges of the figures, millimeters."""
+
+    bin_mm: float = 0.05  # of the distributions: finer than what is reported
+    limit_mm: float = 400.0  # what lies beyond counts as the last bin
+    table_mm: tuple[int, ...] = (10, 20, 30, 50)  # thresholds of the table
+    curve_mm: tuple[int, ...] = tuple(range(81))  # thresholds of the curves
+    auc_range_mm: tuple[float, float] = (0.0, 50.0)  # of the area under the PCK curve, as the papers have it
+
+
+_DEFAULT = FiguresConfiguration()
 
 
 class Distribution:
-    """How often values in millimetres occur: counts in bins of ``BIN``."""
+    """How often values in millimeters occur: counts in bins of one width."""
 
-    def __init__(self) -> None:
-        self._counts = np.zeros(round(LIMIT / BIN), np.int64)
+    def __init__(self, configuration: FiguresConfiguration = _DEFAULT) -> None:
+        self._bin = configuration.bin_mm
+        self._counts = np.zeros(round(configuration.limit_mm / self._bin), np.int64)
 
-    def add(self, millimetres: np.ndarray) -> None:
-        places = np.minimum(np.asarray(millimetres) / BIN, len(self._counts) - 1).astype(int)
+    def add(self, millimeters: np.ndarray) -> None:
+        places = np.minimum(np.asarray(millimeters) / self._bin, len(self._counts) - 1).astype(int)
         np.add.at(self._counts, places.ravel(), 1)
 
     def __len__(self) -> int:
@@ -38,23 +48,23 @@ class Distribution:
         """Value that this share lies below, to half a bin; None of nothing."""
         if not len(self):
             return None
-        return float((np.searchsorted(self._counts.cumsum(), share * len(self)) + 0.5) * BIN)
+        return float((np.searchsorted(self._counts.cumsum(), share * len(self)) + 0.5) * self._bin)
 
     def within(self, thresholds: np.ndarray) -> np.ndarray:
         """Share of the values within each threshold (T,)."""
         sums = np.concatenate([[0], self._counts.cumsum()])
-        return sums[np.minimum(np.round(thresholds / BIN).astype(int), len(self._counts))] / max(len(self), 1)
+        return sums[np.minimum(np.round(thresholds / self._bin).astype(int), len(self._counts))] / max(len(self), 1)
 
 
 class Jitter:
-    """Unsteadiness of joints: root mean square of their second difference over three frames that follow each other."""
+    """Jitter of joints: root mean square of their second difference over three frames that follow each other."""
 
     def __init__(self) -> None:
         self._before: list[tuple[int, np.ndarray]] = []
         self._sum, self._count = 0.0, 0
 
     def add(self, frame: int, points: np.ndarray) -> None:
-        """Add points (21, 3) in metres of frame number ``frame``."""
+        """Add points (21, 3) in meters of frame number ``frame``."""
         if self._before and self._before[-1][0] != frame - 1:
             self._before = []
         self._before = [*self._before[-2:], (frame, points)]
@@ -63,7 +73,7 @@ class Jitter:
             self._sum += float(np.square(bend).sum(1).mean())
             self._count += 1
 
-    def millimetres(self) -> float | None:
+    def millimeters(self) -> float | None:
         """Return the figure; None of fewer than three frames in a row."""
         return 1000 * (self._sum / self._count) ** 0.5 if self._count else None
 
@@ -71,20 +81,24 @@ class Jitter:
 class Figures:
     """Gathers what a replay finds.
 
+    Args:
+        with_truth: whether the true joints are known.
+        configuration: resolution and ranges.
+
     Attributes:
         timeline: of each known hand: seconds since the first frame, side (index into ``SIDES``), mean error in mm, NaN
             where it was not found.
 
     """
 
-    def __init__(self, with_truth: bool) -> None:
-        self.with_truth = with_truth
+    def __init__(self, with_truth: bool, configuration: FiguresConfiguration = _DEFAULT) -> None:
+        self.with_truth, self._configuration = with_truth, configuration
         self.frames = self.frames_with_hands = self.hands_seen = 0
         self.known = self.found = self.wrong_side = self.extra = 0
         self.timeline = array('f')
-        self._joint_sums, self._errors = np.zeros(len(JOINTS)), Distribution()
+        self._joint_sums, self._errors = np.zeros(len(JOINTS)), Distribution(configuration)
         self._aligned_sum = 0.0
-        self._worst, self._mean = Distribution(), Distribution()
+        self._worst, self._mean = Distribution(configuration), Distribution(configuration)
         # Gestures of the hands found; of the true joints of those; and of these, where both are the same.
         self._gestures: Counter[str] = Counter()
         self._known_gestures: Counter[str] = Counter()
@@ -100,9 +114,10 @@ class Figures:
         self._seen_before: set[str] = set()
         self._start: float | None = None
 
-    def add(self, stamp: float, found: Mapping[str, np.ndarray],
-            truth: Mapping[str, np.ndarray]) -> list[HandComparison]:
-        """Add a frame's hands, side -> (21, 3) metres; returns how each known one fared."""
+    def add(
+        self, stamp: float, found: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]
+    ) -> list[HandComparison]:
+        """Add a frame's hands, side -> (21, 3) meters; returns how each known one fared."""
         if self._start is None:
             self._start = stamp
         number, seconds = self.frames, stamp - self._start
@@ -111,7 +126,7 @@ class Figures:
         self.hands_seen += len(found)
         for side, joints in found.items():
             self._raw[side].add(number, joints)
-        gestures = {side: recognise(joints) for side, joints in found.items()}
+        gestures = {side: recognize(joints) for side, joints in found.items()}
         self._gestures.update(gestures.values())
         if not self.with_truth:
             self._follow(seconds, found, {side: side in found for side in SIDES if side in self._seen_before})
@@ -123,19 +138,19 @@ class Figures:
             self.wrong_side += hand.wrong_side
             mean = float('nan')
             if hand.errors is not None:
-                millimetres = 1000 * hand.errors
-                mean = float(millimetres.mean())
+                millimeters = 1000 * hand.errors
+                mean = float(millimeters.mean())
                 self.found += 1
-                self._joint_sums += millimetres
+                self._joint_sums += millimeters
                 true = truth[hand.side][None]
                 aligned = align(found[hand.side][None], true, 'procrustes')
                 self._aligned_sum += 1000 * float(np.linalg.norm(aligned - true, axis=2).mean())
-                self._errors.add(millimetres)
-                self._worst.add(millimetres.max())
-                self._mean.add(millimetres.mean())
+                self._errors.add(millimeters)
+                self._worst.add(millimeters.max())
+                self._mean.add(millimeters.mean())
                 self._of_truth[hand.side].add(number, truth[hand.side])
                 self._of_error[hand.side].add(number, found[hand.side] - truth[hand.side])
-                gesture = recognise(truth[hand.side])
+                gesture = recognize(truth[hand.side])
                 self._known_gestures[gesture] += 1
                 self._same_gestures[gesture] += gestures[hand.side] == gesture
                 self._measure_lag(number, seconds, hand.side, found[hand.side], truth[hand.side])
@@ -156,8 +171,8 @@ class Figures:
 
     def _follow(self, seconds: float, found: Mapping[str, np.ndarray], there: Mapping[str, bool]) -> None:
         """Notice losses and recoveries: a hand that was found, is still there, and is not found."""
-        for side, seen in there.items():
-            if seen:
+        for side, is_found in there.items():
+            if is_found:
                 self._seen_before.add(side)
                 if side in self._lost_since:
                     self._recoveries.append(seconds - self._lost_since.pop(side))
@@ -168,52 +183,82 @@ class Figures:
             del self._lost_since[side]  # the hand itself is gone
 
     def summary(self) -> dict[str, Any]:
-        """Return the figures as JSON takes them; None where there is nothing to tell."""
+        """Return the figures as JSON takes them; None where there are none."""
         result: dict[str, Any] = {
-            'frames': self.frames, 'frames_with_hands': self.frames_with_hands, 'hands_seen': self.hands_seen,
+            'frames': self.frames,
+            'frames_with_hands': self.frames_with_hands,
+            'hands_seen': self.hands_seen,
             'gestures_seen': {name: self._gestures[name] for name in GESTURES if self._gestures[name]},
             'jitter_mm': _overall(self._raw.values()),
             'losses': self.losses,
-            'recovery_s': {'median': _rounded(float(np.median(self._recoveries))),
-                           'longest': _rounded(max(self._recoveries))} if self._recoveries else None,
-            'not_recovered': len(self._lost_since)}
-        if not self.with_truth:
-            return result
-        within = {name: one.within(THRESHOLDS) for name, one in (('joints', self._errors), ('worst', self._worst),
-                                                                 ('mean', self._mean))}
-        fine = np.linspace(*AUC_RANGE, 200)
-        return result | {
-            'hands_known': self.known, 'hands_found': self.found, 'wrong_side': self.wrong_side,
+            'recovery_s': {
+                'median': rounded(float(np.median(self._recoveries))),
+                'longest': rounded(max(self._recoveries)),
+            }
+            if self._recoveries
+            else None,
+            'not_recovered': len(self._lost_since),
+        }
+        return result | self._truth_figures() if self.with_truth else result
+
+    def _truth_figures(self) -> dict[str, Any]:
+        """What rests on true joints."""
+        result: dict[str, Any] = {
+            'hands_known': self.known,
+            'hands_found': self.found,
+            'wrong_side': self.wrong_side,
             'hands_too_many': self.extra,
-            'mean_joint_error_mm': _rounded(float(self._joint_sums.mean() / self.found)) if self.found else None,
-            'median_joint_error_mm': _rounded(self._errors.quantile(0.5)),
-            'aligned_joint_error_mm': _rounded(self._aligned_sum / self.found) if self.found else None,
-            'per_joint_error_mm': dict(zip(JOINTS, (_rounded(total / self.found) for total in self._joint_sums)))
-                                  if self.found else {},
+            'mean_joint_error_mm': None,
+            'median_joint_error_mm': rounded(self._errors.quantile(0.5)),
+            'aligned_joint_error_mm': None,
+            'per_joint_error_mm': {},
             'same_gesture_percent': _percent(self._same_gestures.total(), self.found),
-            'gestures': {name: {'hands': count, 'same_percent': _percent(self._same_gestures[name], count)}
-                         for name in GESTURES if (count := self._known_gestures[name])},
-            'truth_jitter_mm': _overall(self._of_truth.values()), 'error_jitter_mm': _overall(self._of_error.values()),
-            'lag_ms': _rounded(1000 * self._along / self._speed) if self._speed else None,
-            'auc': _rounded(area_under_curve(fine, self._errors.within(fine)), 4) if self.found else None,
-            'auc_range_mm': list(AUC_RANGE),
-            'percent_within_mm': {f'{t:g}': {'hands_by_worst_joint': _rounded(100 * within['worst'][t], 2),
-                                             'hands_by_mean_joint': _rounded(100 * within['mean'][t], 2),
-                                             'joints': _rounded(100 * within['joints'][t], 2)}
-                                  for t in (10, 20, 30, 50)} if self.found else {},
-            'curves': {'threshold_mm': THRESHOLDS.tolist(), 'hands_by_worst_joint': within['worst'].round(5).tolist(),
-                       'hands_by_mean_joint': within['mean'].round(5).tolist(),
-                       'joints': within['joints'].round(5).tolist()} if self.found else {}}
+            'gestures': {
+                name: {'hands': count, 'same_percent': _percent(self._same_gestures[name], count)}
+                for name in GESTURES
+                if (count := self._known_gestures[name])
+            },
+            'truth_jitter_mm': _overall(self._of_truth.values()),
+            'error_jitter_mm': _overall(self._of_error.values()),
+            'lag_ms': rounded(1000 * self._along / self._speed) if self._speed else None,
+            'auc': None,
+            'auc_range_mm': list(self._configuration.auc_range_mm),
+            'percent_within_mm': {},
+            'curves': {},
+        }
+        return result | self._errors_found() if self.found else result
+
+    def _errors_found(self) -> dict[str, Any]:
+        """Errors and shares within thresholds of the hands found, at least one."""
+        config = self._configuration
+        distributions = (
+            ('hands_by_worst_joint', self._worst),
+            ('hands_by_mean_joint', self._mean),
+            ('joints', self._errors),
+        )
+        fine = np.linspace(*config.auc_range_mm, 200)
+        return {
+            'mean_joint_error_mm': rounded(float(self._joint_sums.mean() / self.found)),
+            'aligned_joint_error_mm': rounded(self._aligned_sum / self.found),
+            'per_joint_error_mm': {
+                joint: rounded(total / self.found) for joint, total in zip(JOINTS, self._joint_sums)
+            },
+            'auc': rounded(area_under_curve(fine, self._errors.within(fine)), 4),
+            'percent_within_mm': {
+                f'{t:g}': {name: rounded(100 * one.within(np.array([t]))[0], 2) for name, one in distributions}
+                for t in config.table_mm
+            },
+            'curves': {
+                'threshold_mm': [float(t) for t in config.curve_mm],
+                **{name: one.within(np.array(config.curve_mm)).round(5).tolist() for name, one in distributions},
+            },
+        }
 
 
-def _overall(parts: Sequence[Jitter]) -> float | None:
-    values = [value for part in parts if (value := part.millimetres()) is not None]
-    return _rounded(float(np.sqrt(np.mean(np.square(values))))) if values else None
+def _overall(parts: Iterable[Jitter]) -> float | None:
+    values = [value for part in parts if (value := part.millimeters()) is not None]
+    return rounded(float(np.sqrt(np.mean(np.square(values))))) if values else None
 
 
 def _percent(part: int, whole: int) -> float | None:
-    return _rounded(100 * part / whole, 2) if whole else None
-
-
-def _rounded(value: float | None, digits: int = 3) -> float | None:
-    return None if value is None else round(float(value), digits)
+    return rounded(100 * part / whole, 2) if whole else None

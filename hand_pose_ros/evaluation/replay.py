@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,17 +9,14 @@ from itertools import islice
 
 import numpy as np
 
-from hand_pose_ros.drawing import draw_overlay
+from hand_pose_ros.core.hand import Hand
 from hand_pose_ros.evaluation.figures import Figures
 from hand_pose_ros.evaluation.truth import Hands, Truth
-from hand_pose_ros.io.frame import RecordedFrame, Recording, RecordingError
-from hand_pose_ros.pipeline.hand import Hand
-from hand_pose_ros.pipeline.modality import Tracker
-from hand_pose_ros.pipeline.smoothing import OneEuroFilter
-from hand_pose_ros.pipeline.track import FRAME_TIME
-
-#: Frames shown as the worst, and how far apart in seconds they are.
-WORST, APART = 10, 0.5
+from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.io.frame import DEFAULT_RATE_HZ, RecordedFrame, Recording
+from hand_pose_ros.tracking.one_euro import OneEuroFilter
+from hand_pose_ros.tracking.tracker import HandTracker
+from hand_pose_ros.visualization.drawing import draw_overlay
 
 
 @dataclass(frozen=True)
@@ -29,7 +25,7 @@ class Replayed:
 
     Attributes:
         frame: what was recorded.
-        picture: (H, W) depth in metres, or (H, W, 3) uint8 in bgr order.
+        camera: that took it.
         hands: method -> hands found.
         seconds: method -> time that it took.
         truth: side -> (21, 3) joints known.
@@ -37,14 +33,15 @@ class Replayed:
     """
 
     frame: RecordedFrame
-    picture: np.ndarray
+    camera: Camera
     hands: dict[str, list[Hand]]
     seconds: dict[str, float]
     truth: Hands
 
 
-def replay(recording: Recording, trackers: Mapping[str, Tracker], truth: Truth | None,
-           limit: int | None = None) -> Iterator[Replayed]:
+def replay(
+    recording: Recording, trackers: Mapping[str, HandTracker], truth: Truth | None, limit: int | None = None
+) -> Iterator[Replayed]:
     """Run every tracker over a recording's frames, in order.
 
     Raises:
@@ -52,18 +49,15 @@ def replay(recording: Recording, trackers: Mapping[str, Tracker], truth: Truth |
 
     """
     for frame in islice(recording, limit):
-        if frame.camera is None:
-            raise RecordingError(f'{recording.path}: holds no camera calibration; give one with --camera')
-        picture = frame.picture()
-        hands, seconds = {}, {}
+        camera_frame, hands, seconds = frame.camera_frame(), {}, {}
         for name, tracker in trackers.items():
             started = time.perf_counter()
-            hands[name] = tracker.process(picture, **frame.for_tracker())
+            hands[name] = tracker.process(camera_frame)
             seconds[name] = time.perf_counter() - started
-        yield Replayed(frame, picture, hands, seconds, truth.hands(frame) if truth else {})
+        yield Replayed(frame, camera_frame.camera, hands, seconds, truth.hands(frame) if truth else {})
 
 
-class Smoothed:
+class TrackSmoother:
     """What smoothing would make of a tracker's hands, track by track."""
 
     def __init__(self) -> None:
@@ -71,35 +65,37 @@ class Smoothed:
         self._stamp: float | None = None
 
     def __call__(self, hands: Sequence[Hand], stamp: float) -> dict[str, np.ndarray]:
-        """Return side -> (21, 3) steadied joints."""
-        elapsed = FRAME_TIME if self._stamp is None else stamp - self._stamp
+        """Return side -> (21, 3) smoothed joints of hands at ``stamp``, seconds."""
+        elapsed = 1 / DEFAULT_RATE_HZ if self._stamp is None else stamp - self._stamp
         self._stamp = stamp
-        self._filters = {hand.track: self._filters.get(hand.track, OneEuroFilter()) for hand in hands}
-        return {hand.side: self._filters[hand.track](hand.joints, elapsed) for hand in hands}
+        self._filters = {hand.track_id: self._filters.get(hand.track_id, OneEuroFilter()) for hand in hands}
+        return {hand.side: self._filters[hand.track_id](hand.joints, elapsed) for hand in hands}
 
 
 @dataclass
 class WorstFrames:
     """Keeps pictures of the frames with the largest mean error of a hand, some time apart."""
 
+    count: int = 10  # at most
+    min_interval_s: float = 0.5  # so that they are not all of one moment
     frames: list[tuple[float, float, str, np.ndarray]] = field(default_factory=list)
 
     def offer(self, error: float, stamp: float, name: str, draw: Callable[[], np.ndarray]) -> None:
         """Keep a frame if it is among the worst; ``draw`` is called only then."""
-        near = [one for one in self.frames if abs(one[1] - stamp) < APART]
+        near = [one for one in self.frames if abs(one[1] - stamp) < self.min_interval_s]
         if near and near[0][0] >= error:
             return
-        if not near and len(self.frames) == WORST and self.frames[0][0] >= error:
+        if not near and len(self.frames) == self.count and self.frames[0][0] >= error:
             return
         for one in near:
             self.frames.remove(one)
         self.frames.append((error, stamp, name, draw()))
         self.frames.sort(key=lambda one: one[:2])
-        del self.frames[:-WORST]
+        del self.frames[: -self.count]
 
     def sorted(self) -> list[tuple[float, float, str, np.ndarray]]:
         """Error in mm, stamp, name and picture, the worst first."""
-        return heapq.nlargest(WORST, self.frames, key=lambda one: one[:2])
+        return self.frames[::-1]
 
 
 def joints_of(hands: Sequence[Hand]) -> dict[str, np.ndarray]:
@@ -110,8 +106,9 @@ def joints_of(hands: Sequence[Hand]) -> dict[str, np.ndarray]:
 def compare_picture(one: Replayed, method: str, scale: int = 1) -> np.ndarray:
     """Draw what was found on the left and what is known on the right: (H * scale, 2 * W * scale, 3) bgr8."""
     known = [Hand(side, 1.0, joints, np.ones(len(joints), np.float32), None, 0) for side, joints in one.truth.items()]
-    return np.hstack([draw_overlay(one.picture, hands, one.frame.camera, scale=scale)
-                      for hands in (one.hands[method], known)])
+    return np.hstack(
+        [draw_overlay(one.frame.picture, hands, one.camera, scale=scale) for hands in (one.hands[method], known)]
+    )
 
 
 def gather(one: Replayed, figures: Mapping[str, Figures], worst: WorstFrames, method: str) -> None:

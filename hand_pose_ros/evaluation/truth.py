@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -16,14 +16,14 @@ from hand_pose_ros.io.frame import RecordedFrame, RecordingError
 Hands = Mapping[str, np.ndarray]
 
 #: A hand's message may be recorded this long before or after its image, nanoseconds.
-_AROUND = 2 * 10**9
+_MAX_DELAY_NS = 2 * 10**9
 
 
 class Truth(Protocol):
     """What is known of a recording's hands."""
 
     def hands(self, frame: RecordedFrame) -> Hands:
-        """Side -> (21, 3) joints in metres, camera optical frame, of the hands known in a frame."""
+        """Side -> (21, 3) joints in meters, camera optical frame, of the hands known in a frame."""
 
 
 class BagTruth:
@@ -37,19 +37,19 @@ class BagTruth:
     def __init__(self, path: Path, prefix: str = '') -> None:
         self._messages = iterate_joints(path, prefix)
         self._near: dict[int, dict[str, np.ndarray]] = {}
-        self._last = -_AROUND
+        self._last = -_MAX_DELAY_NS
         self._ended = False
 
     def hands(self, frame: RecordedFrame) -> Hands:
         now = frame.nanoseconds
-        while not self._ended and self._last < now + _AROUND:
+        while not self._ended and self._last < now + _MAX_DELAY_NS:
             message = next(self._messages, None)
             if message is None:
                 self._ended = True
             else:
                 self._last, side, points = message
                 self._near.setdefault(self._last, {})[side] = points
-        for stamp in [stamp for stamp in self._near if stamp < now - _AROUND]:
+        for stamp in [stamp for stamp in self._near if stamp < now - _MAX_DELAY_NS]:
             del self._near[stamp]
         return self._near.get(now, {})
 
@@ -69,15 +69,10 @@ class FileTruth:
             self._file = path.open('rb')
         except OSError as error:
             raise RecordingError(f'{path}: {error.strerror or error}') from error
-        for number, place, line in self._lines():
-            self._places[str(self._parse(number, line)['frame'])] = place
-
-    def _lines(self) -> Iterator[tuple[int, int, bytes]]:
-        place = number = 0
-        for line in self._file:
-            number += 1
+        place = 0
+        for number, line in enumerate(self._file, 1):
             if line.strip():
-                yield number, place, line
+                self._places[str(self._parse(number, line)['frame'])] = place
             place += len(line)
 
     def _parse(self, number: int, line: bytes) -> dict:
@@ -116,8 +111,11 @@ def open_truth(recording: Path, given: str = '') -> Truth | None:
     """
     if given and Path(given).is_file():
         return FileTruth(Path(given))
-    is_bag = recording.suffix in ('.mcap', '.db3') or (recording / 'metadata.yaml').exists() or (
-        recording.is_dir() and not any(recording.glob('*.[pP][nN][gG]')))
+    is_bag = (
+        recording.suffix in ('.mcap', '.db3')
+        or (recording / 'metadata.yaml').exists()
+        or (recording.is_dir() and not any(recording.glob('*.[pP][nN][gG]')))
+    )
     found = is_bag and next(iterate_joints(recording, given), None) is not None
     if found:
         return BagTruth(recording, given)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Sequence
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ class CameraError(ValueError):
 class Camera:
     """Intrinsics of a camera in its optical frame (x right, y down, z forward).
 
-    ``fx fy cx cy`` are in pixels, with pixel centres at whole numbers; ``distortion`` holds OpenCV's
+    ``fx fy cx cy`` are in pixels, with pixel centers at whole numbers; ``distortion`` holds OpenCV's
     coefficients (k1 k2 p1 p2 [k3 [k4 k5 k6]]), empty for an ideal pinhole.
     """
 
@@ -34,8 +34,9 @@ class Camera:
     distortion: tuple[float, ...] = ()
 
     @classmethod
-    def from_camera_info(cls, width: int, height: int, k: Sequence[float], d: Sequence[float] = (),
-                         distortion_model: str = '') -> 'Camera':
+    def from_camera_info(
+        cls, width: int, height: int, k: Sequence[float], d: Sequence[float] = (), distortion_model: str = ''
+    ) -> Camera:
         """Build a camera from the fields of a ``sensor_msgs/CameraInfo``.
 
         Raises:
@@ -53,8 +54,10 @@ class Camera:
         distortion = tuple(float(x) for x in d)
         if any(distortion):
             if distortion_model not in DISTORTION_MODELS:
-                raise CameraError(f'distortion model {distortion_model!r} is not supported; '
-                                  f'rectify the image first, or use one of {", ".join(DISTORTION_MODELS)}')
+                raise CameraError(
+                    f'distortion model {distortion_model!r} is not supported; '
+                    f'rectify the image first, or use one of {", ".join(DISTORTION_MODELS)}'
+                )
             if len(distortion) not in DISTORTION_MODELS[distortion_model]:
                 raise CameraError(f'{distortion_model} with {len(distortion)} coefficients is not supported')
         else:
@@ -62,7 +65,7 @@ class Camera:
         return cls(int(width), int(height), fx, fy, cx, cy, distortion)
 
     @classmethod
-    def from_yaml(cls, path: str | Path) -> 'Camera':
+    def from_yaml(cls, path: str | Path) -> Camera:
         """Read the YAML that ``camera_calibration`` and ``camera_info_manager`` write.
 
         Raises:
@@ -70,13 +73,17 @@ class Camera:
 
         """
         import yaml
+
         path = Path(path)
         try:
             info = yaml.safe_load(path.read_text())
-            return cls.from_camera_info(info['image_width'], info['image_height'],
-                                        info['camera_matrix']['data'],
-                                        info.get('distortion_coefficients', {}).get('data', ()),
-                                        info.get('distortion_model', ''))
+            return cls.from_camera_info(
+                info['image_width'],
+                info['image_height'],
+                info['camera_matrix']['data'],
+                info.get('distortion_coefficients', {}).get('data', ()),
+                info.get('distortion_model', ''),
+            )
         except OSError as error:
             raise CameraError(f'{path}: {error.strerror or error}') from error
         except CameraError as error:
@@ -85,7 +92,7 @@ class Camera:
             raise CameraError(f'{path}: not a camera calibration file ({type(error).__name__}: {error})') from error
 
     @classmethod
-    def from_field_of_view(cls, width: int, height: int, horizontal_deg: float) -> 'Camera':
+    def from_field_of_view(cls, width: int, height: int, horizontal_deg: float) -> Camera:
         """Assume an ideal pinhole with square pixels and the given horizontal field of view in degrees."""
         focal = 0.5 * width / np.tan(np.radians(horizontal_deg) / 2)
         return cls(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
@@ -95,32 +102,40 @@ class Camera:
         """The (3, 3) camera matrix."""
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]])
 
-    def pinhole(self) -> 'Camera':
+    def pinhole(self) -> Camera:
         """Return the same camera without distortion: the one that sees a rectified image."""
         return Camera(self.width, self.height, self.fx, self.fy, self.cx, self.cy)
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Project points (..., 3) in metres to pixels (..., 2), distortion included."""
+        """Project points (..., 3) in meters to pixels (..., 2), distortion included."""
         points = np.asarray(points, dtype=float)
         if self.distortion:
-            flat, _ = cv2.projectPoints(points.reshape(-1, 1, 3), np.zeros(3), np.zeros(3), self.matrix,
-                                        np.array(self.distortion))
+            flat, _ = cv2.projectPoints(
+                points.reshape(-1, 1, 3), np.zeros(3), np.zeros(3), self.matrix, np.array(self.distortion)
+            )
             return flat.reshape(*points.shape[:-1], 2)
         uv = points[..., :2] / points[..., 2:]
         return uv * (self.fx, self.fy) + (self.cx, self.cy)
 
     def unproject(self, pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
-        """Back-project pixels (..., 2) at ``depth`` (...) in metres to points (..., 3) in metres."""
+        """Back-project pixels (..., 2) at ``depth`` (...) in meters to points (..., 3) in meters."""
         pixels = np.asarray(pixels, dtype=float)
         depth = np.asarray(depth, dtype=float)
         if self.distortion:
-            rays = cv2.undistortPoints(pixels.reshape(-1, 1, 2), self.matrix,
-                                       np.array(self.distortion)).reshape(pixels.shape)
+            rays = cv2.undistortPoints(pixels.reshape(-1, 1, 2), self.matrix, np.array(self.distortion)).reshape(
+                pixels.shape
+            )
         else:
             rays = (pixels - (self.cx, self.cy)) / (self.fx, self.fy)
         return np.concatenate([rays * depth[..., None], depth[..., None]], axis=-1)
 
     def rectification_maps(self) -> tuple[np.ndarray, np.ndarray]:
         """Maps for ``cv2.remap`` that turn this camera's image into that of :meth:`pinhole`."""
-        return cv2.initUndistortRectifyMap(self.matrix, np.array(self.distortion or (0, 0, 0, 0)), None,
-                                           self.matrix, (self.width, self.height), cv2.CV_32FC1)
+        return cv2.initUndistortRectifyMap(
+            self.matrix,
+            np.array(self.distortion or (0, 0, 0, 0)),
+            None,
+            self.matrix,
+            (self.width, self.height),
+            cv2.CV_32FC1,
+        )

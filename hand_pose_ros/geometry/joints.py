@@ -6,11 +6,18 @@ the palm outwards, thumb first. A tip is the end of the finger, on its axis, 4 m
 
 from __future__ import annotations
 
+import numpy as np
+
 FINGERS = ('thumb', 'index', 'middle', 'ring', 'pinky')
 
-JOINTS = ('wrist',
-          'thumb_cmc', 'thumb_mcp', 'thumb_ip', 'thumb_tip',
-          *(f'{finger}_{joint}' for finger in FINGERS[1:] for joint in ('mcp', 'pip', 'dip', 'tip')))
+JOINTS = (
+    'wrist',
+    'thumb_cmc',
+    'thumb_mcp',
+    'thumb_ip',
+    'thumb_tip',
+    *(f'{finger}_{joint}' for finger in FINGERS[1:] for joint in ('mcp', 'pip', 'dip', 'tip')),
+)
 
 WRIST = 0
 
@@ -30,7 +37,25 @@ TIPS = tuple(joints[-1] for joints in FINGER_JOINTS.values())
 
 SIDES = ('left', 'right')
 
+#: Size of a hand (:func:`hand_size`) that is assumed where nothing measures it, meters.
+NOMINAL_HAND_SIZE_M = 0.09
+
 
 def other_side(side: str) -> str:
     """Return the opposite of ``side``."""
     return SIDES[1 - SIDES.index(side)]
+
+
+def hand_size(joints: np.ndarray) -> float:
+    """Size of a hand (21, 3): the mean length from the wrist to the four fingers' knuckles. An adult's is 95 mm."""
+    return float(np.linalg.norm(joints[list(KNUCKLES)] - joints[WRIST], axis=1).mean())
+
+
+def hand_center(joints: np.ndarray) -> np.ndarray:
+    """Center (3,) of a hand's cube: the mean of its joints (21, 3)."""
+    return joints.mean(0)
+
+
+def is_degenerate(joints: np.ndarray) -> bool:
+    """Whether joints (21, 3) in meters make no hand: not finite, all in one place, or in the camera itself."""
+    return not (np.isfinite(joints).all() and hand_size(joints) > 1e-4 and np.linalg.norm(hand_center(joints)) > 1e-4)

@@ -1,4 +1,4 @@
-"""Rotations of whole batches at once, which transforms3d does one at a time."""
+"""Rotations in batches: axis and angle, vectors, quaternions and matrices."""
 
 from __future__ import annotations
 
@@ -41,9 +41,20 @@ def quaternions_to_matrices(quaternions: np.ndarray) -> np.ndarray:
     """Rotation matrices (..., 3, 3) of quaternions (..., 4) as x y z w, of any length but zero."""
     q = np.asarray(quaternions, dtype=float)
     x, y, z, w = np.moveaxis(q / np.linalg.norm(q, axis=-1, keepdims=True), -1, 0)
-    return np.stack([1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w),
-                     2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w),
-                     2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)], -1).reshape(*q.shape[:-1], 3, 3)
+    return np.stack(
+        [
+            1 - 2 * (y * y + z * z),
+            2 * (x * y - z * w),
+            2 * (x * z + y * w),
+            2 * (x * y + z * w),
+            1 - 2 * (x * x + z * z),
+            2 * (y * z - x * w),
+            2 * (x * z - y * w),
+            2 * (y * z + x * w),
+            1 - 2 * (x * x + y * y),
+        ],
+        -1,
+    ).reshape(*q.shape[:-1], 3, 3)
 
 
 def matrices_to_quaternions(matrices: np.ndarray) -> np.ndarray:
@@ -56,8 +67,15 @@ def matrices_to_quaternions(matrices: np.ndarray) -> np.ndarray:
     squares = np.stack([1 + m00 - m11 - m22, 1 - m00 + m11 - m22, 1 - m00 - m11 + m22, 1 + m00 + m11 + m22], -1)
     xy, xz, yz = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
     wx, wy, wz = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
-    rows = np.stack([np.stack([squares[..., 0], xy, xz, wx], -1), np.stack([xy, squares[..., 1], yz, wy], -1),
-                     np.stack([xz, yz, squares[..., 2], wz], -1), np.stack([wx, wy, wz, squares[..., 3]], -1)], -2)
+    rows = np.stack(
+        [
+            np.stack([squares[..., 0], xy, xz, wx], -1),
+            np.stack([xy, squares[..., 1], yz, wy], -1),
+            np.stack([xz, yz, squares[..., 2], wz], -1),
+            np.stack([wx, wy, wz, squares[..., 3]], -1),
+        ],
+        -2,
+    )
     best = np.take_along_axis(rows, squares.argmax(-1)[..., None, None], -2)[..., 0, :]
     best /= np.linalg.norm(best, axis=-1, keepdims=True)
     return np.where(best[..., 3:] < 0, -best, best)

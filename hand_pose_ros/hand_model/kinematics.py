@@ -46,18 +46,30 @@ class DegreeOfFreedom:
 
 def _degrees_of_freedom() -> tuple[DegreeOfFreedom, ...]:
     # Active ranges of motion of healthy hands with some passive reserve, degrees.
-    spread = {'index': (-18, 35), 'middle': (-20, 20), 'ring': (-15, 32), 'pinky': (-12, 52)}
-    fingers = {finger: {'mcp': {'flexion': (-35, 95), 'abduction': spread[finger]}, 'pip': {'flexion': (-8, 115)},
-                        'dip': {'flexion': (-15, 85)}} for finger in spread}
-    thumb = {'cmc': {'flexion': (-30, 50), 'abduction': (-30, 50), 'roll': (-25, 45)},
-             'mcp': {'flexion': (-20, 65), 'abduction': (-15, 15)}, 'ip': {'flexion': (-35, 85)}}
+    abduction = {'index': (-18, 35), 'middle': (-20, 20), 'ring': (-15, 32), 'pinky': (-12, 52)}
+    fingers = {
+        finger: {
+            'mcp': {'flexion': (-35, 95), 'abduction': abduction[finger]},
+            'pip': {'flexion': (-8, 115)},
+            'dip': {'flexion': (-15, 85)},
+        }
+        for finger in abduction
+    }
+    thumb = {
+        'cmc': {'flexion': (-30, 50), 'abduction': (-30, 50), 'roll': (-25, 45)},
+        'mcp': {'flexion': (-20, 65), 'abduction': (-15, 15)},
+        'ip': {'flexion': (-35, 85)},
+    }
     table = []
     for finger in FINGER_JOINTS:
         for joint, kinds in (thumb if finger == 'thumb' else fingers[finger]).items():
             bone = BONE_JOINTS.index(JOINTS.index(f'{finger}_{joint}'))
             for kind, (low, high) in kinds.items():
-                table.append(DegreeOfFreedom(f'{finger}_{joint}_{kind}', bone, kind,
-                                             float(np.radians(low)), float(np.radians(high))))
+                table.append(
+                    DegreeOfFreedom(
+                        f'{finger}_{joint}_{kind}', bone, kind, float(np.radians(low)), float(np.radians(high))
+                    )
+                )
     return tuple(table)
 
 
@@ -85,6 +97,7 @@ def flexion_axes(rest_joints: np.ndarray, thumb_end: np.ndarray) -> np.ndarray:
         (16, 3) unit axes.
 
     """
+
     def unit(v: np.ndarray) -> np.ndarray:
         return v / np.linalg.norm(v, axis=-1, keepdims=True)
 
@@ -187,6 +200,7 @@ def forward_kinematics(rest_joints: np.ndarray, rotations: np.ndarray) -> tuple[
         world[..., bone, :, :] = turn if parent < 0 else world[..., parent, :, :] @ turn
     for joint in range(1, len(JOINTS)):
         parent = PARENTS[joint]
-        joints[..., joint, :] = (joints[..., parent, :] + world[..., JOINT_CARRIERS[parent], :, :]
-                                 @ (rest_joints[joint] - rest_joints[parent]))
+        joints[..., joint, :] = joints[..., parent, :] + world[..., JOINT_CARRIERS[parent], :, :] @ (
+            rest_joints[joint] - rest_joints[parent]
+        )
     return world, joints

@@ -1,9 +1,8 @@
 """MANO's own files (Romero, Tzionas and Black, "Embodied Hands", 2017) as a :class:`model.HandModel`.
 
 The files are licensed by their authors and are not part of this package. A pickle of theirs was written by Python 2
-and names classes of chumpy and scipy; it is read without either, by an unpickler that knows the handful of names that
-such a file needs, maps them to classes of this module that only keep their state, and refuses every other name. An
-``.npz`` with the same keys (the joint regressor dense) is read without pickle.
+and names classes of chumpy and scipy; it is read as data, without either (:mod:`mano_file`). An ``.npz`` with the same
+keys (the joint regressor dense) is read without pickle.
 
 What becomes of MANO's conventions:
 
@@ -22,14 +21,15 @@ import zipfile
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from hand_pose_ros.geometry.joint_orders import MANO
 from hand_pose_ros.geometry.joints import JOINTS, SIDES, TIPS
 from hand_pose_ros.geometry.rotations import rotation_vector_to_matrix
+from hand_pose_ros.hand_model.arrays import read_npz
 from hand_pose_ros.hand_model.kinematics import BONE_JOINTS, bone_axes, flexion_axes, measure_rest_angles
+from hand_pose_ros.hand_model.mano_file import RefusedError, read_pickle, to_array
 from hand_pose_ros.hand_model.model import HandModel, HandModelError
 
 #: MANO's number of each bone of ``kinematics.BONE_JOINTS``.
@@ -38,18 +38,26 @@ MANO_BONES = tuple(MANO.index(JOINTS[joint]) for joint in BONE_JOINTS)
 MANO_PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
 #: Vertices at the fingers' ends, thumb first.
 TIP_VERTICES = {'right': (745, 317, 444, 556, 673), 'left': (745, 317, 445, 556, 673)}
-#: How far a tip lies under the skin, metres.
+#: How far a tip lies under the skin, meters.
 TIP_DEPTH = 0.004
 
 VERTICES, SHAPES, POSE = 778, 10, 45
 
-_ARRAYS = {'v_template': (VERTICES, 3), 'shapedirs': (VERTICES, 3, None), 'posedirs': (VERTICES, 3, 135),
-           'J_regressor': (16, VERTICES), 'weights': (VERTICES, 16), 'kintree_table': (2, 16), 'f': (None, 3),
-           'hands_components': (POSE, POSE), 'hands_mean': (POSE,)}
-_LICENCE = 'MANO licence, mano.is.tue.mpg.de/license: research use only unless agreed otherwise with its authors.'
+_ARRAYS = {
+    'v_template': (VERTICES, 3),
+    'shapedirs': (VERTICES, 3, None),
+    'posedirs': (VERTICES, 3, 135),
+    'J_regressor': (16, VERTICES),
+    'weights': (VERTICES, 16),
+    'kintree_table': (2, 16),
+    'f': (None, 3),
+    'hands_components': (POSE, POSE),
+    'hands_mean': (POSE,),
+}
+_LICENSE = 'MANO license, mano.is.tue.mpg.de/license: research use only unless agreed otherwise with its authors.'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ManoModel(HandModel):
     """A hand of MANO: 778 vertices, 10 shape and 45 pose parameters, pose blend shapes.
 
@@ -59,19 +67,20 @@ class ManoModel(HandModel):
 
     """
 
-    hands_components: np.ndarray | None = None
-    hands_mean: np.ndarray | None = None
+    hands_components: np.ndarray
+    hands_mean: np.ndarray
 
     def mirrored(self) -> ManoModel:
         """Return the exact mirror image, see :meth:`HandModel.mirrored`; its pose parameters are mirrored too."""
         sign = np.tile([1.0, -1.0, -1.0], POSE // 3)
-        return replace(super().mirrored(), hands_components=self.hands_components * sign,
-                       hands_mean=self.hands_mean * sign)
+        return replace(
+            super().mirrored(), hands_components=self.hands_components * sign, hands_mean=self.hands_mean * sign
+        )
 
     def pose_of_components(self, coefficients: np.ndarray) -> np.ndarray:
         """Pose (45,) of the first n components' coefficients (n,) about the average pose."""
         coefficients = np.asarray(coefficients, dtype=float)
-        return self.hands_mean + coefficients @ self.hands_components[:len(coefficients)]
+        return self.hands_mean + coefficients @ self.hands_components[: len(coefficients)]
 
     def bone_rotations(self, pose: np.ndarray) -> np.ndarray:
         """Rotations (16, 3, 3) for :meth:`HandModel.pose_bones` of MANO's pose (45,): rotation vectors of its bones
@@ -83,7 +92,7 @@ class ManoModel(HandModel):
 
 
 def load_mano(path: str | Path, mirror_left_shape: bool | None = None) -> ManoModel:
-    """Read ``MANO_RIGHT.pkl``, ``MANO_LEFT.pkl`` or an ``.npz`` with the same keys; the name tells the side.
+    """Read ``MANO_RIGHT.pkl``, ``MANO_LEFT.pkl`` or an ``.npz`` with the same keys; the side is in the name.
 
     Args:
         path: the file.
@@ -99,8 +108,10 @@ def load_mano(path: str | Path, mirror_left_shape: bool | None = None) -> ManoMo
     path = Path(path)
     sides = [side for side in SIDES if side in path.stem.lower()]
     if len(sides) != 1:
-        raise HandModelError(f'{path}: cannot tell the side of this MANO file; '
-                             f'name it MANO_LEFT{path.suffix} or MANO_RIGHT{path.suffix}')
+        raise HandModelError(
+            f'{path}: the name of this MANO file does not say its side; '
+            f'name it MANO_LEFT{path.suffix} or MANO_RIGHT{path.suffix}'
+        )
     side = sides[0]
     data = _read(path)
     shapes = data['shapedirs'][:, :, :SHAPES].copy()
@@ -139,38 +150,60 @@ def _model(side: str, data: dict[str, np.ndarray], shapes: np.ndarray, path: Pat
     right = joints * mirror
     thumb_end = (template * mirror)[weights[:, 3] > 0.7]
     if len(thumb_end) < 3:
-        raise HandModelError(f"{path}: weights give the thumb's last bone {len(thumb_end)} vertices; "
-                             'download the file again')
+        raise HandModelError(
+            f"{path}: weights give the thumb's last bone {len(thumb_end)} vertices; download the file again"
+        )
     axes = bone_axes(right, flexion_axes(right, thumb_end))
     pose_basis = data['posedirs'].reshape(VERTICES, 3, 15, 3, 3)[:, :, [bone - 1 for bone in order[1:]]]
     return ManoModel(
-        side=side, vertices=template.astype(np.float32), vertex_basis=shapes.astype(np.float32), joints=joints,
-        joint_basis=joint_basis, weights=weights.astype(np.float32), axes=axes if side == 'right' else -axes * mirror,
-        rest_angles=measure_rest_angles(right, axes), faces=data['f'].astype(np.int32), licence=_LICENCE,
-        provenance=f'MANO, {path.name}', pose_basis=np.ascontiguousarray(pose_basis, np.float32),
-        hands_components=data['hands_components'], hands_mean=data['hands_mean'])
+        side=side,
+        vertices=template.astype(np.float32),
+        vertex_basis=shapes.astype(np.float32),
+        joints=joints,
+        joint_basis=joint_basis,
+        weights=weights.astype(np.float32),
+        axes=axes if side == 'right' else -axes * mirror,
+        rest_angles=measure_rest_angles(right, axes),
+        faces=data['f'].astype(np.int32),
+        license=_LICENSE,
+        provenance=f'MANO, {path.name}',
+        pose_basis=np.ascontiguousarray(pose_basis, np.float32),
+        hands_components=data['hands_components'],
+        hands_mean=data['hands_mean'],
+    )
 
 
 # ---- reading ----
 
+
 def _read(path: Path) -> dict[str, np.ndarray]:
     """Arrays of ``_ARRAYS`` in double precision, checked for shape."""
     try:
-        if path.suffix == '.npz':
-            with np.load(path, allow_pickle=False) as archive:
-                data: Any = {name: archive[name] for name in archive.files}
-        else:
-            with path.open('rb') as stream:
-                data = _Unpickler(stream, encoding='latin1').load()
+        data = read_npz(path) if path.suffix == '.npz' else read_pickle(path)
     except FileNotFoundError as error:
         raise HandModelError(f'{path}: no such file; MANO is had from its authors, mano.is.tue.mpg.de') from error
-    except _Refused as error:
+    except RefusedError as error:
         raise HandModelError(f'{path}: refused, as {error}: no MANO file of its authors does') from error
     # A damaged pickle raises nearly anything: its opcodes have become others.
-    except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, MemoryError,
-            UnicodeDecodeError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error) as error:
-        raise HandModelError(f'{path}: not a readable MANO file ({type(error).__name__}: {error}); '
-                             'download it again') from error
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        OverflowError,
+        MemoryError,
+        RecursionError,
+        UnicodeDecodeError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise HandModelError(
+            f'{path}: not a readable MANO file ({type(error).__name__}: {error}); download it again'
+        ) from error
     if not isinstance(data, dict):
         raise HandModelError(f'{path}: not a MANO file: it holds a {type(data).__name__}, not a dictionary')
     return {name: _array(path, data, name, shape) for name, shape in _ARRAYS.items()}
@@ -180,8 +213,8 @@ def _array(path: Path, data: dict, name: str, shape: tuple[int | None, ...]) -> 
     if name not in data:
         raise HandModelError(f'{path}: not a MANO file: {name} is missing')
     try:
-        array = np.asarray(_evaluate(data[name]), dtype=float)
-    except (TypeError, ValueError, KeyError, IndexError) as error:
+        array = to_array(data[name]).astype(float)
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, RecursionError, MemoryError) as error:
         raise HandModelError(f'{path}: {name} cannot be read ({error})') from error
     if array.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, array.shape)):
         wanted = ', '.join('any' if want is None else str(want) for want in shape)
@@ -196,97 +229,3 @@ def _array(path: Path, data: dict, name: str, shape: tuple[int | None, ...]) -> 
     if name == 'kintree_table' and tuple(array[0, 1:]) != MANO_PARENTS[1:]:
         raise HandModelError(f'{path}: kintree_table is not the tree of MANO: {array[0].tolist()}')
     return array
-
-
-class _Refused(pickle.UnpicklingError):
-    """The pickle names something that it has no business with."""
-
-
-class _State:
-    """Stands in for a class of chumpy or scipy: keeps what the pickle says of the object, does nothing."""
-
-    kind = ''
-
-    def __init__(self, *_: Any) -> None:
-        self.state: dict[str, Any] = {}
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-
-class _Ch(_State):
-    kind = 'chumpy.ch.Ch'
-
-
-class _Select(_State):
-    kind = 'chumpy.reordering.Select'
-
-
-class _ColumnMatrix(_State):
-    kind = 'scipy.sparse.csc_matrix'
-
-
-class _RowMatrix(_State):
-    kind = 'scipy.sparse.csr_matrix'
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    """What Python 3 calls for bytes in a pickle that Python 2 could read."""
-    return str.encode(text, encoding)
-
-
-def _reconstruct_object(kind: type, base: type, state: Any) -> Any:
-    """What ``copy_reg`` does for plain objects, for this module's stand-ins only."""
-    if not (isinstance(kind, type) and issubclass(kind, _State)) or base is not object:
-        raise _Refused(f'it reconstructs an object of {kind!r}')
-    return kind()
-
-
-def _allowed() -> dict[tuple[str, str], Any]:
-    reconstruct, scalar = (getattr(np.zeros(0), '__reduce__')()[0], np.float64(0).__reduce__()[0])
-    table: dict[tuple[str, str], Any] = {('numpy', 'ndarray'): np.ndarray, ('numpy', 'dtype'): np.dtype,
-                                         ('_codecs', 'encode'): _encode,
-                                         ('chumpy.ch', 'Ch'): _Ch, ('chumpy', 'Ch'): _Ch,
-                                         ('chumpy.reordering', 'Select'): _Select}
-    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        table[module, '_reconstruct'], table[module, 'scalar'] = reconstruct, scalar
-    for module in ('scipy.sparse', 'scipy.sparse.csc', 'scipy.sparse._csc'):
-        table[module, 'csc_matrix'] = _ColumnMatrix
-    for module in ('scipy.sparse', 'scipy.sparse.csr', 'scipy.sparse._csr'):
-        table[module, 'csr_matrix'] = _RowMatrix
-    for module in ('builtins', '__builtin__'):
-        table[module, 'set'], table[module, 'object'] = set, object
-    for module in ('copyreg', 'copy_reg'):
-        table[module, '_reconstructor'] = _reconstruct_object
-    return table
-
-
-_ALLOWED = _allowed()
-
-
-class _Unpickler(pickle.Unpickler):
-    """Knows the names in ``_ALLOWED`` and imports nothing."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise _Refused(f'it names {module}.{name}')
-        return _ALLOWED[module, name]
-
-
-def _evaluate(value: Any) -> Any:
-    """What an object of chumpy or scipy stands for, as an array; anything else as it is."""
-    if not isinstance(value, _State):
-        return value
-    state = value.state
-    if isinstance(value, _Ch):
-        return np.asarray(_evaluate(state['x']), dtype=float)
-    if isinstance(value, _Select):
-        chosen = np.asarray(_evaluate(state['a']), dtype=float).ravel()[np.asarray(state['idxs'], dtype=int)]
-        return chosen.reshape(state.get('preferred_shape', chosen.shape))
-    rows, columns = state['_shape'] if '_shape' in state else state['shape']
-    pointers, inner = np.asarray(state['indptr'], dtype=int), np.asarray(state['indices'], dtype=int)
-    dense = np.zeros((rows, columns))
-    outer = np.repeat(np.arange(len(pointers) - 1), np.diff(pointers))
-    # Entries that are written twice add up.
-    np.add.at(dense, (outer, inner) if isinstance(value, _RowMatrix) else (inner, outer), np.asarray(state['data']))
-    return dense

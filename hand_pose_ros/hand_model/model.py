@@ -15,21 +15,34 @@ import zlib
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from hand_pose_ros.geometry.joints import JOINTS, SIDES, other_side
-from hand_pose_ros.hand_model.kinematics import (BONE_JOINTS, BONE_PARENTS, DEGREES_OF_FREEDOM, JOINT_CARRIERS,
-                                                 forward_kinematics, local_rotations)
+from hand_pose_ros.hand_model.arrays import read_npz
+from hand_pose_ros.hand_model.kinematics import (
+    BONE_JOINTS,
+    BONE_PARENTS,
+    DEGREES_OF_FREEDOM,
+    JOINT_CARRIERS,
+    forward_kinematics,
+    local_rotations,
+)
 from hand_pose_ros.resources import resource_path
 
-#: Version of the file format that :func:`load_hand_model` reads and ``training.build_hand_model`` writes.
+#: Version of the file format that :func:`load_hand_model` reads and ``python -m training make-hand-model`` writes.
 FORMAT = 1
+#: Key of the license in such a file.
+_LICENSE_KEY = 'licence'
 
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 _BONES = len(BONE_JOINTS)
 _BONE_JOINTS = list(BONE_JOINTS)
 _CARRIERS = list(JOINT_CARRIERS)
+
+
+AnyHandModel = TypeVar('AnyHandModel', bound='HandModel')
 
 
 class HandModelError(ValueError):
@@ -41,8 +54,8 @@ class PosedHand:
     """A posed hand.
 
     Attributes:
-        vertices: (V, 3) metres, float32.
-        joints: (21, 3) metres.
+        vertices: (V, 3) meters, float32.
+        joints: (21, 3) meters.
         rotations: (21, 3, 3) orientation of each joint's frame, see this module's description.
 
     """
@@ -54,7 +67,7 @@ class PosedHand:
 
 @dataclass(frozen=True)
 class HandModel:
-    """A hand of one side, at rest in its own frame; lengths in metres.
+    """A hand of one side, at rest in its own frame; lengths in meters.
 
     Attributes:
         side: ``left`` or ``right``.
@@ -67,7 +80,7 @@ class HandModel:
         axes: (16, 3, 3) axes that flexion, abduction and roll turn about at rest, see ``kinematics.bone_axes``.
         rest_angles: (D,) joint angles of the rest pose, radians.
         faces: (F, 3) int32, counter-clockwise seen from outside.
-        licence: under what terms the model may be used.
+        license: under what terms the model may be used.
         provenance: where it comes from.
         pose_basis: (V, 3, 15, 3, 3) float32, what each element of every bone's rotation less the identity adds to
             the rest vertices (the wrist has none); None for a model without pose blend shapes.
@@ -83,7 +96,7 @@ class HandModel:
     axes: np.ndarray
     rest_angles: np.ndarray
     faces: np.ndarray
-    licence: str
+    license: str
     provenance: str
     pose_basis: np.ndarray | None = None
 
@@ -99,37 +112,53 @@ class HandModel:
         along = self.axes[:, 2] * (1.0 if self.side == 'right' else -1.0)
         return np.stack([along, self.axes[:, 0], np.cross(along, self.axes[:, 0])], -1)
 
-    def mirrored(self) -> HandModel:
+    def mirrored(self: AnyHandModel) -> AnyHandModel:
         """Return the exact mirror image in x = 0: the other side's hand, with the same angles and shape parameters."""
         pose_basis = self.pose_basis
         if pose_basis is not None:
             # A mirrored rotation is M R M: its element i, j changes sign with both axes.
             pose_basis = (pose_basis * (_MIRROR[:, None, None, None] * np.outer(_MIRROR, _MIRROR))).astype(np.float32)
-        return replace(self, side=other_side(self.side), vertices=self.vertices * _MIRROR.astype(np.float32),
-                       vertex_basis=self.vertex_basis * _MIRROR.astype(np.float32)[:, None],
-                       joints=self.joints * _MIRROR, joint_basis=self.joint_basis * _MIRROR[:, None],
-                       axes=-self.axes * _MIRROR, faces=np.ascontiguousarray(self.faces[:, ::-1]),
-                       pose_basis=pose_basis)
+        return replace(
+            self,
+            side=other_side(self.side),
+            vertices=self.vertices * _MIRROR.astype(np.float32),
+            vertex_basis=self.vertex_basis * _MIRROR.astype(np.float32)[:, None],
+            joints=self.joints * _MIRROR,
+            joint_basis=self.joint_basis * _MIRROR[:, None],
+            axes=-self.axes * _MIRROR,
+            faces=np.ascontiguousarray(self.faces[:, ::-1]),
+            pose_basis=pose_basis,
+        )
 
     def rest_joints(self, shape: np.ndarray) -> np.ndarray:
         """Joints (21, 3) at rest of the hand with the given shape parameters (S,)."""
         return self.joints + self.joint_basis @ shape
 
-    def pose(self, angles: np.ndarray, shape: np.ndarray | None = None, rotation: np.ndarray | None = None,
-             translation: np.ndarray | None = None) -> PosedHand:
+    def pose(
+        self,
+        angles: np.ndarray,
+        shape: np.ndarray | None = None,
+        rotation: np.ndarray | None = None,
+        translation: np.ndarray | None = None,
+    ) -> PosedHand:
         """Pose the hand by its joint angles.
 
         Args:
             angles: (D,) radians, ordered as ``kinematics.DOF_NAMES``.
             shape: (S,) shape parameters; the average hand by default.
             rotation: (3, 3) turn of the whole hand about its wrist.
-            translation: (3,) shift of the whole hand after that, metres.
+            translation: (3,) shift of the whole hand after that, meters.
 
         """
         return self.pose_bones(local_rotations(angles, self.axes, self.rest_angles), shape, rotation, translation)
 
-    def pose_bones(self, rotations: np.ndarray, shape: np.ndarray | None = None, rotation: np.ndarray | None = None,
-                   translation: np.ndarray | None = None) -> PosedHand:
+    def pose_bones(
+        self,
+        rotations: np.ndarray,
+        shape: np.ndarray | None = None,
+        rotation: np.ndarray | None = None,
+        translation: np.ndarray | None = None,
+    ) -> PosedHand:
         """Pose the hand by the rotation (16, 3, 3) of each bone, relative to rest in the frame of the bone before it.
 
         The other arguments are those of :meth:`pose`; ``rotation`` comes after the wrist's own.
@@ -148,12 +177,18 @@ class HandModel:
         return (world @ self.frames)[_CARRIERS]
 
     def turn(self, directions: np.ndarray, world: np.ndarray) -> np.ndarray:
-        """Turn directions (V, 3) at the vertices at rest, such as normals, with bones turned by ``world`` (16, 3, 3)."""
+        """Turn directions (V, 3) at the vertices at rest, such as normals, with bones turned by (16, 3, 3)."""
         blended = (self.weights @ world.reshape(_BONES, 9).astype(np.float32)).reshape(-1, 3, 3)
         return np.einsum('vij,vj->vi', blended, directions.astype(np.float32))
 
-    def skin(self, world: np.ndarray, joints: np.ndarray, shape: np.ndarray, rest: np.ndarray,
-             stretch: np.ndarray | None = None) -> np.ndarray:
+    def skin(
+        self,
+        world: np.ndarray,
+        joints: np.ndarray,
+        shape: np.ndarray,
+        rest: np.ndarray,
+        stretch: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Move the vertices with the bones.
 
         Args:
@@ -190,13 +225,13 @@ def load_hand_model(path: str | Path | None = None) -> HandModel:
     """
     try:
         path = Path(path) if path else resource_path('models', 'hand_model.npz')
-        with np.load(path, allow_pickle=False) as data:
-            arrays = {name: data[name] for name in data.files}
+        arrays = read_npz(path)
     except FileNotFoundError as error:
         raise HandModelError(f'{path}: no such hand model file' if path else str(error)) from error
     except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise HandModelError(f'{path}: not a readable hand model ({type(error).__name__}: {error}); '
-                             'restore the file from the package') from error
+        raise HandModelError(
+            f'{path}: not a readable hand model ({type(error).__name__}: {error}); restore the file from the package'
+        ) from error
     if 'format' not in arrays or int(arrays['format']) != FORMAT:
         raise HandModelError(f'{path}: not a hand model of format {FORMAT}; it holds {", ".join(sorted(arrays))}')
     return _checked(arrays, path)
@@ -204,18 +239,28 @@ def load_hand_model(path: str | Path | None = None) -> HandModel:
 
 def save_hand_model(path: str | Path, model: HandModel) -> None:
     """Write ``model`` as :func:`load_hand_model` reads it; the same model gives the same bytes."""
-    arrays = {field.name: np.asarray(getattr(model, field.name)) for field in fields(HandModel)
-              if getattr(model, field.name) is not None}
-    np.savez_compressed(path, format=np.asarray(FORMAT), **arrays)
+    arrays = {
+        _LICENSE_KEY if field.name == 'license' else field.name: np.asarray(getattr(model, field.name))
+        for field in fields(HandModel)
+        if getattr(model, field.name) is not None
+    }
+    np.savez_compressed(path, format=np.asarray(FORMAT), **arrays)  # type: ignore[arg-type]
 
 
 def _checked(arrays: dict[str, np.ndarray], path: Path) -> HandModel:
     """Make a model of a file's arrays after checking that they fit one another."""
     try:
         count, size = len(arrays['vertices']), arrays['joint_basis'].shape[-1]
-        expected = {'vertices': (count, 3), 'vertex_basis': (count, 3, size), 'joints': (len(JOINTS), 3),
-                    'joint_basis': (len(JOINTS), 3, size), 'weights': (count, _BONES), 'axes': (_BONES, 3, 3),
-                    'rest_angles': (len(DEGREES_OF_FREEDOM),), 'faces': (len(arrays['faces']), 3)}
+        expected = {
+            'vertices': (count, 3),
+            'vertex_basis': (count, 3, size),
+            'joints': (len(JOINTS), 3),
+            'joint_basis': (len(JOINTS), 3, size),
+            'weights': (count, _BONES),
+            'axes': (_BONES, 3, 3),
+            'rest_angles': (len(DEGREES_OF_FREEDOM),),
+            'faces': (len(arrays['faces']), 3),
+        }
         if 'pose_basis' in arrays:
             expected['pose_basis'] = (count, 3, _BONES - 1, 3, 3)
         for name, shape in expected.items():
@@ -223,7 +268,7 @@ def _checked(arrays: dict[str, np.ndarray], path: Path) -> HandModel:
                 raise HandModelError(f'{path}: {name} has shape {arrays[name].shape}; it needs {shape}')
             if not np.isfinite(arrays[name]).all():
                 raise HandModelError(f'{path}: {name} holds values that are not finite; the file is damaged')
-        side, licence, provenance = (str(arrays[name]) for name in ('side', 'licence', 'provenance'))
+        side, license, provenance = (str(arrays[name]) for name in ('side', _LICENSE_KEY, 'provenance'))
     except (KeyError, IndexError, TypeError) as error:
         raise HandModelError(f'{path}: the hand model lacks {error}; restore the file from the package') from error
     if side not in SIDES:
@@ -231,7 +276,10 @@ def _checked(arrays: dict[str, np.ndarray], path: Path) -> HandModel:
     faces = arrays['faces'].astype(np.int32)
     if faces.min(initial=0) < 0 or faces.max(initial=0) >= count:
         raise HandModelError(f'{path}: a face names a vertex beyond the {count} that there are')
-    single = {name: arrays[name].astype(np.float32) for name in ('vertices', 'vertex_basis', 'weights', 'pose_basis')
-              if name in arrays}
+    single = {
+        name: arrays[name].astype(np.float32)
+        for name in ('vertices', 'vertex_basis', 'weights', 'pose_basis')
+        if name in arrays
+    }
     double = {name: arrays[name].astype(float) for name in ('joints', 'joint_basis', 'axes', 'rest_angles')}
-    return HandModel(side=side, faces=faces, licence=licence, provenance=provenance, **single, **double)
+    return HandModel(side=side, faces=faces, license=license, provenance=provenance, **single, **double)

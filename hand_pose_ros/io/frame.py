@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from hand_pose_ros.core.frame import CameraFrame
 from hand_pose_ros.geometry.camera import Camera
-from hand_pose_ros.images import DepthImage, depth_in_metres
+from hand_pose_ros.imaging.images import DepthImage
 
-#: Camera frames of depth and colour images that come without one.
+#: Camera frames of depth and color images that come without one.
 FRAME_ID, COLOR_FRAME_ID = 'camera_depth_optical_frame', 'camera_color_optical_frame'
 
 #: Images a second assumed where a recording has no stamps.
-DEFAULT_RATE = 30.0
+DEFAULT_RATE_HZ = 30.0
 
 
 class RecordingError(ValueError):
@@ -26,49 +26,56 @@ class RecordingError(ValueError):
 
 @dataclass(frozen=True)
 class RecordedFrame:
-    """One image of a recording.
+    """One moment of a recording.
 
     Attributes:
         name: file name, or the stamp in seconds with nine decimals.
         nanoseconds: the stamp; for a folder, from its first image at 30 frames a second. Exact, as seconds in a float
             are not.
-        image: (H, W) uint16 or float32 depth as stored, or (H, W, 3) uint8 colour.
-        encoding: ``16UC1``, ``32FC1`` or ``bgr8``.
         frame_id: camera frame.
-        camera: the camera, of the image's size; None when neither given nor recorded.
-        depth_unit: metres in one unit of a 16UC1 image.
-        aligned: (H, W) depth as stored, registered to a colour image; None where there is none of its moment.
+        camera: the camera, of the images' size; None when neither given nor recorded.
+        color: (H, W, 3) uint8 in bgr order.
+        depth: (H, W) as stored; registered to ``color`` where both are there.
 
     """
 
     name: str
     nanoseconds: int
-    image: np.ndarray
-    encoding: str
     frame_id: str
     camera: Camera | None
-    depth_unit: float = 0.001
-    aligned: np.ndarray | None = None
+    color: np.ndarray | None = None
+    depth: DepthImage | None = None
 
     @property
     def stamp(self) -> float:
         """The stamp in seconds."""
         return self.nanoseconds / 1e9
 
+    @property
     def picture(self) -> np.ndarray:
-        """Return what a tracker reads: depth as :meth:`depth` gives it, or (H, W, 3) uint8 in bgr order."""
-        return self.image if self.encoding == 'bgr8' else self.depth()
+        """What is drawn: (H, W, 3) uint8 in bgr order, or (H, W) float32 depth in meters, 0 for holes.
 
-    def depth(self) -> np.ndarray:
-        """Return (H, W) float32 metres, 0 for every hole; raises ImageError for a colour image."""
-        return depth_in_metres(self.image, self.depth_unit)
+        Raises:
+            RecordingError: the frame holds no image.
 
-    def for_tracker(self) -> dict[str, Any]:
-        """What ``process`` of a tracker takes, by name but for the image."""
-        given: dict[str, Any] = {'camera': self.camera, 'stamp': self.stamp}
-        if self.aligned is not None:
-            given['depth'] = DepthImage(self.aligned, self.depth_unit)
-        return given
+        """
+        if self.color is not None:
+            return self.color
+        if self.depth is None:
+            raise RecordingError(f'frame {self.name} holds no image')
+        return self.depth[:]
+
+    def camera_frame(self) -> CameraFrame:
+        """What trackers take.
+
+        Raises:
+            RecordingError: there is no camera.
+            FrameError: an image is not of the camera's size.
+
+        """
+        if self.camera is None:
+            raise RecordingError(f'frame {self.name} comes without a camera calibration; give one with --camera')
+        return CameraFrame(self.camera, self.stamp, self.color, self.depth)
 
 
 @dataclass(frozen=True)
@@ -77,9 +84,9 @@ class Recording:
 
     Attributes:
         path: where it is.
-        modality: ``depth`` or ``color``.
-        topic: the image topic that is read; empty where there are no topics.
-        count: number of images, None where only reading it all would tell.
+        modality: ``depth``, ``color``, or ``rgbd`` for color with the depth registered to it, where there is any.
+        topic: the image topic that is read, color's for ``rgbd``; empty where there are no topics.
+        count: number of images, None where it is not known before it was read.
         note: what was assumed, for people; empty where nothing was.
 
     """
@@ -91,25 +98,22 @@ class Recording:
     _frames: Callable[[], Iterator[RecordedFrame]]
     note: str = ''
 
-    @property
-    def tracker_modality(self) -> str:
-        """The ``modality`` of the tracker that reads it."""
-        return 'rgb' if self.modality == 'color' else 'depth'
-
     def __iter__(self) -> Iterator[RecordedFrame]:
         """Yield the frames in order; raises RecordingError at a frame that is damaged."""
         for frame in self._frames():
-            height, width = frame.image.shape[:2]
+            height, width = (frame.picture if frame.depth is None else frame.depth).shape[:2]
             camera = frame.camera
             if camera and (camera.width, camera.height) != (width, height):
-                raise RecordingError(f'{self.path}: image {frame.name} is {width}x{height}, but its camera is '
-                                     f'{camera.width}x{camera.height}; give the camera that took it')
+                raise RecordingError(
+                    f'{self.path}: image {frame.name} is {width}x{height}, but its camera is '
+                    f'{camera.width}x{camera.height}; give the camera that took it'
+                )
             yield frame
 
     def rate(self) -> float:
-        """Return the images a second, from the first two stamps; 30 where they do not tell."""
+        """Return the images a second, from the first two stamps; 30 where they do not increase."""
         stamps = [frame.stamp for frame in islice(self._frames(), 2)]
-        return 1 / (stamps[1] - stamps[0]) if len(stamps) == 2 and stamps[1] > stamps[0] else DEFAULT_RATE
+        return 1 / (stamps[1] - stamps[0]) if len(stamps) == 2 and stamps[1] > stamps[0] else DEFAULT_RATE_HZ
 
     def __len__(self) -> int:
         """Return the number of images; raises TypeError where it is not known."""

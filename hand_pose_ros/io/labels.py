@@ -10,15 +10,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hand_pose_ros.benchmarks import Benchmark
 from hand_pose_ros.geometry.joints import JOINTS
+from hand_pose_ros.io.benchmarks import Benchmark
 
 #: What the three numbers of a joint may be: pixels, pixels and depth; or a point.
 FORMATS = ('uvd', 'xyz')
 UNITS = {'mm': 1.0, 'm': 1000.0}
 
-#: Depths and hands below this are in metres, above it in millimetres.
-METRES_BELOW = 5.0
+#: Numbers of a file below this are in meters, above it in millimeters: a depth, or a hand's extent.
+METERS_BELOW = 5.0
 
 
 class LabelError(ValueError):
@@ -51,8 +51,8 @@ def read_labels(path: str | Path) -> Labels:
     """Read joints from a file, by its suffix.
 
     ``.json``: a list of frames as FreiHAND has it, or such a list of joints followed by one of vertices; ``.jsonl``:
-    our own results, of each frame the surest hand; ``.npy``, ``.npz`` (``joints``): an array; anything else: text, one
-    line a frame, numbers apart by blanks, tabs or commas, with or without the frame's name before them.
+    our own results, of each frame the hand of the highest score; ``.npy``, ``.npz`` (``joints``): an array; anything
+    else: text, one line a frame, numbers apart by blanks, tabs or commas, with or without the frame's name before them.
 
     Raises:
         LabelError: the file is missing, damaged, or a line has another number of values than the one before.
@@ -88,8 +88,10 @@ def _read_text(path: Path) -> Labels:
             width = len(row)
         if len(row) != width or len(row) % 3 or not len(row):
             before = f' ({width})' if len(row) != width else ''
-            raise LabelError(f'{path}, line {number} has {len(row)} numbers; expected three for each joint and as many '
-                             f'as in the lines before{before}: is the file cut off?')
+            raise LabelError(
+                f'{path}, line {number} has {len(row)} numbers; expected three for each joint and as many '
+                f'as in the lines before{before}: is the file cut off?'
+            )
         rows.append(row)
         names.append(name)
     values = np.array(rows).reshape(len(rows), -1, 3)
@@ -104,7 +106,7 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _load_json(path: Path):
+def _load_json(path: Path) -> object:
     try:
         return json.loads(path.read_text())
     except json.JSONDecodeError as error:
@@ -139,8 +141,9 @@ def _as_points(path: Path, content: object) -> np.ndarray:
     try:
         values = np.array(content, float)
     except (ValueError, TypeError) as error:
-        raise LabelError(f'{path}: frames differ in their number of joints, or hold something else than '
-                         'numbers') from error
+        raise LabelError(
+            f'{path}: frames differ in their number of joints, or hold something else than numbers'
+        ) from error
     if values.ndim == 2 and values.shape[1] % 3 == 0:
         values = values.reshape(len(values), -1, 3)
     if values.ndim != 3 or values.shape[2] != 3:
@@ -156,12 +159,16 @@ def _read_results(path: Path) -> Labels:
         try:
             frame = json.loads(line)
             hand = max(frame['hands'], key=lambda h: h['score'], default=None)
-            values.append(np.full((len(JOINTS), 3), np.nan) if hand is None else
-                          np.array(hand['joints'], float).reshape(len(JOINTS), 3))
+            values.append(
+                np.full((len(JOINTS), 3), np.nan)
+                if hand is None
+                else np.array(hand['joints'], float).reshape(len(JOINTS), 3)
+            )
             names.append(str(frame['frame']))
         except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-            raise LabelError(f'{path}, line {number} is not a line of hands.jsonl ({error}): '
-                             'is the file cut off?') from error
+            raise LabelError(
+                f'{path}, line {number} is not a line of hands.jsonl ({error}): is the file cut off?'
+            ) from error
     return Labels(path, np.array(values), tuple(names), 'xyz', 'm', ours=True)
 
 
@@ -207,7 +214,7 @@ def select_joints(labels: Labels, benchmark: Benchmark) -> Labels:
 
 
 def guess_format(labels: Labels, benchmark: Benchmark) -> str:
-    """Tell pixels and depth from points: pixels are positive and lie about the image's middle."""
+    """Distinguish pixels and depth from points: pixels are positive and lie about the image's middle."""
     if labels.format:
         return labels.format
     if benchmark.camera is None:
@@ -220,19 +227,20 @@ def guess_format(labels: Labels, benchmark: Benchmark) -> str:
 
 
 def guess_units(labels: Labels, form: str) -> str:
-    """Tell metres from millimetres: by the depth of ``uvd``, by the extent of a hand in ``xyz``."""
+    """Distinguish meters from millimeters: by the depth of ``uvd``, by the extent of a hand in ``xyz``."""
     if labels.units:
         return labels.units
     if form == 'uvd':
-        return 'm' if np.nanmedian(np.abs(labels.values[..., 2])) < METRES_BELOW else 'mm'
+        return 'm' if np.nanmedian(np.abs(labels.values[..., 2])) < METERS_BELOW else 'mm'
     known = labels.values[np.isfinite(labels.values).all((1, 2))]
     known = known if len(known) else np.nan_to_num(labels.values)
-    return 'm' if np.median(np.ptp(known, axis=1).max(1)) < METRES_BELOW else 'mm'
+    return 'm' if np.median(np.ptp(known, axis=1).max(1)) < METERS_BELOW else 'mm'
 
 
-def to_points(labels: Labels, benchmark: Benchmark, form: str, units: str,
-              axes: tuple[int, int, int] = (1, 1, 1)) -> np.ndarray:
-    """Points (N, J, 3) in millimetres, camera optical frame.
+def to_points(
+    labels: Labels, benchmark: Benchmark, form: str, units: str, axes: tuple[int, int, int] = (1, 1, 1)
+) -> np.ndarray:
+    """Points (N, J, 3) in millimeters, camera optical frame.
 
     Args:
         labels: with the benchmark's joints.
@@ -268,8 +276,9 @@ def match_frames(labels: Labels, truth: Labels) -> Labels:
         if not missing:
             return replace(labels, values=labels.values[[place[name] for name in truth.frames]], frames=truth.frames)
         if len(missing) < wanted or len(labels.values) != wanted:
-            raise LabelError(f'{labels.path} lacks {len(missing)} of {wanted} frames of {truth.path}, '
-                             f'the first is {missing[0]}')
+            raise LabelError(
+                f'{labels.path} lacks {len(missing)} of {wanted} frames of {truth.path}, the first is {missing[0]}'
+            )
     if len(labels.values) != wanted:
         raise LabelError(f'{labels.path} has {len(labels.values)} frames, {truth.path} has {wanted}')
     return labels

@@ -6,76 +6,59 @@ bytes, which are the same too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hand_pose_ros import topics
+from hand_pose_ros.core.outputs import JointFrames, Keypoints, Meshes, Output
 from hand_pose_ros.geometry.joints import JOINTS, SIDES
 from hand_pose_ros.geometry.rotations import quaternions_to_matrices
-from hand_pose_ros.io.bag import bag_reader, typestore
+from hand_pose_ros.io.bag import bag_reader, stamp_of, typestore
 from hand_pose_ros.io.frame import RecordingError
 
-#: A point of ``hands/keypoints``; ``hand`` is the index in ``SIDES`` (0 left, 1 right), ``joint`` that in ``JOINTS``.
-KEYPOINT = np.dtype([('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('confidence', '<f4'), ('hand', 'u1'), ('joint', 'u1')])
+#: A point of ``hands/keypoints``; ``hand`` is the track's number modulo 256, ``side`` the index in ``SIDES`` (0 left,
+#: 1 right), ``joint`` that in ``JOINTS``.
+KEYPOINT = np.dtype(
+    [*((name, '<f4') for name in ('x', 'y', 'z', 'confidence')), *((name, 'u1') for name in ('hand', 'side', 'joint'))]
+)
+#: The same in older recordings, where ``hand`` was the side.
+_OLD_KEYPOINT = np.dtype([(name, KEYPOINT[name]) for name in KEYPOINT.names or () if name != 'side'])
 
 #: Of ``visualization_msgs/Marker``.
 _TRIANGLE_LIST, _ADD = 11, 0
-
-
-@dataclass(frozen=True)
-class Keypoints:
-    """What ``hands/keypoints`` says of a frame: side -> (21, 3) joints in metres and (21,) confidence."""
-
-    hands: Mapping[str, tuple[np.ndarray, np.ndarray]]
-
-
-@dataclass(frozen=True)
-class Frames:
-    """What ``hands/<side>/joints`` says: (21, 3) positions in metres, (21, 3, 3) orientations."""
-
-    side: str
-    positions: np.ndarray
-    rotations: np.ndarray
-
-
-@dataclass(frozen=True)
-class Meshes:
-    """What ``hands/markers`` says: side -> (V, 3) vertices in metres and (F, 3) faces."""
-
-    hands: Mapping[str, tuple[np.ndarray, np.ndarray]]
-
-
-Output = Keypoints | Frames | Meshes
-
-
-def stamp_of(message: Any) -> int:
-    """Return the stamp of a message with a header, nanoseconds."""
-    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
 
 
 def read_keypoints(message: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Read a ``sensor_msgs/PointCloud2`` of ``hands/keypoints``.
 
     Returns:
-        Side -> (21, 3) joints in metres and (21,) confidence.
+        Side -> (21, 3) joints in meters and (21,) confidence.
 
     Raises:
         ValueError: the cloud is not made as the tracker makes it.
 
     """
-    if message.point_step != KEYPOINT.itemsize or len(message.data) % (KEYPOINT.itemsize * len(JOINTS)):
-        raise ValueError(f'{len(message.data)} bytes in points of {message.point_step}; hands have {len(JOINTS)} '
-                         f'points of {KEYPOINT.itemsize} bytes: {", ".join(KEYPOINT.names)}')
-    hands = np.frombuffer(message.data, KEYPOINT).reshape(-1, len(JOINTS))
-    return {SIDES[hand['hand'][0]]: (np.stack([hand['x'], hand['y'], hand['z']], axis=-1).astype(float),
-                                     hand['confidence'].astype(float)) for hand in hands}
+    point, side = (KEYPOINT, 'side') if message.point_step != _OLD_KEYPOINT.itemsize else (_OLD_KEYPOINT, 'hand')
+    if message.point_step != point.itemsize or len(message.data) % (point.itemsize * len(JOINTS)):
+        raise ValueError(
+            f'{len(message.data)} bytes in points of {message.point_step}; hands have {len(JOINTS)} '
+            f'points of {KEYPOINT.itemsize} bytes: {", ".join(KEYPOINT.names or ())}'
+        )
+    hands = np.frombuffer(message.data, point).reshape(-1, len(JOINTS))
+    # By score, the best first: of several hands of one side, the first is taken.
+    return {
+        SIDES[hand[side][0]]: (
+            np.stack([hand['x'], hand['y'], hand['z']], axis=-1).astype(float),
+            hand['confidence'].astype(float),
+        )
+        for hand in hands[::-1]
+    }
 
 
-def read_frames(side: str, message: Any) -> Frames:
+def read_joint_frames(side: str, message: Any) -> JointFrames:
     """Read a ``geometry_msgs/PoseArray`` of ``hands/<side>/joints``.
 
     Raises:
@@ -89,11 +72,11 @@ def read_frames(side: str, message: Any) -> Frames:
         position, turn = pose.position, pose.orientation
         positions.append((position.x, position.y, position.z))
         turns.append((turn.x, turn.y, turn.z, turn.w))
-    return Frames(side, np.array(positions), quaternions_to_matrices(np.array(turns)))
+    return JointFrames(side, np.array(positions), quaternions_to_matrices(np.array(turns)))
 
 
 def markers_stamp(data: bytes) -> int:
-    """Return the stamp of a serialised MarkerArray, nanoseconds.
+    """Return the stamp of a serialized MarkerArray, nanoseconds.
 
     The array has no header of its own: the first marker's stamp lies behind the array's length.
     """
@@ -134,7 +117,7 @@ def iterate_outputs(path: Path) -> Iterator[tuple[int, int, Output]]:
                     output: Output = Keypoints(read_keypoints(message))
                 else:
                     side = next(side for side in SIDES if _is(connection.topic, topics.joints_topic(side)))
-                    output = read_frames(side, message)
+                    output = read_joint_frames(side, message)
             except ValueError as error:
                 raise RecordingError(f'{path}: {connection.topic}: {error}') from error
             yield stamp_of(message), recorded, output
@@ -150,7 +133,7 @@ def _is(topic: str, name: str) -> bool:
 
 
 class MeshReader:
-    """Unpacks the meshes out of serialised MarkerArrays.
+    """Unpacks the meshes out of serialized MarkerArrays.
 
     As messages they would be ten thousand points a hand, each a Python object. The bytes hold them as plain arrays, so
     they are taken from there, field by field as ``visualization_msgs/Marker`` declares them.
@@ -160,8 +143,8 @@ class MeshReader:
         self._shared: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def __call__(self, data: bytes) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Return side -> vertices (V, 3) in metres and faces (F, 3)."""
-        cdr = _Cdr(data)
+        """Return side -> vertices (V, 3) in meters and faces (F, 3)."""
+        cdr = _CdrReader(data)
         meshes = {}
         for _ in range(cdr.numbers('u4', 1)[0]):
             namespace, kind, action, points = _read_marker(cdr)
@@ -173,19 +156,19 @@ class MeshReader:
 
     def _vertices(self, side: str, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Find which points are one vertex, shared by triangles, so that the mesh can be shaded smoothly."""
-        first, index = self._shared.get(side, (None, None))
-        if index is None or len(index) != len(points) or not np.array_equal(points[first][index], points):
-            _, first, index = np.unique(points, axis=0, return_index=True, return_inverse=True)
-            index = index.reshape(-1)
-            self._shared[side] = first, index
-        return first, index
+        known = self._shared.get(side)
+        if known and len(known[1]) == len(points) and np.array_equal(points[known[0]][known[1]], points):
+            return known
+        _, first, index = np.unique(points, axis=0, return_index=True, return_inverse=True)
+        self._shared[side] = first, index.reshape(-1)
+        return self._shared[side]
 
 
-class _Cdr:
+class _CdrReader:
     """Reads little-endian CDR, as every ROS middleware writes it, from its start to its end."""
 
     def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 4   # behind the encapsulation header, from where alignment counts
+        self._data, self._at = data, 4  # behind the encapsulation header, from where alignment counts
 
     def numbers(self, dtype: str, count: int) -> np.ndarray:
         size = np.dtype(dtype).itemsize
@@ -207,25 +190,25 @@ class _Cdr:
         self.text()
 
 
-def _read_marker(cdr: _Cdr) -> tuple[str, int, int, np.ndarray]:
+def _read_marker(cdr: _CdrReader) -> tuple[str, int, int, np.ndarray]:
     """Read one ``visualization_msgs/Marker``; return its namespace, type, action and points (N, 3)."""
     cdr.header()
     namespace = cdr.text()
     _, kind, action = cdr.numbers('i4', 3).tolist()
-    cdr.numbers('f8', 10)           # pose, scale
-    cdr.numbers('f4', 4)            # color
-    cdr.numbers('u4', 2)            # lifetime
-    cdr.numbers('u1', 1)            # frame_locked
+    cdr.numbers('f8', 10)  # pose, scale
+    cdr.numbers('f4', 4)  # color
+    cdr.numbers('u4', 2)  # lifetime
+    cdr.numbers('u1', 1)  # frame_locked
     points = cdr.sequence('f8', 3).reshape(-1, 3)
-    cdr.sequence('f4', 4)           # colors
-    cdr.text()                      # texture_resource
-    cdr.header()                    # texture: header, format, data
+    cdr.sequence('f4', 4)  # colors
+    cdr.text()  # texture_resource
+    cdr.header()  # texture: header, format, data
     cdr.text()
     cdr.sequence('u1')
-    cdr.sequence('f4', 2)           # uv_coordinates
-    cdr.text()                      # text
-    cdr.text()                      # mesh_resource
-    cdr.text()                      # mesh_file: filename, data
+    cdr.sequence('f4', 2)  # uv_coordinates
+    cdr.text()  # text
+    cdr.text()  # mesh_resource
+    cdr.text()  # mesh_file: filename, data
     cdr.sequence('u1')
-    cdr.numbers('u1', 1)            # mesh_use_embedded_materials
+    cdr.numbers('u1', 1)  # mesh_use_embedded_materials
     return namespace, kind, action, points

@@ -1,19 +1,27 @@
-"""Colour and depth images of one moment, brought together from two streams."""
+"""Pairs of color and depth images of one moment, from two streams."""
 
 from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-C, D = TypeVar('C'), TypeVar('D')
+C = TypeVar('C')
+D = TypeVar('D')
+
+#: What to do where depth is not registered to color.
+REGISTER = (
+    'depth must be registered to color, pixel for pixel. RealSense: start the driver with align_depth.enable:=true and '
+    'read /camera/camera/aligned_depth_to_color/image_raw. Orbbec: depth_registration:=true. Azure Kinect: read '
+    'depth_to_rgb/image_raw. ZED: read depth/depth_registered'
+)
 
 #: Two images belong together when their stamps are no further apart, nanoseconds: half a frame at 30 Hz.
-TOGETHER = 17_000_000
+MAX_STAMP_DIFFERENCE_NS = 17_000_000
 
 
 class DepthPairing(Generic[C, D]):
-    """Holds a colour image until the depth image of its moment has come, or the next colour image.
+    """Holds a color image until the depth image of its moment has come, or the next color image.
 
-    Both methods return what is complete now: colour images in order, each with its depth image or None.
+    Both methods return what is complete now: color images in order, each with its depth image or None.
     """
 
     def __init__(self) -> None:
@@ -21,9 +29,9 @@ class DepthPairing(Generic[C, D]):
         self._depth: tuple[int, D] | None = None
 
     def color(self, stamp: int, image: C) -> list[tuple[C, D | None]]:
-        """Take a colour image, its stamp in nanoseconds."""
-        ready = self.rest()
-        if self._depth is not None and abs(stamp - self._depth[0]) <= TOGETHER:
+        """Take a color image, its stamp in nanoseconds."""
+        ready = self.flush()
+        if self._depth is not None and abs(stamp - self._depth[0]) <= MAX_STAMP_DIFFERENCE_NS:
             ready.append((image, self._depth[1]))
         else:
             self._waiting = stamp, image
@@ -32,11 +40,11 @@ class DepthPairing(Generic[C, D]):
     def depth(self, stamp: int, image: D) -> list[tuple[C, D | None]]:
         """Take a depth image, its stamp in nanoseconds."""
         self._depth = stamp, image
-        if self._waiting is None or abs(stamp - self._waiting[0]) > TOGETHER:
+        if self._waiting is None or abs(stamp - self._waiting[0]) > MAX_STAMP_DIFFERENCE_NS:
             return []
-        return [(one, image) for one, _ in self.rest()]
+        return [(one, image) for one, _ in self.flush()]
 
-    def rest(self) -> list[tuple[C, D | None]]:
-        """Give back the colour image that still waits, without depth."""
+    def flush(self) -> list[tuple[C, D | None]]:
+        """Return the color image that still waits, without depth."""
         waiting, self._waiting = self._waiting, None
         return [(waiting[1], None)] if waiting else []

@@ -9,15 +9,29 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hand_pose_ros.pipeline.hand import Hand
+from hand_pose_ros.core.hand import Hand
 
 
 def result_line(frame: str, hands: Sequence[Hand]) -> str:
-    """Write the hands of one frame as a line of ``hands.jsonl``: metres to the micrometre, newline included."""
-    return json.dumps({'frame': frame, 'hands': [
-        {'side': hand.side, 'score': round(float(hand.score), 4),
-         'joints': np.round(np.asarray(hand.joints, float), 6).tolist(),
-         'confidence': np.round(np.asarray(hand.confidence, float), 4).tolist()} for hand in hands]}) + '\n'
+    """Write the hands of one frame as a line of ``hands.jsonl``: meters to the micrometer, newline included."""
+    return (
+        json.dumps(
+            {
+                'frame': frame,
+                'hands': [
+                    {
+                        'side': hand.side,
+                        'score': round(float(hand.score), 4),
+                        'track': int(hand.track_id),
+                        'joints': np.round(np.asarray(hand.joints, float), 6).tolist(),
+                        'confidence': np.round(np.asarray(hand.confidence, float), 4).tolist(),
+                    }
+                    for hand in hands
+                ],
+            }
+        )
+        + '\n'
+    )
 
 
 class VideoWriter:
@@ -31,7 +45,7 @@ class VideoWriter:
         self._rate = float(np.clip(rate, 1, 120))
         self._writer: cv2.VideoWriter | None = None
 
-    def __enter__(self) -> 'VideoWriter':
+    def __enter__(self) -> VideoWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -47,8 +61,7 @@ class VideoWriter:
         """
         height, width = (size // 2 * 2 for size in picture.shape[:2])
         if self._writer is None:
-            self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter_fourcc(*'mp4v'), self._rate,
-                                           (width, height))
+            self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter.fourcc(*'mp4v'), self._rate, (width, height))
             if not self._writer.isOpened():
                 raise OSError(f'{self.path}: the video cannot be written; is its folder writable?')
         self._writer.write(np.ascontiguousarray(picture[:height, :width]))

@@ -9,9 +9,16 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from hand_pose_ros.geometry.camera import Camera
-from hand_pose_ros.images import (COLOR_ENCODINGS, DEPTH_ENCODINGS, ENCODINGS, DepthImage, ImageError, color_in_bgr,
-                                  view_image)
-from hand_pose_ros.io.compressed import decode_compressed
+from hand_pose_ros.imaging.compressed import decode_compressed
+from hand_pose_ros.imaging.images import (
+    COLOR_ENCODINGS,
+    DEPTH_ENCODINGS,
+    ENCODINGS,
+    DepthImage,
+    ImageError,
+    color_in_bgr,
+    view_image,
+)
 
 
 def read_depth(message: Image | CompressedImage, depth_unit: float) -> DepthImage:
@@ -19,7 +26,7 @@ def read_depth(message: Image | CompressedImage, depth_unit: float) -> DepthImag
 
     Args:
         message: raw image, or one packed by ``compressed_depth_image_transport``; it keeps the pixels.
-        depth_unit: metres in one unit of an integer image.
+        depth_unit: meters in one unit of an integer image.
 
     Raises:
         ImageError: the message is not a usable depth image, or all of it is holes.
@@ -33,12 +40,12 @@ def read_depth(message: Image | CompressedImage, depth_unit: float) -> DepthImag
 
 
 def read_color(message: Image | CompressedImage) -> np.ndarray:
-    """Read a colour image: (H, W, 3) uint8 in bgr order; raises ImageError where the message is not a usable one."""
+    """Read a color image: (H, W, 3) uint8 in bgr order; raises ImageError where the message is not a usable one."""
     if not isinstance(message, CompressedImage):
-        return color_in_bgr(_view(message, tuple(COLOR_ENCODINGS), 'colour'), message.encoding)
+        return color_in_bgr(_view(message, tuple(COLOR_ENCODINGS), 'color'), message.encoding)
     image, encoding = decode_compressed(message.format, message.data)
     if encoding != 'bgr8':
-        raise ImageError(f'format {message.format!r} holds depth, not colour; set the parameter modality to depth')
+        raise ImageError(f'format {message.format!r} holds depth, not color; set the parameter modality to depth')
     return image
 
 
@@ -49,20 +56,25 @@ def read_camera(message: CameraInfo) -> Camera:
 
 def _view(message: Image, wanted: tuple[str, ...], what: str) -> np.ndarray:
     if message.encoding in wanted:
-        return view_image(message.data, message.width, message.height, message.encoding, message.step,
-                          bool(message.is_bigendian))
+        return view_image(
+            message.data, message.width, message.height, message.encoding, message.step, bool(message.is_bigendian)
+        )
     if message.encoding in ENCODINGS:
         raise ImageError(f'encoding {message.encoding!r} holds no {what}; {", ".join(wanted)} do')
     bridge = _cv_bridge()
     if isinstance(bridge, str):
-        raise ImageError(f'encoding {message.encoding!r} is not one of {", ".join(wanted)}, '
-                         f'and cv_bridge, which may know it, {bridge}')
+        raise ImageError(
+            f'encoding {message.encoding!r} is not one of {", ".join(wanted)}, '
+            f'and cv_bridge, which may know it, {bridge}'
+        )
     try:
         return np.asarray(bridge.imgmsg_to_cv2(message, desired_encoding='passthrough' if what == 'depth' else 'bgr8'))
     # cv_bridge lets through whatever its compiled part and OpenCV raise.
     except Exception as error:
-        raise ImageError(f'encoding {message.encoding!r} is not one of {", ".join(wanted)}, '
-                         f'and cv_bridge failed on it ({type(error).__name__}: {error})') from error
+        raise ImageError(
+            f'encoding {message.encoding!r} is not one of {", ".join(wanted)}, '
+            f'and cv_bridge failed on it ({type(error).__name__}: {error})'
+        ) from error
 
 
 def _decompress(message: CompressedImage) -> np.ndarray:
@@ -77,6 +89,7 @@ def _cv_bridge() -> Any:
     """Return a CvBridge, or a string that says why there is none; it is optional and breaks under NumPy 2."""
     try:
         from cv_bridge import CvBridge
+
         return CvBridge()
     except ModuleNotFoundError:
         return 'is not installed'

@@ -1,7 +1,7 @@
 """Hands to standard ROS messages: pure functions.
 
 Every message carries the header of the image that it comes from: its stamp and its camera frame. Positions are
-metres in that frame, orientations quaternions, angles radians.
+meters in that frame, orientations quaternions, angles radians.
 """
 
 from __future__ import annotations
@@ -12,26 +12,30 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Duration
-from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion, Transform, TransformStamped, Vector3
+from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, Quaternion, Transform, TransformStamped, Vector3
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2, PointField
 from std_msgs.msg import ColorRGBA, Header
+
 # tf2_ros would add a subscription machinery and a dependency that pip does not have; its broadcaster does no more
 # than publish this message.
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import Marker, MarkerArray
 
-from hand_pose_ros.drawing import FINGER_COLORS, SIDE_COLORS, WRIST_COLOR
+from hand_pose_ros.core.hand import Hand
 from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.geometry.hand_frame import palm_pose
 from hand_pose_ros.geometry.joints import BONES, FINGER_JOINTS, JOINTS, PARENTS, SIDES, WRIST
 from hand_pose_ros.geometry.rotations import matrices_to_quaternions
-from hand_pose_ros.io.compressed import JPEG_FORMAT, encode_depth, encode_jpeg
+from hand_pose_ros.imaging.compressed import JPEG_FORMAT, encode_depth, encode_jpeg
 from hand_pose_ros.io.outputs import KEYPOINT
-from hand_pose_ros.pipeline.hand import Hand
 from hand_pose_ros.topics import joint_frame
+from hand_pose_ros.visualization.drawing import FINGER_COLORS, SIDE_COLORS, WRIST_COLOR
 
 _FIELD_TYPES = {'f4': PointField.FLOAT32, 'u1': PointField.UINT8}
-_FIELDS = [PointField(name=name, offset=offset, datatype=_FIELD_TYPES[dtype.str[1:]], count=1)
-           for name, (dtype, offset) in KEYPOINT.fields.items()]
+_FIELDS = [
+    PointField(name=name, offset=field[1], datatype=_FIELD_TYPES[field[0].str[1:]], count=1)
+    for name, field in (KEYPOINT.fields or {}).items()
+]
 
 _BONES = np.array(BONES)
 _PARENTS = np.array(PARENTS)
@@ -51,9 +55,12 @@ _BONE_COLORS = [_JOINT_COLORS[child] for _, child in BONES for _ in range(2)]
 _MESH_COLORS = {side: _color(SIDE_COLORS[side], 0.6) for side in SIDES}
 
 
-def one_per_side(hands: Sequence[Hand]) -> dict[str, Hand]:
-    """Return the best scored hand of each side: topics, frames and markers are named by it."""
-    return {hand.side: hand for hand in sorted(hands, key=lambda hand: hand.score)}
+def primary_hands(hands: Sequence[Hand]) -> dict[str, Hand]:
+    """Return the hand of each side that is tracked longest: topics, frames and markers are named by side.
+
+    So a second person's hand does not take over for a frame in which it is scored better.
+    """
+    return {hand.side: hand for hand in sorted(hands, key=lambda hand: (-hand.track_id, hand.score))}
 
 
 def joint_poses(hand: Hand) -> np.ndarray:
@@ -64,8 +71,10 @@ def joint_poses(hand: Hand) -> np.ndarray:
 
 def poses_message(header: Header, poses: np.ndarray) -> PoseArray:
     """The message of :func:`joint_poses`."""
-    return PoseArray(header=header, poses=[Pose(position=Point(x=x, y=y, z=z), orientation=_quaternion(turn))
-                                           for x, y, z, *turn in poses.tolist()])
+    return PoseArray(
+        header=header,
+        poses=[Pose(position=Point(x=x, y=y, z=z), orientation=_quaternion(turn)) for x, y, z, *turn in poses.tolist()],
+    )
 
 
 def joints_message(header: Header, hand: Hand) -> PoseArray:
@@ -73,11 +82,22 @@ def joints_message(header: Header, hand: Hand) -> PoseArray:
     return poses_message(header, joint_poses(hand))
 
 
+def palm_message(header: Header, hand: Hand) -> PoseStamped:
+    """Pose of the palm, in the hand frame. Raises ValueError where the joints have none."""
+    pose = palm_pose(hand.joints, hand.side)
+    x, y, z = pose[:3, 3].tolist()
+    turn = _quaternion(matrices_to_quaternions(pose[:3, :3]).tolist())
+    return PoseStamped(header=header, pose=Pose(position=Point(x=x, y=y, z=z), orientation=turn))
+
+
 def joint_states_message(header: Header, hand: Hand) -> JointState:
     """Joint angles named with their side, e.g. ``right_index_mcp_flexion``; none where no hand model was fitted."""
     angles = hand.fit.angles if hand.fit else {}
-    return JointState(header=header, name=[f'{hand.side}_{name}' for name in angles],
-                      position=[float(angle) for angle in angles.values()])
+    return JointState(
+        header=header,
+        name=[f'{hand.side}_{name}' for name in angles],
+        position=[float(angle) for angle in angles.values()],
+    )
 
 
 def keypoints_message(header: Header, hands: Sequence[Hand]) -> PointCloud2:
@@ -86,10 +106,19 @@ def keypoints_message(header: Header, hands: Sequence[Hand]) -> PointCloud2:
     for row, hand in zip(points, hands):
         row['x'], row['y'], row['z'] = hand.joints.T
         row['confidence'] = hand.confidence
-        row['hand'] = SIDES.index(hand.side)
+        row['hand'] = hand.track_id % 256
+        row['side'] = SIDES.index(hand.side)
         row['joint'] = np.arange(len(JOINTS))
-    return PointCloud2(header=header, height=1, width=points.size, fields=_FIELDS, point_step=KEYPOINT.itemsize,
-                       row_step=points.nbytes, data=_byte_array(points.tobytes()), is_dense=True)
+    return PointCloud2(
+        header=header,
+        height=1,
+        width=points.size,
+        fields=_FIELDS,
+        point_step=KEYPOINT.itemsize,
+        row_step=points.nbytes,
+        data=_byte_array(points.tobytes()),
+        is_dense=True,
+    )
 
 
 def joint_transforms(hand: Hand) -> np.ndarray:
@@ -109,9 +138,14 @@ def tf_message(header: Header, transforms: Mapping[str, np.ndarray]) -> TFMessag
     for side, values in transforms.items():
         frames = [joint_frame(side, joint) for joint in JOINTS]
         parents = [frames[parent] if parent >= 0 else header.frame_id for parent in PARENTS]
-        found += [TransformStamped(header=Header(stamp=header.stamp, frame_id=parent), child_frame_id=frame,
-                                   transform=Transform(translation=Vector3(x=x, y=y, z=z), rotation=_quaternion(turn)))
-                  for parent, frame, (x, y, z, *turn) in zip(parents, frames, values.tolist())]
+        found += [
+            TransformStamped(
+                header=Header(stamp=header.stamp, frame_id=parent),
+                child_frame_id=frame,
+                transform=Transform(translation=Vector3(x=x, y=y, z=z), rotation=_quaternion(turn)),
+            )
+            for parent, frame, (x, y, z, *turn) in zip(parents, frames, values.tolist())
+        ]
     return TFMessage(transforms=found)
 
 
@@ -126,15 +160,21 @@ def markers_message(header: Header, hands: Sequence[Hand]) -> MarkerArray:
     Every message states all markers of both sides, present (add) or not (delete), so that none goes stale, whatever
     message a subscriber saw last.
     """
-    seen = one_per_side(hands)
+    seen = primary_hands(hands)
     return MarkerArray(markers=[marker for side in SIDES for marker in _markers(header, side, seen.get(side))])
 
 
 def image_message(header: Header, image: np.ndarray, encoding: str) -> Image:
     """Wrap an (H, W) or (H, W, channels) array."""
     image = np.ascontiguousarray(image, image.dtype.newbyteorder('<'))
-    return Image(header=header, height=image.shape[0], width=image.shape[1], encoding=encoding, step=image.strides[0],
-                 data=_byte_array(memoryview(image).cast('B')))
+    return Image(
+        header=header,
+        height=image.shape[0],
+        width=image.shape[1],
+        encoding=encoding,
+        step=image.strides[0],
+        data=_byte_array(image.data.cast('B')),
+    )
 
 
 def compressed_depth_message(header: Header, image: np.ndarray) -> CompressedImage:
@@ -152,10 +192,16 @@ def camera_info_message(header: Header, camera: Camera) -> CameraInfo:
     """Describe a camera, whose image is not rectified further."""
     projection = np.zeros((3, 4))
     projection[:, :3] = camera.matrix
-    return CameraInfo(header=header, height=camera.height, width=camera.width,
-                      distortion_model='rational_polynomial' if len(camera.distortion) > 5 else 'plumb_bob',
-                      d=camera.distortion or [0.0] * 5, k=camera.matrix.ravel(), r=np.eye(3).ravel(),
-                      p=projection.ravel())
+    return CameraInfo(
+        header=header,
+        height=camera.height,
+        width=camera.width,
+        distortion_model='rational_polynomial' if len(camera.distortion) > 5 else 'plumb_bob',
+        d=camera.distortion or [0.0] * 5,
+        k=camera.matrix.ravel(),
+        r=np.eye(3).ravel(),
+        p=projection.ravel(),
+    )
 
 
 def _byte_array(data: Any) -> array:
@@ -167,8 +213,9 @@ def _byte_array(data: Any) -> array:
 
 
 def _markers(header: Header, side: str, hand: Hand | None) -> list[Marker]:
-    lines, spheres, triangles = (Marker(header=header, ns=f'{side}_{name}', action=Marker.DELETE)
-                                 for name in ('skeleton', 'joints', 'mesh'))
+    lines, spheres, triangles = (
+        Marker(header=header, ns=f'{side}_{name}', action=Marker.DELETE) for name in ('skeleton', 'joints', 'mesh')
+    )
     if hand is not None:
         _show(lines, Marker.LINE_LIST, hand.joints[_BONES])
         lines.scale.x, lines.colors = _BONE_WIDTH, _BONE_COLORS

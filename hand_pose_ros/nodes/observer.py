@@ -32,11 +32,11 @@ class ObservedFrame:
     Attributes:
         published: when its CameraInfo left the camera, seconds of the system's clock; None when it did not come.
         answered: when the keypoints came, None before.
-        joints: side -> (21, 3) metres.
+        joints: side -> (21, 3) meters.
         confidence: side -> (21,).
         arrived: side -> when ``hands/<side>/joints`` came.
         angles: side -> joint angle in radians by its name without the side.
-        markers: the serialised MarkerArray.
+        markers: the serialized MarkerArray.
 
     """
 
@@ -73,10 +73,15 @@ class Observer(Node):
         self.create_subscription(CameraInfo, topics.DEPTH_CAMERA_INFO, self._on_camera_info, _QOS)
         self.create_subscription(PointCloud2, topics.KEYPOINTS, self._on_keypoints, _QOS)
         for side in SIDES:
-            self.create_subscription(PoseArray, topics.joints_topic(side),
-                                     lambda message, side=side: self._on_joints(side, message), _QOS)
-            self.create_subscription(JointState, topics.joint_states_topic(side),
-                                     lambda message, side=side: self._on_joint_states(side, message), _QOS)
+            self.create_subscription(
+                PoseArray, topics.joints_topic(side), lambda message, side=side: self._on_joints(side, message), _QOS
+            )
+            self.create_subscription(
+                JointState,
+                topics.joint_states_topic(side),
+                lambda message, side=side: self._on_joint_states(side, message),
+                _QOS,
+            )
         # Kept as bytes: a mesh has ten thousand points, and unpacking them has time after the run.
         self.create_subscription(MarkerArray, topics.MARKERS, self._on_markers, _QOS, raw=True)
         self.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, 10)
@@ -98,8 +103,9 @@ class Observer(Node):
         self._frame(message).arrived[side] = time.time()
 
     def _on_joint_states(self, side: str, message: JointState) -> None:
-        self._frame(message).angles[side] = {name.removeprefix(f'{side}_'): angle
-                                             for name, angle in zip(message.name, message.position)}
+        self._frame(message).angles[side] = {
+            name.removeprefix(f'{side}_'): angle for name, angle in zip(message.name, message.position)
+        }
 
     def _on_markers(self, data: bytes) -> None:
         self.frames.setdefault(stamp_name(markers_stamp(data)), ObservedFrame()).markers = data

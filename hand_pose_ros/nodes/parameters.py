@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import Field, asdict, fields
+from dataclasses import Field
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
@@ -11,17 +11,17 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from hand_pose_ros.parameters import Settings
+from hand_pose_ros.settings import changed, compose, declared
 
-S = TypeVar('S', bound=Settings)
+S = TypeVar('S')
 
 
 def declare_settings(node: Node, kind: type[S], fixed: Callable[[str], bool] = lambda name: False) -> S:
-    """Declare every field of ``kind`` as a parameter of ``node``.
+    """Declare every setting of ``kind`` as a parameter of ``node``.
 
     Args:
         node: node that gets the parameters.
-        kind: the settings.
+        kind: the settings, in groups or not.
         fixed: tells, by name, which ones can never be set after the start.
 
     Returns:
@@ -31,12 +31,13 @@ def declare_settings(node: Node, kind: type[S], fixed: Callable[[str], bool] = l
         ValueError: one of them is of the wrong type or out of range; the message names the parameter.
 
     """
-    for setting in fields(kind):
+    for setting in declared(kind):
         try:
             node.declare_parameter(setting.name, setting.default, _descriptor(setting, fixed(setting.name)))
         except InvalidParameterTypeException as error:
-            raise ValueError(f'parameter {setting.name}: the value given is not a {type(setting.default).__name__} '
-                             f'({error})') from error
+            raise ValueError(
+                f'parameter {setting.name}: the value given is not a {type(setting.default).__name__} ({error})'
+            ) from error
         except InvalidParameterValueException as error:
             raise ValueError(f'parameter {setting.name}: {error}') from error
     return read_settings(node, kind)
@@ -44,10 +45,10 @@ def declare_settings(node: Node, kind: type[S], fixed: Callable[[str], bool] = l
 
 def read_settings(node: Node, kind: type[S]) -> S:
     """Return the settings that the parameters of ``node`` hold now."""
-    return kind(**{setting.name: node.get_parameter(setting.name).value for setting in fields(kind)})
+    return compose(kind, {setting.name: node.get_parameter(setting.name).value for setting in declared(kind)})
 
 
-def check_changes(settings: S, parameters: list[Parameter], configured: bool) -> SetParametersResult:
+def check_changes(settings: Any, parameters: list[Parameter], configured: bool) -> SetParametersResult:
     """Decide whether ``parameters`` may replace those of ``settings``; for a callback on setting parameters.
 
     Args:
@@ -56,14 +57,17 @@ def check_changes(settings: S, parameters: list[Parameter], configured: bool) ->
         configured: the node works with ``settings``, so that only live ones may change.
 
     """
-    declared = {setting.name: setting for setting in fields(settings)}
-    changes = {parameter.name: parameter.value for parameter in parameters if parameter.name in declared}
+    live = {setting.name: setting.metadata['live'] for setting in declared(type(settings))}
+    changes = {parameter.name: parameter.value for parameter in parameters if parameter.name in live}
     for name in changes:
-        if configured and not declared[name].metadata['live']:
-            return SetParametersResult(successful=False, reason=f'parameter {name} is read when the node configures; '
-                                                                'deactivate and clean up the node before setting it')
+        if configured and not live[name]:
+            return SetParametersResult(
+                successful=False,
+                reason=f'parameter {name} is read when the node configures; '
+                'deactivate and clean up the node before setting it',
+            )
     try:
-        type(settings)(**{**asdict(settings), **changes})
+        changed(settings, **changes)
     except ValueError as error:
         return SetParametersResult(successful=False, reason=str(error))
     return SetParametersResult(successful=True)
@@ -82,8 +86,12 @@ def _descriptor(setting: Field, fixed: bool) -> ParameterDescriptor:
         constraints.append('Read once, at the start.' if fixed else 'Read when the node configures.')
     # A number without a decimal point is an integer to ROS; it is as good a float, so that type is left open
     # and Settings checks it.
-    descriptor = ParameterDescriptor(description=setting.metadata['description'], read_only=fixed,
-                                     additional_constraints=' '.join(constraints), dynamic_typing=kind is float)
+    descriptor = ParameterDescriptor(
+        description=setting.metadata['description'],
+        read_only=fixed,
+        additional_constraints=' '.join(constraints),
+        dynamic_typing=kind is float,
+    )
     if low is not None and kind is int:
         descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
     elif low is not None:

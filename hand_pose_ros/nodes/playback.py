@@ -6,40 +6,54 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from rclpy.task import Future
+from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from hand_pose_ros import topics
 from hand_pose_ros.geometry.camera import Camera
-from hand_pose_ros.images import ImageError, depth_in_metres
-from hand_pose_ros.io.compressed import depth_encoding
+from hand_pose_ros.imaging.compressed import depth_encoding
+from hand_pose_ros.imaging.images import DepthImage, ImageError
 from hand_pose_ros.io.recording import RecordedFrame, RecordingError, open_recording
-from hand_pose_ros.nodes.messages import (camera_info_message, compressed_color_message, compressed_depth_message,
-                                          image_message)
+from hand_pose_ros.nodes.messages import (
+    camera_info_message,
+    compressed_color_message,
+    compressed_depth_message,
+    image_message,
+)
 from hand_pose_ros.nodes.parameters import declare_settings
 from hand_pose_ros.nodes.process import run_nodes
 from hand_pose_ros.nodes.qos import OUT
-from hand_pose_ros.parameters import PlaybackParameters
+from hand_pose_ros.settings import AUTO, PlaybackSettings
 
 NODE_NAME = 'playback'
 
-#: Images are in millimetres when they are integers (REP 118); any other unit is turned into float metres.
-MILLIMETRE = 0.001
+#: Images are in millimeters when they are integers (REP 118); any other unit is turned into float meters.
+MILLIMETER = 0.001
 
-#: Behind schedule by more than this, the schedule moves: a burst of images is nothing that a camera sends. Seconds.
-_PATIENCE = 0.1
-#: After a subscriber is found the first image waits for so long, seconds.
-_SETTLING = 2.5
+
+@dataclass(frozen=True)
+class PlaybackConfig:
+    """The pace of playback."""
+
+    #: Behind schedule by more than this, the schedule moves: a burst of images is nothing that a camera sends.
+    max_delay_s: float = 0.1
+    #: From finding a subscriber to the first image: discovery is not symmetric, and that it is known here does not
+    #: mean that it is connected already.
+    connection_s: float = 2.5
+
+
+CONFIG = PlaybackConfig()
 
 
 class PlaybackNode(Node):
-    """Publishes depth or colour images and their CameraInfo.
+    """Publishes depth images, color images or both, and their CameraInfo.
 
     Images are read and sent by a thread of their own, so that the pace holds while the executor is busy with other
     nodes of the process.
@@ -59,27 +73,31 @@ class PlaybackNode(Node):
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=NODE_NAME, daemon=True)
         super().__init__(NODE_NAME, **node_options)
-        settings = self._settings = declare_settings(self, PlaybackParameters, fixed=lambda name: True)
+        settings = self._settings = declare_settings(self, PlaybackSettings, fixed=lambda name: True)
         if not settings.input:
             raise ValueError('parameter input: empty; give it a rosbag2, a folder of images, a video or a webcam')
         camera = Camera.from_yaml(settings.camera) if settings.camera else None
-        self._recording = open_recording(settings.input, camera, settings.depth_unit, settings.topic or None,
-                                         settings.aligned_depth)
+        modality = None if settings.modality == AUTO else settings.modality
+        self._recording = open_recording(settings.input, camera, settings.depth_unit, settings.topic or None, modality)
         if self._recording.note:
             self.get_logger().warning(f'{settings.input}: {self._recording.note}')
-        color = self._recording.modality == 'color'
-        if settings.image_transport == ('compressedDepth' if color else 'compressed'):
-            raise ValueError(f'parameter image_transport: {settings.image_transport!r} does not carry the '
-                             f'{self._recording.modality} images of {settings.input}')
-        image, info = topics.inputs('rgb' if color else 'depth')
+        depth_only, with_depth = (self._recording.modality == kind for kind in ('depth', 'rgbd'))
+        if settings.image_transport == ('compressed' if depth_only else 'compressedDepth'):
+            raise ValueError(
+                f'parameter image_transport: {settings.image_transport!r} does not carry the '
+                f'{self._recording.modality} images of {settings.input}'
+            )
+        image, info = topics.inputs(self._recording.modality)
         kind = Image if settings.image_transport == 'raw' else CompressedImage
         self._images = self.create_publisher(
-            kind, topics.transported_topic(self.resolve_topic_name(image), settings.image_transport), OUT)
+            kind, topics.transported_topic(self.resolve_topic_name(image), settings.image_transport), OUT
+        )
         self._infos = self.create_publisher(CameraInfo, info, OUT)
-        aligned = topics.transported_topic(self.resolve_topic_name(topics.DEPTH_IMAGE),
-                                           topics.aligned_depth_transport(settings.image_transport))
-        self._aligned = self.create_publisher(kind, aligned, OUT) if settings.aligned_depth else None
-        self.done = Future()
+        registered = topics.transported_topic(
+            self.resolve_topic_name(topics.DEPTH_IMAGE), topics.registered_depth_transport(settings.image_transport)
+        )
+        self._registered = self.create_publisher(kind, registered, OUT) if with_depth else None
+        self.done: Future = Future()
         self._thread.start()
 
     def destroy_node(self) -> None:
@@ -99,7 +117,7 @@ class PlaybackNode(Node):
                 except RuntimeError:
                     if self.context.ok():
                         raise
-                    return   # A signal ended ROS in the middle of it.
+                    return  # A signal ended ROS in the middle of it.
             self.get_logger().info(f'{self._settings.input}: finished')
         except (RecordingError, ImageError) as error:
             self.get_logger().error(str(error))
@@ -113,8 +131,7 @@ class PlaybackNode(Node):
             self.get_logger().info(f'waiting for a subscriber of {self._images.topic_name}')
         while not (self._images.get_subscription_count() or self._stop.wait(0.02)):
             pass
-        # Discovery is not symmetric: that we know the subscriber does not mean that it listens to us already.
-        self._stop.wait(_SETTLING)
+        self._stop.wait(CONFIG.connection_s)
 
     def _frames(self) -> Iterator[tuple[float, RecordedFrame]]:
         """Yield each frame and its time from the start in seconds, over all rounds of a loop."""
@@ -137,7 +154,7 @@ class PlaybackNode(Node):
         start = None
         for at, frame in frames:
             now = time.monotonic()
-            if start is None or now - (start + at) > _PATIENCE:
+            if start is None or now - (start + at) > CONFIG.max_delay_s:
                 start = now - at
             if self._stop.wait(max(0.0, start + at - now)):
                 return
@@ -149,22 +166,20 @@ class PlaybackNode(Node):
             raise RecordingError(f'{settings.input}: holds no CameraInfo; give the parameter camera a calibration YAML')
         stamp = self.get_clock().now().to_msg()
         if settings.use_original_stamps:
-            stamp = Time(sec=frame.nanoseconds // 10**9, nanosec=frame.nanoseconds % 10**9)
+            stamp = Time(nanoseconds=frame.nanoseconds).to_msg()
         header = Header(stamp=stamp, frame_id=settings.frame_id or frame.frame_id)
         # First the camera and depth, so that a subscriber knows them by the time of the image.
         self._infos.publish(camera_info_message(header, frame.camera))
-        if self._aligned is not None and frame.aligned is not None:
-            self._aligned.publish(self._depth_message(header, frame.aligned, frame.depth_unit))
-        if frame.encoding != 'bgr8':
-            self._images.publish(self._depth_message(header, frame.image, frame.depth_unit))
-        elif settings.image_transport == 'compressed':
-            self._images.publish(compressed_color_message(header, frame.image))
-        else:
-            self._images.publish(image_message(header, frame.image, frame.encoding))
+        if frame.depth is not None:
+            (self._registered or self._images).publish(self._depth_message(header, frame.depth))
+        if frame.color is not None and settings.image_transport == 'compressed':
+            self._images.publish(compressed_color_message(header, frame.color))
+        elif frame.color is not None:
+            self._images.publish(image_message(header, frame.color, 'bgr8'))
 
-    def _depth_message(self, header: Header, image: np.ndarray, unit: float) -> Image | CompressedImage:
-        if image.dtype == np.uint16 and unit != MILLIMETRE:
-            image = depth_in_metres(image, unit)
+    def _depth_message(self, header: Header, depth: DepthImage) -> Image | CompressedImage:
+        other_unit = depth.pixels.dtype == np.uint16 and depth.unit != MILLIMETER
+        image = depth[:] if other_unit else depth.pixels
         if self._settings.image_transport == 'raw':
             return image_message(header, image, depth_encoding(image))
         return compressed_depth_message(header, image)

@@ -18,11 +18,11 @@ from rclpy.node import Node
 from hand_pose_ros.middleware import make_room_for_images
 
 #: Seconds within which rclpy has taken note of a signal.
-TOLD_WITHIN = 0.5
+SIGNAL_DELAY_S = 0.5
 
 
 def run_nodes(makers: Sequence[Callable[[], Node]], args: Sequence[str] | None = None) -> int:
-    """Make nodes and spin them until the process is told to stop, or a node with a future ``done`` completes it.
+    """Make nodes and spin them until the process gets a signal, or a node with a future ``done`` completes it.
 
     Ctrl-C lets what is being done end; a second one breaks into it.
 
@@ -42,13 +42,13 @@ def run_nodes(makers: Sequence[Callable[[], Node]], args: Sequence[str] | None =
 
 def _run(makers: Sequence[Callable[[], Node]], args: Sequence[str] | None, interrupted: threading.Event) -> int:
     try:
-        rclpy.init(args=args)
-    except RuntimeError as error:   # All of rclpy's own errors, here wrong ROS arguments, are of this kind.
+        rclpy.init(args=None if args is None else list(args))
+    except RuntimeError as error:  # All of rclpy's own errors, here wrong ROS arguments, are of this kind.
         return _complain(error)
     nodes: list[Node] = []
     executor = SingleThreadedExecutor()
     try:
-        if interrupted.is_set():   # before rclpy listened
+        if interrupted.is_set():  # before rclpy listened
             return 0
         try:
             for make in makers:
@@ -66,9 +66,9 @@ def _run(makers: Sequence[Callable[[], Node]], args: Sequence[str] | None, inter
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
     except (RuntimeError, NotInitializedException):
-        if not _told_to_stop():
+        if not _ended_by_signal():
             raise
-        return 0   # A signal ended ROS while a node was being made, or a message was on its way in or out.
+        return 0  # A signal ended ROS while a node was being made, or a message was on its way in or out.
     finally:
         executor.shutdown()
         for node in nodes:
@@ -80,8 +80,8 @@ def _run(makers: Sequence[Callable[[], Node]], args: Sequence[str] | None, inter
 def _interrupt_left_to_ros() -> Iterator[threading.Event]:
     """Let the first interrupt only end ROS, which rclpy sees to and which ends the spinning; gives whether it came.
 
-    Python's own answer, an exception wherever the program happens to be, leaves rclpy's objects half made. To be entered
-    before rclpy begins to listen to signals.
+    Python's own answer, an exception wherever the program happens to be, leaves rclpy's objects half made. To be
+    entered before rclpy begins to listen to signals.
     """
     interrupted = threading.Event()
 
@@ -89,7 +89,7 @@ def _interrupt_left_to_ros() -> Iterator[threading.Event]:
         interrupted.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    main = threading.current_thread() is threading.main_thread()   # no other may set handlers
+    main = threading.current_thread() is threading.main_thread()  # no other may set handlers
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield interrupted
         return
@@ -100,9 +100,9 @@ def _interrupt_left_to_ros() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _told_to_stop() -> bool:
+def _ended_by_signal() -> bool:
     """Whether a signal has ended ROS, which rclpy does in a thread of its own, a little after it broke into a call."""
-    until = time.monotonic() + TOLD_WITHIN
+    until = time.monotonic() + SIGNAL_DELAY_S
     while rclpy.ok() and time.monotonic() < until:
         time.sleep(0.01)
     return not rclpy.ok()

@@ -2,7 +2,7 @@
 
 A mesh of 3200 triangles is 9600 ``geometry_msgs/Point``. Making them in Python takes 11 ms a frame, turning them into
 the message's bytes 8 ms more; only the numbers change from frame to frame. So such a message is built and
-serialised once, with recognisable numbers in the places of those to come; from then on the numbers are written
+serialized once, with recognizable numbers in the places of those to come; from then on the numbers are written
 straight into the bytes, which a publisher takes as well as a message.
 """
 
@@ -19,16 +19,22 @@ from builtin_interfaces.msg import Time
 from rclpy.serialization import serialize_message
 from std_msgs.msg import Header
 
+from hand_pose_ros.core.hand import Hand
 from hand_pose_ros.geometry.joints import JOINTS, SIDES
-from hand_pose_ros.nodes.messages import (joint_poses, joint_transforms, markers_message, one_per_side, poses_message,
-                                          tf_message)
-from hand_pose_ros.pipeline.hand import Hand
+from hand_pose_ros.nodes.messages import (
+    joint_poses,
+    joint_transforms,
+    markers_message,
+    poses_message,
+    primary_hands,
+    tf_message,
+)
 
 _STAMP = (1_985_229_328, 987_654_321)
 
 
 class Template:
-    """A serialised message that waits for its numbers and its stamp."""
+    """A serialized message that waits for its numbers and its stamp."""
 
     def __init__(self, build: Callable[[Time, np.ndarray], Any], count: int) -> None:
         """Build the message once and find where its numbers and stamps lie in its bytes.
@@ -41,7 +47,7 @@ class Template:
         """
         # Between fields lie bytes that nobody writes, with whatever the memory held before, maybe the mark of an
         # earlier template. Two passes with marks drawn anew agree on the true places only.
-        passes = [_marked(build, count, mark) for mark in secrets.SystemRandom().sample(range(2 ** 20), 2)]
+        passes = [_marked(build, count, mark) for mark in secrets.SystemRandom().sample(range(2**20), 2)]
         raw = passes[0][1]
         self._data = bytearray(raw)
         # CDR aligns doubles to eight bytes after a header of four, its second version to four.
@@ -71,19 +77,18 @@ class MarkerSerializer:
     """Makes the bytes of :func:`markers_message`, fast from the second frame of the same sides on."""
 
     def __init__(self) -> None:
-        self._templates: dict[tuple, tuple[list, Template]] = {}
+        self._templates: dict[tuple, tuple[list[np.ndarray | None], Template]] = {}
 
     def __call__(self, header: Header, hands: Sequence[Hand]) -> bytes:
-        """Return a serialised ``visualization_msgs/MarkerArray`` of the hands' skeletons and meshes."""
-        by_side = one_per_side(hands)
+        """Return a serialized ``visualization_msgs/MarkerArray`` of the hands' skeletons and meshes."""
+        by_side = primary_hands(hands)
         seen = [by_side[side] for side in SIDES if side in by_side]
         faces = [hand.fit.faces if hand.fit else None for hand in seen]
         key = (header.frame_id, tuple(hand.side for hand in seen))
-        known, template = self._templates.get(key, (None, None))
-        if known is None or not all(a is b or np.array_equal(a, b) for a, b in zip(known, faces)):
-            template = _marker_template(header.frame_id, seen)
-            self._templates[key] = (faces, template)
-        return template.fill(header.stamp, np.concatenate([part for hand in seen for part in _numbers(hand)] or [[]]))
+        known = self._templates.get(key)
+        if known is None or not all(map(_same_faces, known[0], faces)):
+            known = self._templates[key] = faces, _marker_template(header.frame_id, seen)
+        return known[1].fill(header.stamp, _joined([part for hand in seen for part in _numbers(hand)]))
 
 
 class JointsSerializer:
@@ -93,12 +98,15 @@ class JointsSerializer:
         self._templates: dict[str, Template] = {}
 
     def __call__(self, header: Header, hand: Hand) -> bytes:
-        """Return a serialised ``geometry_msgs/PoseArray`` of a hand's joints."""
+        """Return a serialized ``geometry_msgs/PoseArray`` of a hand's joints."""
         poses, frame_id = joint_poses(hand), header.frame_id
         if frame_id not in self._templates:
             self._templates[frame_id] = Template(
-                lambda stamp, numbers: poses_message(Header(stamp=stamp, frame_id=frame_id),
-                                                     numbers.reshape(poses.shape)), poses.size)
+                lambda stamp, numbers: poses_message(
+                    Header(stamp=stamp, frame_id=frame_id), numbers.reshape(poses.shape)
+                ),
+                poses.size,
+            )
         return self._templates[frame_id].fill(header.stamp, poses.ravel())
 
 
@@ -109,19 +117,22 @@ class TransformsSerializer:
         self._templates: dict[tuple, Template] = {}
 
     def __call__(self, header: Header, hands: Sequence[Hand]) -> bytes:
-        """Return a serialised ``tf2_msgs/TFMessage`` of hands' joints, of which each is of another side."""
+        """Return a serialized ``tf2_msgs/TFMessage`` of hands' joints, of which each is of another side."""
         transforms = {hand.side: joint_transforms(hand) for hand in hands}
         key, shape = (header.frame_id, *transforms), (len(transforms), len(JOINTS), 7)
         if key not in self._templates:
             self._templates[key] = Template(
-                lambda stamp, numbers: tf_message(Header(stamp=stamp, frame_id=key[0]),
-                                                  dict(zip(key[1:], numbers.reshape(shape)))), int(np.prod(shape)))
-        return self._templates[key].fill(header.stamp, np.concatenate([one.ravel() for one in transforms.values()] or [[]]))
+                lambda stamp, numbers: tf_message(
+                    Header(stamp=stamp, frame_id=key[0]), dict(zip(key[1:], numbers.reshape(shape)))
+                ),
+                int(np.prod(shape)),
+            )
+        return self._templates[key].fill(header.stamp, _joined([one.ravel() for one in transforms.values()]))
 
 
 def _marked(build: Callable[[Time, np.ndarray], Any], count: int, mark: int) -> tuple[int, bytes]:
-    """Serialise the message with numbers that tell their index: doubles from 2**52 up hold whole numbers exactly."""
-    numbers = 2.0 ** 52 + mark * 2.0 ** 32 + np.arange(count)
+    """Serialize the message with numbers that hold their index: doubles from 2**52 up hold whole numbers exactly."""
+    numbers = 2.0**52 + mark * 2.0**32 + np.arange(count)
     return mark, serialize_message(build(Time(sec=_STAMP[0], nanosec=_STAMP[1]), numbers))
 
 
@@ -129,7 +140,15 @@ def _unmark(data: bytes, offset: int, mark: int) -> np.ndarray:
     """Return the index of the number in each word of eight bytes from ``offset`` on; negative where there is none."""
     words = np.frombuffer(data, np.uint64, (len(data) - offset) // 8, offset)
     marked = words >> np.uint64(32) == 0x43300000 + mark
-    return np.where(marked, (words & np.uint64(0xffffffff)).astype(np.int64), -1 - mark)
+    return np.where(marked, (words & np.uint64(0xFFFFFFFF)).astype(np.int64), -1 - mark)
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _same_faces(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    return one is other or (one is not None and other is not None and np.array_equal(one, other))
 
 
 def _numbers(hand: Hand) -> list[np.ndarray]:
@@ -143,9 +162,9 @@ def _marker_template(frame_id: str, hands: Sequence[Hand]) -> Template:
         for hand in hands:
             parts = []
             for part in _numbers(hand):
-                parts.append(rest[:part.size].reshape(-1, 3))
-                rest = rest[part.size:]
-            fit = replace(hand.fit, vertices=parts[1]) if len(parts) > 1 else hand.fit
+                parts.append(rest[: part.size].reshape(-1, 3))
+                rest = rest[part.size :]
+            fit = replace(hand.fit, vertices=parts[1]) if hand.fit and len(parts) > 1 else hand.fit
             stand_ins.append(replace(hand, joints=parts[0], fit=fit))
         return markers_message(Header(stamp=stamp, frame_id=frame_id), stand_ins)
 

@@ -23,6 +23,7 @@ def run_together(tracker: Mapping[str, Any], playback: Mapping[str, Any], ros_ar
         The exit code, as :func:`run_nodes` says; the end of the recording is the end of the process.
 
     """
+
     def make_playback() -> PlaybackNode:
         return PlaybackNode(parameter_overrides=parameter_overrides(playback))
 
@@ -30,5 +31,6 @@ def run_together(tracker: Mapping[str, Any], playback: Mapping[str, Any], ros_ar
         return TrackerNode(parameter_overrides=parameter_overrides(tracker))
 
     # The recording first: it is opened faster than a model is loaded, and waits for the tracker to subscribe.
-    return run_nodes([make_playback, make_tracker] if playback.get('input') else [make_tracker],
-                     ['--ros-args', *ros_args])
+    return run_nodes(
+        [make_playback, make_tracker] if playback.get('input') else [make_tracker], ['--ros-args', *ros_args]
+    )

@@ -11,19 +11,25 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
 from hand_pose_ros import topics
+from hand_pose_ros.core.outputs import Keypoints, Meshes, Output
 from hand_pose_ros.geometry.camera import Camera, CameraError
 from hand_pose_ros.geometry.joints import SIDES
-from hand_pose_ros.images import ImageError
-from hand_pose_ros.io.outputs import (Keypoints, MeshReader, Meshes, Output, markers_stamp, read_frames, read_keypoints,
-                                      stamp_of)
+from hand_pose_ros.imaging.images import ImageError
+from hand_pose_ros.io.outputs import (
+    MeshReader,
+    markers_stamp,
+    read_joint_frames,
+    read_keypoints,
+    stamp_of,
+)
 from hand_pose_ros.nodes.inputs import read_camera, read_color, read_depth
 from hand_pose_ros.nodes.qos import CAMERA_IN, OUT
-from hand_pose_ros.parameters import TrackerParameters
-from hand_pose_ros.viewing import Scene
+from hand_pose_ros.settings import TrackerSettings
+from hand_pose_ros.visualization.scene import Scene
 
 NODE_NAME = 'hand_viewer'
-#: Seconds between two complaints about images that cannot be shown.
-_PATIENCE = 5.0
+#: Seconds between two warnings about images that cannot be shown.
+_WARNING_PERIOD_S = 5.0
 
 
 class ViewerNode(Node):
@@ -34,8 +40,7 @@ class ViewerNode(Node):
 
     """
 
-    def __init__(self, scene: Scene, settings: TrackerParameters, limit: int | None = None,
-                 **node_options: Any) -> None:
+    def __init__(self, scene: Scene, settings: TrackerSettings, limit: int | None = None, **node_options: Any) -> None:
         """Subscribe.
 
         Args:
@@ -49,16 +54,21 @@ class ViewerNode(Node):
         self._scene, self._settings, self._left = scene, settings, limit
         self._camera: Camera | None = None
         self._read_meshes = MeshReader()
-        self.done = Future()
-        image, info = topics.inputs(settings.modality)
-        kind = Image if settings.image_transport == 'raw' else CompressedImage
-        self._image_topic = topics.transported_topic(self.resolve_topic_name(image), settings.image_transport)
+        self.done: Future = Future()
+        transport = settings.node.image_transport
+        image, info = topics.inputs(settings.models.modality)
+        kind = Image if transport == 'raw' else CompressedImage
+        self._image_topic = topics.transported_topic(self.resolve_topic_name(image), transport)
         self.create_subscription(CameraInfo, info, self._on_camera_info, CAMERA_IN)
         self.create_subscription(kind, self._image_topic, self._on_image, CAMERA_IN)
         self.create_subscription(PointCloud2, topics.KEYPOINTS, self._on_keypoints, OUT)
         for side in SIDES:
-            self.create_subscription(PoseArray, topics.joints_topic(side), lambda message, side=side: self._show(
-                stamp_of(message), read_frames(side, message)), OUT)
+            self.create_subscription(
+                PoseArray,
+                topics.joints_topic(side),
+                lambda message, side=side: self._show(stamp_of(message), read_joint_frames(side, message)),
+                OUT,
+            )
         # As bytes: a mesh has ten thousand points, and as many objects would be made of them.
         self.create_subscription(MarkerArray, topics.MARKERS, self._on_markers, OUT, raw=True)
         self.get_logger().info(f'waiting for {self._image_topic} and {self.resolve_topic_name(topics.KEYPOINTS)}')
@@ -68,18 +78,23 @@ class ViewerNode(Node):
             self._camera = read_camera(message)
         except CameraError as error:
             self._camera = None
-            self.get_logger().warning(f'CameraInfo cannot be used: {error}', throttle_duration_sec=_PATIENCE)
+            self.get_logger().warning(f'CameraInfo cannot be used: {error}', throttle_duration_sec=_WARNING_PERIOD_S)
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         try:
-            image = (read_depth(message, self._settings.depth_unit)[:] if self._settings.modality == 'depth' else
-                     read_color(message))
+            image = (
+                read_depth(message, self._settings.node.depth_unit)[:]
+                if self._settings.models.modality == 'depth'
+                else read_color(message)
+            )
         except ImageError as error:
-            self.get_logger().warning(f'{self._image_topic}: {error}', throttle_duration_sec=_PATIENCE)
+            self.get_logger().warning(f'{self._image_topic}: {error}', throttle_duration_sec=_WARNING_PERIOD_S)
             return
         if self._camera is None or (self._camera.height, self._camera.width) != image.shape[:2]:
-            self.get_logger().warning(f'{self._image_topic}: no CameraInfo of an image of {image.shape[1]}x'
-                                      f'{image.shape[0]} came yet', throttle_duration_sec=_PATIENCE)
+            self.get_logger().warning(
+                f'{self._image_topic}: no CameraInfo of an image of {image.shape[1]}x{image.shape[0]} came yet',
+                throttle_duration_sec=_WARNING_PERIOD_S,
+            )
             return
         self._scene.image(stamp_of(message), image, self._camera)
         if self._left is not None:

@@ -1,0 +1,1 @@
+"""Forms of a hand, and their names."""

@@ -1,0 +1,1 @@
+"""Depth and color images: decoding, viewing, rectification."""

@@ -1,0 +1,168 @@
+"""Raw camera images to arrays: the encodings of ``sensor_msgs/Image``, without ROS and without copies."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+
+#: The bytes of a message: what rclpy and rosbags give, and what this package packs.
+Buffer: TypeAlias = 'bytes | bytearray | memoryview | array[int] | np.ndarray'
+
+#: Encoding -> (dtype, channels) of every raw encoding read here.
+ENCODINGS = {
+    '16UC1': ('u2', 1),
+    'mono16': ('u2', 1),
+    '32FC1': ('f4', 1),
+    'mono8': ('u1', 1),
+    '8UC1': ('u1', 1),
+    'rgb8': ('u1', 3),
+    'bgr8': ('u1', 3),
+    'rgba8': ('u1', 4),
+    'bgra8': ('u1', 4),
+}
+
+DEPTH_ENCODINGS = ('16UC1', 'mono16', '32FC1')
+
+#: Encoding of a color (or gray) image -> what turns it into bgr8.
+COLOR_ENCODINGS = {
+    'bgr8': None,
+    'rgb8': cv2.COLOR_RGB2BGR,
+    'rgba8': cv2.COLOR_RGBA2BGR,
+    'bgra8': cv2.COLOR_BGRA2BGR,
+    'mono8': cv2.COLOR_GRAY2BGR,
+}
+
+
+#: What selects a part of an image: slices, masks, index arrays, one or two of them.
+Index: TypeAlias = 'slice | np.ndarray | int | tuple[slice | np.ndarray | int, ...]'
+
+
+class ImageError(ValueError):
+    """An image that cannot be used; the message says what is wrong with it."""
+
+
+def view_image(
+    data: Buffer, width: int, height: int, encoding: str, step: int, is_bigendian: bool = False
+) -> np.ndarray:
+    """View the bytes of a raw image as an array, without copying them.
+
+    Args:
+        data: buffer of at least ``step * height`` bytes.
+        width: pixels in a row.
+        height: rows.
+        encoding: one of ``ENCODINGS``.
+        step: bytes from one row to the next; padding after the pixels is allowed.
+        is_bigendian: byte order of samples wider than a byte.
+
+    Returns:
+        (height, width) or (height, width, channels) array that shares memory with ``data``.
+
+    Raises:
+        ImageError: the encoding is unknown, or the sizes do not fit together.
+
+    """
+    if encoding not in ENCODINGS:
+        raise ImageError(f'encoding {encoding!r} is not supported; use one of {", ".join(ENCODINGS)}')
+    kind, channels = ENCODINGS[encoding]
+    dtype = np.dtype(('>' if is_bigendian else '<') + kind)
+    if width <= 0 or height <= 0:
+        raise ImageError(f'the image is empty ({width}x{height})')
+    row = width * channels * dtype.itemsize
+    if step < row:
+        raise ImageError(f'step is {step} bytes, but a row of {width} {encoding} pixels takes {row}')
+    raw = np.frombuffer(data, dtype=np.uint8)
+    if raw.size < step * height:
+        raise ImageError(f'the image holds {raw.size} bytes; {height} rows of {step} bytes need {step * height}')
+    rows = raw[: step * height].reshape(height, step)[:, :row]
+    pixels = (
+        rows.view(dtype)
+        if rows.flags.c_contiguous or dtype.itemsize == 1
+        else np.ndarray((height, width * channels), dtype, buffer=raw, strides=(step, dtype.itemsize))
+    )
+    return pixels.reshape(height, width, channels) if channels > 1 else pixels
+
+
+def color_in_bgr(image: np.ndarray, encoding: str) -> np.ndarray:
+    """Convert an image of one of ``COLOR_ENCODINGS`` to (H, W, 3) uint8 in bgr order, without a copy where it is so."""
+    # What cv_bridge made of another encoding is bgr8 already.
+    conversion = COLOR_ENCODINGS.get(encoding)
+    return image if conversion is None else cv2.cvtColor(np.ascontiguousarray(image), conversion)
+
+
+def depth_in_meters(image: np.ndarray, depth_unit: float, near: float = 0.0, far: float = np.inf) -> np.ndarray:
+    """Convert a depth image to float32 meters with 0 for every hole.
+
+    Args:
+        image: (H, W) unsigned integers in units of ``depth_unit`` meters, or floats in meters.
+        depth_unit: meters in one unit of an integer image.
+        near: closer returns become holes, meters.
+        far: farther returns become holes, meters.
+
+    Returns:
+        (H, W) float32 meters; 0, NaN, infinite and out-of-range pixels are 0.
+
+    Raises:
+        ImageError: the image is not a single-channel integer or float array.
+
+    """
+    if image.ndim != 2 or image.dtype.kind not in 'uif':
+        raise ImageError(f'a depth image has one channel of integers or floats, not {image.shape} {image.dtype}')
+    depth = image.astype(np.float32, order='C')
+    if image.dtype.kind == 'f':
+        cv2.patchNaNs(depth, 0)
+    else:
+        depth *= np.float32(depth_unit)
+    cv2.threshold(depth, float(np.nextafter(np.float32(max(near, 1e-6)), np.float32(0))), 0, cv2.THRESH_TOZERO, depth)
+    cv2.threshold(depth, min(far, float(np.finfo(np.float32).max)), 0, cv2.THRESH_TOZERO_INV, depth)
+    return depth
+
+
+@dataclass(frozen=True)
+class DepthImage:
+    """A depth image as its camera sent it, of which only those pixels become meters that are read.
+
+    Tracking reads a few thousand of an image's hundreds of thousands.
+
+    Attributes:
+        pixels: (H, W) uint16 in units of ``unit`` meters, or float32 meters; 0, NaN and infinite are holes.
+        unit: meters in one unit of an integer image.
+        near: closer returns are holes, meters.
+        far: farther returns are holes, meters.
+
+    """
+
+    pixels: np.ndarray
+    unit: float = 1.0
+    near: float = 0.0
+    far: float = np.inf
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+        return self.pixels.shape
+
+    def __getitem__(self, where: Index) -> np.ndarray:
+        """Return a part as numpy would, float32 meters with 0 for every hole."""
+        return depth_in_meters(self.pixels[where], self.unit, self.near, self.far)
+
+    def in_native_order(self) -> DepthImage:
+        """The same with pixels as OpenCV takes them: uint16 or float32 in this machine's byte order."""
+        if self.pixels.dtype in (np.uint16, np.float32):
+            return self
+        return DepthImage(depth_in_meters(self.pixels, self.unit), near=self.near, far=self.far)
+
+    def warp(self, inverse: np.ndarray, size: int) -> np.ndarray:
+        """Return (size, size) float32 meters, 0 for holes: each pixel the nearest to where ``inverse`` (2, 3) says."""
+        warped = cv2.warpAffine(
+            self.pixels,
+            inverse,
+            (size, size),
+            flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=0,
+        )
+        return depth_in_meters(warped, self.unit, self.near, self.far)

@@ -1,0 +1,1 @@
+"""Where a hand is looked for: a cube in depth, a perspective crop in color."""

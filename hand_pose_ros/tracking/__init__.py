@@ -1,0 +1,1 @@
+"""Following hands from frame to frame. No ROS here."""

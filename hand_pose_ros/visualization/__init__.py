@@ -1,0 +1,1 @@
+"""Drawings, the Rerun scene, reports and plots."""
