@@ -1,0 +1,1 @@
+"""Hands that move robots: retargeting, teleoperation and the safety of both, without ROS."""
