@@ -1,6 +1,6 @@
-"""Crops cut out of many depth views at once, on the device that a network is trained on (``training.kept_views``).
+"""Crops cut out of many depth views at once, on the device that a network is trained on (``training.view_cache``).
 
-A crop has another error in centre and size each time and is turned another way, as ``training.synthesis.crops.draw_crop``
+A crop has another error in center and size and another turn each time, as ``training.synthesis.crops.draw_crop``
 cuts them one by one.
 """
 
@@ -12,24 +12,31 @@ import torch
 from torch import Tensor
 
 from hand_pose_ros.geometry.joints import KNUCKLES, WRIST
-from hand_pose_ros.localization.crop import CUBE_PER_HAND
-from training.synthesis.crops import (CENTRE_ERROR, GREATEST_SIZE_ERROR, PACKED_UNIT, ROUGH, ROUGH_CENTRE_ERROR,
-                                      SIZE_ERROR)
+from hand_pose_ros.regions.cube import CUBE_PER_HAND
+from training.synthesis.crops import (
+    CENTER_ERROR,
+    GREATEST_SIZE_ERROR,
+    PACKED_UNIT,
+    ROUGH,
+    ROUGH_CENTER_ERROR,
+    SIZE_ERROR,
+)
 
 #: Share of the crops that are turned about the line of sight, by any angle.
 TURNED = 0.6
 
 
-def cut_cubes(depth: Tensor, slots: Tensor, pinholes: Tensor, centres: Tensor, halves: Tensor, turns: Tensor,
-              size: int) -> Tensor:
-    """Cut cubes out of depth images, as :func:`hand_pose_ros.localization.crop.cut_cube` does with one.
+def cut_cubes(
+    depth: Tensor, slots: Tensor, pinholes: Tensor, centers: Tensor, halves: Tensor, turns: Tensor, size: int
+) -> Tensor:
+    """Cut cubes out of depth images, as :func:`hand_pose_ros.regions.cube.cut_cube` does with one.
 
     Args:
         depth: (N, S, S) int16, see :func:`training.synthesis.crops.pack`.
         slots: (B,) which of the images each cube is cut from.
         pinholes: (B, 3) their focal lengths, cx and cy.
-        centres: (B, 3) metres, camera optical frame.
-        halves: (B,) half sides, metres.
+        centers: (B, 3) meters, camera optical frame.
+        halves: (B,) half sides, meters.
         turns: (B,) radians.
         size: pixels along a side of the result.
 
@@ -39,7 +46,7 @@ def cut_cubes(depth: Tensor, slots: Tensor, pinholes: Tensor, centres: Tensor, h
     """
     side = depth.shape[-1]
     focal, cx, cy = (column[:, None, None] for column in pinholes.unbind(1))
-    x, y, z = (column[:, None, None] for column in centres.unbind(1))
+    x, y, z = (column[:, None, None] for column in centers.unbind(1))
     halves, turns = halves[:, None, None], turns[:, None, None]
     line = torch.arange(size, device=depth.device) - (size - 1) / 2
     step = 2 * focal * halves / (z * size)
@@ -53,12 +60,12 @@ def cut_cubes(depth: Tensor, slots: Tensor, pinholes: Tensor, centres: Tensor, h
     return crops.where(inside & (units > 0) & (crops.abs() <= 1), torch.ones_like(crops))
 
 
-def to_cubes(joints: Tensor, centres: Tensor, halves: Tensor, turns: Tensor) -> Tensor:
-    """Turn joints (B, J, 3) in metres into the coordinates of cubes like :func:`cut_cubes`'s."""
-    centres, halves, turns = centres[:, None], halves[:, None], turns[:, None]
-    u, v = ((joints[..., :2] / joints[..., 2:] * centres[..., 2:] - centres[..., :2]) / halves[..., None]).unbind(-1)
+def to_cubes(joints: Tensor, centers: Tensor, halves: Tensor, turns: Tensor) -> Tensor:
+    """Turn joints (B, J, 3) in meters into the coordinates of cubes like :func:`cut_cubes`'s."""
+    centers, halves, turns = centers[:, None], halves[:, None], turns[:, None]
+    u, v = ((joints[..., :2] / joints[..., 2:] * centers[..., 2:] - centers[..., :2]) / halves[..., None]).unbind(-1)
     cos, sin = turns.cos(), turns.sin()
-    return torch.stack([cos * u + sin * v, cos * v - sin * u, (joints[..., 2] - centres[..., 2]) / halves], -1)
+    return torch.stack([cos * u + sin * v, cos * v - sin * u, (joints[..., 2] - centers[..., 2]) / halves], -1)
 
 
 def cut(views: list[Tensor], slots: Tensor, size: int = 96) -> list[Tensor]:
@@ -70,7 +77,7 @@ def cut(views: list[Tensor], slots: Tensor, size: int = 96) -> list[Tensor]:
         size: pixels along a side of a crop.
 
     Returns:
-        Crops (B, size, size), joints (B, 21, 3) in cube coordinates, and half sides (B,) in metres.
+        Crops (B, size, size), joints (B, 21, 3) in cube coordinates, and half sides (B,) in meters.
 
     """
     depth, pinholes, joints = views
@@ -79,15 +86,15 @@ def cut(views: list[Tensor], slots: Tensor, size: int = 96) -> list[Tensor]:
     def normal(*shape: int) -> Tensor:
         return torch.randn(count, *shape, device=device)
 
-    def chance() -> Tensor:
+    def uniform() -> Tensor:
         return torch.rand(count, device=device)
 
     joints = joints[slots]
     sizes = (joints[:, list(KNUCKLES)] - joints[:, WRIST, None]).norm(dim=2).mean(1)
-    off = torch.where(chance() < ROUGH, ROUGH_CENTRE_ERROR, CENTRE_ERROR)[:, None] * normal(3)
-    centres = joints.mean(1) + off * sizes[:, None]
+    off = torch.where(uniform() < ROUGH, ROUGH_CENTER_ERROR, CENTER_ERROR)[:, None] * normal(3)
+    centers = joints.mean(1) + off * sizes[:, None]
     wrong = (SIZE_ERROR * normal()).clamp(-GREATEST_SIZE_ERROR, GREATEST_SIZE_ERROR)
     halves = CUBE_PER_HAND * sizes * wrong.exp()
-    turns = 2 * math.pi * chance() * (chance() < TURNED)
-    crops = cut_cubes(depth, slots, pinholes[slots], centres, halves, turns, size)
-    return [crops, to_cubes(joints, centres, halves, turns), halves]
+    turns = 2 * math.pi * uniform() * (uniform() < TURNED)
+    crops = cut_cubes(depth, slots, pinholes[slots], centers, halves, turns, size)
+    return [crops, to_cubes(joints, centers, halves, turns), halves]

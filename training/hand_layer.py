@@ -6,12 +6,12 @@ model: the shipped one, or MANO's where its files are given.
 The 63 parameters are those of Baek, Kim, Kim: "Pushing the Envelope for RGB-based Dense 3D Hand Pose Estimation via
 Neural Rendering", CVPR 2019, section 3 (45 pose, 10 shape, a quaternion of 4, scale, 3 translation), with this meaning:
 
-- pose: flexion, abduction and roll in radians of each of the 15 bones after the wrist, relative to rest, bone by bone in
-  the order of ``kinematics.BONE_JOINTS``. The axes are the model's own, so that one layout serves both models and both
-  sides; MANO's rotation vectors say the same in other coordinates. Of the 45, ``kinematics.DOF_NAMES`` are anatomical;
-  the others have narrow limits (:func:`pose_limits`).
-- shape: the model's shape parameters. Every hand is scaled to a hand size of one (``localization.crop.hand_size``),
-  because one colour image does not tell a small hand from a distant one: shape is proportions.
+- pose: flexion, abduction and roll in radians of each of the 15 bones after the wrist, relative to rest, bone by bone
+  in the order of ``kinematics.BONE_JOINTS``. The axes are the model's own, so that one layout serves both models and
+  both sides; MANO's rotation vectors say the same in other coordinates. Of the 45, ``kinematics.DOF_NAMES`` are
+  anatomical; the others have narrow limits (:func:`pose_limits`).
+- shape: the model's shape parameters. Every hand is scaled to a hand size of one (``geometry.joints.hand_size``),
+  because one color image does not tell a small hand from a distant one: shape is proportions.
 - quaternion: x y z w, of any length, turns the hand about its wrist from the model's rest frame to the camera's.
 - scale and translation: a point x y z (hand sizes, from the wrist) is seen at
   ``scale * (x, y) / (1 + pull * z) + (u, v)``, where ``translation`` is u, v and the pull. The pull is the hand's size
@@ -27,8 +27,14 @@ import torch
 from torch import Tensor, nn
 
 from hand_pose_ros.geometry.joints import JOINTS, KNUCKLES, PARENTS
-from hand_pose_ros.hand_model.kinematics import (BONE_JOINTS, BONE_PARENTS, DEGREES_OF_FREEDOM, JOINT_CARRIERS, LOWER,
-                                                 UPPER)
+from hand_pose_ros.hand_model.kinematics import (
+    BONE_JOINTS,
+    BONE_PARENTS,
+    DEGREES_OF_FREEDOM,
+    JOINT_CARRIERS,
+    LOWER,
+    UPPER,
+)
 from hand_pose_ros.hand_model.model import HandModel
 
 #: How many numbers each part of the parameters has, in their order.
@@ -67,9 +73,20 @@ def turn(axes: Tensor, angles: Tensor) -> Tensor:
 def quaternion_matrices(quaternions: Tensor) -> Tensor:
     """Rotation matrices (..., 3, 3) of quaternions (..., 4), x y z w, of any length but zero."""
     x, y, z, w = (quaternions / quaternions.norm(dim=-1, keepdim=True).clamp_min(1e-6)).unbind(-1)
-    return torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w),
-                        2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w),
-                        2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)], -1).unflatten(-1, (3, 3))
+    return torch.stack(
+        [
+            1 - 2 * (y * y + z * z),
+            2 * (x * y - z * w),
+            2 * (x * z + y * w),
+            2 * (x * y + z * w),
+            1 - 2 * (x * x + z * z),
+            2 * (y * z - x * w),
+            2 * (x * z - y * w),
+            2 * (y * z + x * w),
+            1 - 2 * (x * x + y * y),
+        ],
+        -1,
+    ).unflatten(-1, (3, 3))
 
 
 def into_crop(points: Tensor, scale: Tensor, translation: Tensor) -> Tensor:
@@ -111,7 +128,9 @@ class HandLayer(nn.Module):
     def __init__(self, model: HandModel) -> None:
         super().__init__()
         if model.shape_size > PARTS['shape']:
-            raise ValueError(f'the hand model has {model.shape_size} shape parameters; the layer takes {PARTS["shape"]}')
+            raise ValueError(
+                f'the hand model has {model.shape_size} shape parameters; the layer takes {PARTS["shape"]}'
+            )
 
         def keep(name: str, array: np.ndarray | None) -> None:
             tensor = None if array is None else torch.from_numpy(np.array(array, np.float32))
@@ -131,7 +150,7 @@ class HandLayer(nn.Module):
         self.register_buffer('low', low, persistent=False)
         self.register_buffer('high', high, persistent=False)
         keep('rest_angles', model.rest_angles)
-        self.neighbours = Neighbours(model.faces, len(model.vertices))
+        self.neighbors = Neighbors(model.faces, len(model.vertices))
 
     def pose_of_angles(self, angles: Tensor) -> Tensor:
         """Pose (B, 45) of joint angles (B, D) in radians, ordered as ``kinematics.DOF_NAMES``."""
@@ -152,10 +171,12 @@ class HandLayer(nn.Module):
         return torch.cat([wrist, bones], 1)
 
     def rest(self, shape: Tensor) -> tuple[Tensor, Tensor]:
-        """Vertices (B, V, 3) and joints (B, 21, 3) at rest, metres."""
-        shape = shape[:, :self.shape_size]
-        return (self.template + (shape @ self.vertex_basis.T).unflatten(1, (-1, 3)),
-                self.rest_joints + (shape @ self.joint_basis.T).unflatten(1, (-1, 3)))
+        """Vertices (B, V, 3) and joints (B, 21, 3) at rest, meters."""
+        shape = shape[:, : self.shape_size]
+        return (
+            self.template + (shape @ self.vertex_basis.T).unflatten(1, (-1, 3)),
+            self.rest_joints + (shape @ self.joint_basis.T).unflatten(1, (-1, 3)),
+        )
 
     def skin(self, rotations: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]:
         """Pose as :meth:`HandModel.pose_bones` does.
@@ -165,7 +186,7 @@ class HandLayer(nn.Module):
             shape: (B, S).
 
         Returns:
-            Vertices (B, V, 3) and joints (B, 21, 3) in metres, the wrist where it is at rest.
+            Vertices (B, V, 3) and joints (B, 21, 3) in meters, the wrist where it is at rest.
 
         """
         vertices, rest = self.rest(shape)
@@ -188,7 +209,7 @@ class HandLayer(nn.Module):
         return (blended[..., :3] @ vertices[..., None])[..., 0] + blended[..., 3], placed
 
     def size(self, rest_joints: Tensor) -> Tensor:
-        """Hand size (B, 1, 1) in metres of joints (B, 21, 3), as ``localization.crop.hand_size`` has it."""
+        """Hand size (B, 1, 1) in meters of joints (B, 21, 3), as ``geometry.joints.hand_size`` has it."""
         return (rest_joints[:, list(KNUCKLES)] - rest_joints[:, :1]).norm(dim=2).mean(1)[:, None, None]
 
     def forward(self, parameters: Tensor) -> Hands:
@@ -203,8 +224,9 @@ class HandLayer(nn.Module):
             return (points - wrist) / size @ rotation.mT
 
         vertices = placed(vertices)
-        return Hands(vertices, placed(joints), (rest - wrist) / size,
-                     into_crop(vertices, part['scale'], part['translation']))
+        return Hands(
+            vertices, placed(joints), (rest - wrist) / size, into_crop(vertices, part['scale'], part['translation'])
+        )
 
     def articulation_loss(self, pose: Tensor) -> Tensor:
         """Squared radians beyond the limits, summed over the pose (B, 45): (B,)."""
@@ -214,17 +236,17 @@ class HandLayer(nn.Module):
     def laplacian_loss(self, vertices: Tensor, rest: Tensor) -> Tensor:
         """How much rougher or smoother posing made the surface: (B,), zero at rest and for every rigid motion.
 
-        A vertex's Laplacian is what leads to the mean of its neighbours. Its length is compared with that at rest, in
+        A vertex's Laplacian is what leads to the mean of its neighbors. Its length is compared with that at rest, in
         units of the mean edge, so that a turned finger costs nothing and a crumpled one does.
         """
-        posed, still = ((self.neighbours.mean(x) - x).square().sum(2) for x in (vertices, rest))
-        edge = self.neighbours.edge(rest)[:, None]
-        # The root is not differentiable where a vertex lies in the middle of its neighbours.
+        posed, still = ((self.neighbors.mean(x) - x).square().sum(2) for x in (vertices, rest))
+        edge = self.neighbors.edge(rest)[:, None]
+        # The root is not differentiable where a vertex lies in the middle of its neighbors.
         lengths = [(x + 1e-4 * edge * edge).sqrt() for x in (posed, still)]
         return ((lengths[0] - lengths[1]) / edge).square().mean(1)
 
 
-class Neighbours(nn.Module):
+class Neighbors(nn.Module):
     """Which vertices share an edge."""
 
     def __init__(self, faces: np.ndarray, count: int) -> None:
@@ -235,11 +257,11 @@ class Neighbours(nn.Module):
         degree = np.bincount(both[:, 0], minlength=count)
         self.register_buffer('ends', torch.from_numpy(both.T.astype(np.int64).copy()), persistent=False)
         self.register_buffer('share', torch.from_numpy(1 / np.maximum(degree, 1)).float(), persistent=False)
-        # A vertex of no face is its own only neighbour.
+        # A vertex of no face is its own only neighbor.
         self.register_buffer('lonely', torch.from_numpy(degree == 0), persistent=False)
 
     def mean(self, values: Tensor) -> Tensor:
-        """Mean (B, V, 3) of the neighbours' values."""
+        """Mean (B, V, 3) of the neighbors' values."""
         total = torch.zeros_like(values).index_add(1, self.ends[0], values[:, self.ends[1]])
         return torch.where(self.lonely[:, None], values, total * self.share[:, None])
 
@@ -264,7 +286,7 @@ def skeleton_regressor(layer: HandLayer, near: int = 48, poses: int = 96, seed: 
     weights = torch.zeros(len(JOINTS), len(layer.template), dtype=torch.float64, device=device)
     for joint in range(len(JOINTS)):
         chosen = (layer.template - layer.rest_joints[joint]).norm(dim=1).argsort()[:near]
-        # In millimetres from the joint; the last row makes the weights sum to one.
+        # In millimeters from the joint; the last row makes the weights sum to one.
         rows = 1000 * (vertices[:, chosen].double() - joints[:, None, joint].double()).mT.flatten(0, 1)
         rows = torch.cat([rows, torch.full((1, near), 1e4, dtype=torch.float64, device=device)])
         wanted = torch.zeros(len(rows), 1, dtype=torch.float64, device=device)

@@ -1,159 +1,131 @@
-"""A mesh's silhouette with gradients, on a CPU or a GPU, in a few milliseconds.
+"""The one rasterizer: triangles into a z-buffer, compiled with numba. A crop of an arm takes well under a millisecond.
 
-PyTorch3D and nvdiffrast would do this, but neither installs from wheels on a machine without a GPU. A pixel's value here
-is a sigmoid of its signed distance from the silhouette's outline, as in Liu, Li, Chen, Li: "Soft Rasterizer: A
-Differentiable Renderer for Image-based 3D Reasoning", ICCV 2019, section 3.2, but of the whole outline's and not of
-every triangle's: triangles inside the hand then leave no seams, and the line at one half is the outline itself. Only
-edges of the outline are looked at, and only pixels near them, which makes it fast.
-
-Which pixels are covered, and which edges make the outline, is found without gradients; the distance of a pixel from its
-nearest edge has them, and is zero where either changes.
+Whatever is drawn without gradients is drawn by :class:`ZBuffer`: depth images and labels, color pictures and their
+shadow maps, masks, and the shares of a pixel's triangle. Where a loss needs gradients of an outline,
+:mod:`training.silhouette` has them, on a GPU too; what a triangle covers is decided there by the same
+:func:`doubled_area` and :func:`is_inside`. The tests check both against Embree's ray casting, and against one another.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
+import numba
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from numba.extending import register_jitable
+
+#: Depth of a pixel that shows nothing, meters.
+EMPTY = np.float32(1e9)
+#: Nearest depth that a perspective picture shows, meters: triangles that reach before it are left out, not clipped.
+NEAR = 0.05
+#: Share by which a pixel's center may lie outside a triangle, so that none falls between two that share an edge.
+TOLERANCE = 1e-6
+#: Twice the area in square pixels below which a triangle covers nothing.
+LEAST_AREA = 1e-9
 
 
-def pixels_of(low: Tensor, high: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Every pixel within boxes: which box (P,) and the pixel's column and row (P,).
+@register_jitable(fastmath=True)
+def doubled_area(ua, va, ub, vb, uc, vc):
+    """Twice the signed area of triangles a, b, c in the image; of numbers in numba, and of arrays or tensors."""
+    return (ub - ua) * (vc - va) - (uc - ua) * (vb - va)
 
-    Args:
-        low: (N, 2) u, v of the boxes' least corner, pixels; may lie outside the image.
-        high: (N, 2) of the other corner, inclusive.
-        size: pixels along a side of the image.
+
+@register_jitable(fastmath=True)
+def is_inside(share_b, share_c):
+    """Whether a point lies in a triangle, given how much of the second and third corner it is."""
+    return (share_b >= -TOLERANCE) & (share_c >= -TOLERANCE) & (share_b + share_c <= 1 + TOLERANCE)
+
+
+@numba.njit(cache=True, fastmath=True)
+def _draw(points, faces, face_ids, label, perspective, fx, fy, cx, cy, depth, labels, face, shares):
+    height, width = depth.shape
+    for n in range(face_ids.shape[0]):
+        f = face_ids[n]
+        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+        za, zb, zc = points[a, 2], points[b, 2], points[c, 2]
+        if perspective:
+            if za < NEAR or zb < NEAR or zc < NEAR:
+                continue
+            ia, ib, ic = 1 / za, 1 / zb, 1 / zc
+        else:
+            ia = ib = ic = 1.0
+        ua, va = fx * points[a, 0] * ia + cx, fy * points[a, 1] * ia + cy
+        ub, vb = fx * points[b, 0] * ib + cx, fy * points[b, 1] * ib + cy
+        uc, vc = fx * points[c, 0] * ic + cx, fy * points[c, 1] * ic + cy
+        left = max(0, int(np.ceil(min(ua, ub, uc))))
+        right = min(width - 1, int(np.floor(max(ua, ub, uc))))
+        top = max(0, int(np.ceil(min(va, vb, vc))))
+        bottom = min(height - 1, int(np.floor(max(va, vb, vc))))
+        if left > right or top > bottom:
+            continue
+        area = doubled_area(ua, va, ub, vb, uc, vc)
+        if abs(area) < LEAST_AREA:
+            continue
+        inverse = 1 / area
+        for v in range(top, bottom + 1):
+            for u in range(left, right + 1):
+                wb = doubled_area(ua, va, u, v, uc, vc) * inverse
+                wc = doubled_area(ua, va, ub, vb, u, v) * inverse
+                if not is_inside(wb, wc):
+                    continue
+                if perspective:
+                    z = 1 / (ia + wb * (ib - ia) + wc * (ic - ia))
+                    wb, wc = wb * ib * z, wc * ic * z
+                else:
+                    z = za + wb * (zb - za) + wc * (zc - za)
+                if z < depth[v, u]:
+                    depth[v, u] = z
+                    labels[v, u] = label
+                    face[v, u] = f
+                    shares[v, u, 0], shares[v, u, 1] = wb, wc
+
+
+@dataclass(frozen=True)
+class ZBuffer:
+    """What a camera sees of triangles; meshes are drawn into it one after the other.
+
+    Attributes:
+        depth: (H, W) float32, in the unit of the points, ``EMPTY`` where nothing is.
+        labels: (H, W) int16, the label of the nearest mesh; -1 where nothing is.
+        faces: (H, W) int32, its triangle.
+        shares: (H, W, 2) float32, how much of the triangle's second and third corner a pixel's point is.
 
     """
-    first = low.ceil().clamp(0, size).long()
-    count = (high.floor().clamp(-1, size - 1).long() + 1 - first).clamp_min(0)
-    area = count[:, 0] * count[:, 1]
-    box = torch.repeat_interleave(torch.arange(len(area), device=low.device), area)
-    place = torch.arange(len(box), device=low.device) - (area.cumsum(0) - area)[box]
-    columns = count[box, 0]
-    return box, first[box, 0] + place % columns, first[box, 1] + place // columns
 
+    depth: np.ndarray
+    labels: np.ndarray
+    faces: np.ndarray
+    shares: np.ndarray
 
-def _cross(a: Tensor, b: Tensor) -> Tensor:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    @classmethod
+    def empty(cls, height: int, width: int) -> ZBuffer:
+        """A buffer of that many pixels without anything in it."""
+        return cls(
+            np.full((height, width), EMPTY, np.float32),
+            np.full((height, width), -1, np.int16),
+            np.full((height, width), -1, np.int32),
+            np.zeros((height, width, 2), np.float32),
+        )
 
+    def draw(
+        self,
+        points: np.ndarray,
+        faces: np.ndarray,
+        face_ids: np.ndarray,
+        pinhole: tuple[float, float, float, float],
+        label: int = 0,
+        perspective: bool = True,
+    ) -> None:
+        """Draw a mesh.
 
-def _distance(points: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
-    """Distance (N,) of points (N, 2) from line segments, pixels."""
-    along = ends - starts
-    share = ((points - starts) * along).sum(1) / along.square().sum(1).clamp_min(1e-8)
-    nearest = starts + share.clamp(0, 1)[:, None] * along
-    return ((points - nearest).square().sum(1) + 1e-8).sqrt()
+        Args:
+            points: (V, 3) float32, camera optical frame, meters.
+            faces: (F, 3) int32 indices of ``points``.
+            face_ids: (M,) int32, the faces to draw.
+            pinhole: fx, fy, cx, cy in pixels, with pixels' centers at whole numbers.
+            label: 0 to 32767, of this mesh.
+            perspective: else x and y are not divided by the depth, which may then be in any unit and of any sign.
 
-
-class Silhouette(nn.Module):
-    """Soft silhouettes of meshes with the same faces.
-
-    Args:
-        faces: (F, 3) vertex indices; open meshes and edges of more than two faces are allowed.
-        size: pixels along a side of the image.
-        softness: pixels of distance from the outline over which the sigmoid goes from 0.5 to 0.27 or 0.73.
-
-    """
-
-    #: Distance from the outline, in units of the softness, from which on a pixel is 0 or 1.
-    REACH = 5.0
-
-    def __init__(self, faces: np.ndarray, size: int = 64, softness: float = 0.5) -> None:
-        super().__init__()
-        self.size = size
-        self.softness = softness
-        # Every edge once, with the two faces that share it; an edge of one face, or of more than two, stands alone.
-        sides = faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2).astype(np.int64)
-        owners = np.repeat(np.arange(len(faces)), 3)
-        by_edge: dict[tuple[int, int], list[int]] = {}
-        for i, (a, b) in enumerate(sides):
-            by_edge.setdefault((min(a, b), max(a, b)), []).append(i)
-        edges, pairs = [], []
-        for found in by_edge.values():
-            if len(found) == 2:
-                edges.append(sides[found[0]])
-                pairs.append(owners[found])
-            else:
-                edges += [sides[i] for i in found]
-                pairs += [[owners[i], -1] for i in found]
-        self.register_buffer('faces', torch.from_numpy(faces.astype(np.int64)), persistent=False)
-        self.register_buffer('edges', torch.from_numpy(np.array(edges, np.int64)), persistent=False)
-        self.register_buffer('pairs', torch.from_numpy(np.array(pairs, np.int64)), persistent=False)
-
-    @torch.no_grad()
-    def cover(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Covered pixels (B, S, S), bool, and twice the signed area (B, F) of the triangles, of vertices (B, V, 2)."""
-        triangles = pixels[:, self.faces]
-        a, b, c = triangles.unbind(2)
-        area = _cross(b - a, c - a)
-        corners = triangles.flatten(0, 1)
-        box, u, v = pixels_of(corners.amin(1), corners.amax(1), self.size)
-        point = torch.stack([u, v], 1).to(pixels.dtype)
-        a, b, c = corners[box].unbind(1)
-        parts = torch.stack([_cross(b - a, point - a), _cross(c - b, point - b), _cross(a - c, point - c)])
-        inside = (parts >= 0).all(0) | (parts <= 0).all(0)
-        inside &= area.flatten()[box] != 0
-        image = box // len(self.faces)
-        covered = torch.zeros(len(pixels) * self.size ** 2, dtype=torch.bool, device=pixels.device)
-        covered[((image * self.size + v) * self.size + u)[inside]] = True
-        return covered.view(-1, self.size, self.size), area
-
-    def forward(self, seen: Tensor) -> Tensor:
-        """Silhouettes (B, S, S), 0 to 1, of vertices (B, V, 2) in crop coordinates, -1 to 1 over the image."""
-        size = self.size
-        pixels = (seen.float() + 1) * (size / 2) - 0.5
-        with torch.no_grad():
-            covered, area = self.cover(pixels)
-            nearest, edge = self._nearest_edges(pixels, covered, area)
-        image, v, u = nearest.unbind(1)
-        a, b = self.edges[edge, 0], self.edges[edge, 1]
-        distance = _distance(torch.stack([u, v], 1).to(pixels.dtype), pixels[image, a], pixels[image, b])
-        sign = torch.where(covered[image, v, u], 1.0, -1.0)
-        return covered.to(pixels.dtype).index_put((image, v, u), torch.sigmoid(sign * distance / self.softness))
-
-    def _uncovered(self, covered: Tensor) -> Tensor:
-        """Distance (B, S, S) in pixels from the nearest uncovered pixel, as far as matters; 0 on uncovered ones."""
-        radius = math.ceil(self.REACH * self.softness) + 1
-        # Squared, along rows and then along columns. Beyond the image nothing is covered or uncovered.
-        square = torch.where(covered, float(radius + 1) ** 2, 0.0)
-        for axis in (2, 1):
-            padded = F.pad(square, (radius, radius, 0, 0) if axis == 2 else (0, 0, radius, radius), value=torch.inf)
-            for i in range(2 * radius + 1):
-                square = torch.minimum(square, padded.narrow(axis, i, self.size) + (i - radius) ** 2)
-        return square.sqrt()
-
-    def _nearest_edges(self, pixels: Tensor, covered: Tensor, area: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels (P, 3), image row column, that lie near the outline, and the edge (P,) of it that is nearest."""
-        size, reach = self.size, self.REACH * self.softness
-        first, second = self.pairs.unbind(1)
-        # Between a face turned to the camera and one turned away, or a face and nothing.
-        outline = (area[:, first] * area[:, second] <= 0) | (second < 0)
-        image, edge = outline.nonzero(as_tuple=True)
-        a, b = pixels[image, self.edges[edge, 0]], pixels[image, self.edges[edge, 1]]
-        box, u, v = pixels_of(torch.minimum(a, b) - reach, torch.maximum(a, b) + reach, size)
-        point = torch.stack([u, v], 1).to(pixels.dtype)
-        distance = _distance(point, a[box], b[box])
-        place = (image[box] * size + v) * size + u
-        # An edge in front of another part of the hand bounds nothing. What bounds a covered pixel lies between it and
-        # the nearest uncovered one, so that nearer edges are none of the outline's.
-        least = self._uncovered(covered).flatten()[place] - 1
-        keep = (distance < reach) & (distance > least)
-        distance, place, box = distance[keep], place[keep], box[keep]
-        least = torch.full((covered.numel(),), torch.inf, device=pixels.device).scatter_reduce(
-            0, place, distance, 'amin')
-        won = distance == least[place]
-        winner = torch.full((covered.numel(),), -1, dtype=torch.long, device=pixels.device)
-        winner[place[won]] = box[won]
-        found = (winner >= 0).nonzero()[:, 0]
-        return (torch.stack([found // size ** 2, found // size % size, found % size], 1), edge[winner[found]])
-
-
-def silhouette_overlap(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union (B,) of masks (B, S, S) at one half."""
-    a, b = first > 0.5, second > 0.5
-    return (a & b).sum((1, 2)) / (a | b).sum((1, 2)).clamp_min(1)
+        """
+        camera = (np.float32(number) for number in pinhole)
+        _draw(points, faces, face_ids, label, perspective, *camera, self.depth, self.labels, self.faces, self.shares)

@@ -1,56 +1,84 @@
-"""Readers of the depth and colour benchmarks' official files, and the crops that they feed to training."""
+"""Readers of the depth and color benchmarks' official files, and the crops that they feed to training.
+
+A reader is a function ``open_NAME(folder, split, **options)`` that gives a :class:`training.datasets.frames.Dataset` (depth)
+or a :class:`training.datasets.color_frames.ColorDataset`.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from training.datasets.color_frames import ColorDataset
-from training.datasets.dexter import open_dexter
 from training.datasets.frames import Dataset, DatasetError, check_known
-from training.datasets.freihand import open_freihand
-from training.datasets.hands17 import open_hands17
-from training.datasets.icvl import open_icvl
-from training.datasets.msra import open_msra
-from training.datasets.nyu import open_nyu
-from training.datasets.rhd import open_rhd
-from training.datasets.stb import open_stb
+from training.options import check_options, parameters_of
+from training.recipe import Options
+from training.registry import Registry
 
-OPENERS = {'nyu': open_nyu, 'icvl': open_icvl, 'msra': open_msra, 'hands17': open_hands17}
-COLOR_OPENERS = {'freihand': open_freihand, 'rhd': open_rhd, 'stb': open_stb, 'dexter': open_dexter}
+DATASETS: Registry[Callable[..., Dataset]] = Registry(
+    'depth dataset',
+    {
+        'nyu': 'training.datasets.nyu:open_nyu',
+        'icvl': 'training.datasets.icvl:open_icvl',
+        'msra': 'training.datasets.msra:open_msra',
+        'hands17': 'training.datasets.hands17:open_hands17',
+    },
+)
+COLOR_DATASETS: Registry[Callable[..., ColorDataset]] = Registry(
+    'color dataset',
+    {
+        'freihand': 'training.datasets.freihand:open_freihand',
+        'rhd': 'training.datasets.rhd:open_rhd',
+        'stb': 'training.datasets.stb:open_stb',
+        'dexter': 'training.datasets.dexter:open_dexter',
+    },
+)
 
 #: Environment variable of the folder that holds the datasets, each in a folder of its name; ``datasets`` without it.
 FOLDER = 'HAND_POSE_DATASETS'
 
 
-def open_dataset(name: str, split: str, folder: str | Path | None = None, **options: Any) -> Dataset:
+def open_dataset(name: str, split: str, folder: str | Path | None = None, **options: object) -> Dataset:
     """Open a split of a dataset.
 
     Args:
-        name: a key of ``OPENERS``.
+        name: of ``DATASETS``, or the place of a reader of one's own, ``package.module:open_mine``.
         split: ``train``, ``test``, and for HANDS17 ``validation``.
         folder: the dataset's own folder; by default the one of its name, see ``FOLDER``.
-        options: what the dataset's opener takes beside.
+        options: what the dataset's reader takes besides.
 
     Raises:
         DatasetError: there is no such dataset, folder or split, or a file of it is missing or damaged.
 
     """
-    return _open(OPENERS, name, split, folder, options)
+    return _reader(DATASETS, name)(_folder(name, folder), split, **options)
 
 
-def open_color_dataset(name: str, split: str, folder: str | Path | None = None, **options: Any) -> ColorDataset:
-    """Open a split of a colour dataset, a key of ``COLOR_OPENERS``; see :func:`open_dataset`."""
-    return _open(COLOR_OPENERS, name, split, folder, options)
+def open_color_dataset(name: str, split: str, folder: str | Path | None = None, **options: object) -> ColorDataset:
+    """Open a split of a color dataset, of ``COLOR_DATASETS``; see :func:`open_dataset`."""
+    return _reader(COLOR_DATASETS, name)(_folder(name, folder), split, **options)
 
 
-def _open(openers: Mapping[str, Callable[..., Any]], name: str, split: str, folder: str | Path | None,
-          options: dict[str, Any]) -> Any:
-    check_known('dataset', name, openers)
-    folder = Path(folder) if folder else Path(os.environ.get(FOLDER, 'datasets')) / name
+def check_dataset_options(datasets: Registry, name: str, options: Options, where: str) -> None:
+    """Refuse a dataset that there is not, and options that its reader does not take; raises TrainingError."""
+    known = parameters_of([datasets.load(name)])
+    check_options(options, {key: value for key, value in known.items() if key not in ('folder', 'split')}, where)
+
+
+def _reader(datasets: Registry, name: str) -> Callable:
+    if ':' not in name:
+        check_known('dataset', name, datasets)
+    return datasets.load(name)
+
+
+def _folder(name: str, folder: str | Path | None) -> Path:
+    folder = (
+        Path(folder) if folder else Path(os.environ.get(FOLDER, 'datasets')) / name.rpartition('.')[2].split(':')[0]
+    )
     if not folder.is_dir():
-        raise DatasetError(f'no folder {folder} for dataset {name}: training/datasets/README.md says where to get it '
-                           f'and how to lay it out; ${FOLDER} names the folder that holds all of them')
-    return openers[name](folder, split, **options)
+        raise DatasetError(
+            f'no folder {folder} for dataset {name}: training/datasets/README.md says where to get it '
+            f'and how to lay it out; ${FOLDER} names the folder that holds all of them'
+        )
+    return folder

@@ -1,4 +1,4 @@
-"""Colour crops that feed networks: what a camera sees that looks at the hand, changed at random while training."""
+"""Color crops that feed networks: what a camera sees that looks at the hand, changed at random while training."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hand_pose_ros.geometry.joints import KNUCKLES, WRIST
-from hand_pose_ros.images import ImageError
-from hand_pose_ros.localization.color_crop import ColorCrop
-from hand_pose_ros.localization.crop import CUBE_PER_HAND, hand_size
+from hand_pose_ros.geometry.joints import KNUCKLES, WRIST, hand_size
+from hand_pose_ros.imaging.images import ImageError
+from hand_pose_ros.regions.cube import CUBE_PER_HAND
+from hand_pose_ros.regions.perspective import PerspectiveRegion
 from training.datasets.color_frames import ColorDataset, ColorFrame, decode_image
 from training.datasets.frames import DatasetError
 
@@ -26,7 +26,7 @@ class Example:
         joints: (21, 3) hand sizes from the wrist, in the frame of the camera that looks at the crop; NaN where unknown.
         points: (21, 2) crop coordinates; NaN where unknown.
         mask: (S, S) float32, the hand's share of a pixel; -1 throughout where unknown.
-        size: hand size in metres.
+        size: hand size in meters.
         surface: what renders know of the hand's surface, see :class:`training.synthesis.color_scenes.ColorView`, at
             an eighth of the image's size; None where unknown.
 
@@ -41,8 +41,13 @@ class Example:
 
     def row(self) -> tuple[np.ndarray, ...]:
         """What a batch stacks: the surface last, where it is known."""
-        row = (self.image, self.joints.astype(np.float32), self.points.astype(np.float32), self.mask,
-               np.float32(self.size))
+        row = (
+            self.image,
+            self.joints.astype(np.float32),
+            self.points.astype(np.float32),
+            self.mask,
+            np.float32(self.size),
+        )
         return row if self.surface is None else (*row, self.surface)
 
 
@@ -57,8 +62,8 @@ class ColorAugmentation:
         background: share of crops whose background is replaced; where the hand's mask is not known it stays.
         occluders: share of crops with something drawn in front.
         flip: share of crops that are mirrored with their labels, into left hands.
-        light: change of brightness, contrast and of each colour, as a share.
-        backgrounds: folder of pictures that replace backgrounds; without one, clouds of colour do.
+        light: change of brightness, contrast and of each color, as a share.
+        backgrounds: folder of pictures that replace backgrounds; without one, clouds of color do.
 
     """
 
@@ -73,7 +78,7 @@ class ColorAugmentation:
 
 
 def clouds(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw an image (size, size, 3) uint8 of coloured noise, coarse to fine."""
+    """Draw an image (size, size, 3) uint8 of colored noise, coarse to fine."""
     image = np.full((size, size, 3), rng.uniform(30, 220, 3))
     for cells in (2, 5, 13, 40):
         noise = rng.normal(0, rng.uniform(5, 45), (cells, cells, 3 if rng.uniform() < 0.5 else 1))
@@ -93,8 +98,11 @@ class Backgrounds:
     """
 
     def __init__(self, folder: str) -> None:
-        self.files = sorted(path for path in Path(folder).rglob('*') if path.suffix.lower() in ('.png', '.jpg', '.jpeg')
-                            ) if folder else []
+        self.files = (
+            sorted(path for path in Path(folder).rglob('*') if path.suffix.lower() in ('.png', '.jpg', '.jpeg'))
+            if folder
+            else []
+        )
         if folder and not self.files:
             raise DatasetError(f'{folder} holds no PNG or JPEG to put behind hands')
 
@@ -109,7 +117,7 @@ class Backgrounds:
             raise DatasetError(f'{path}: {error}') from error
         side = int(min(picture.shape[:2]) * rng.uniform(0.5, 1))
         top, left = (rng.integers(length - side + 1) for length in picture.shape[:2])
-        window = picture[top:top + side, left:left + side]
+        window = picture[top : top + side, left : left + side]
         return cv2.resize(window, (size, size), interpolation=cv2.INTER_AREA)
 
 
@@ -131,19 +139,25 @@ def _occlude(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) ->
     return covered
 
 
-def frame_crop(frame: ColorFrame, joints: np.ndarray, augmentation: ColorAugmentation, rng: np.random.Generator
-               ) -> ColorCrop:
+def frame_crop(
+    frame: ColorFrame, joints: np.ndarray, augmentation: ColorAugmentation, rng: np.random.Generator
+) -> PerspectiveRegion:
     """Place the crop of a frame's hand with ``joints`` (21, 3), ours, by the random changes of its place."""
     known = joints[np.isfinite(joints).all(1)]
     half = CUBE_PER_HAND * hand_size(joints) / (1 + augmentation.scale * rng.uniform(-1, 1))
     shift = augmentation.translation * half * np.array([*rng.uniform(-1, 1, 2), 0])
     turn = np.radians(augmentation.rotation * rng.uniform(-1, 1))
-    return ColorCrop.looking_at(known.mean(0) + shift, half, turn, mirror=frame.side == 'left')
+    return PerspectiveRegion.looking_at(known.mean(0) + shift, half, turn, mirror=frame.side == 'left')
 
 
-def cut_example(frame: ColorFrame, ours: tuple[int | None, ...], size: int,
-                augmentation: ColorAugmentation = ColorAugmentation(), rng: np.random.Generator | None = None,
-                backgrounds: Backgrounds | None = None) -> Example:
+def cut_example(
+    frame: ColorFrame,
+    ours: tuple[int | None, ...],
+    size: int,
+    augmentation: ColorAugmentation = ColorAugmentation(),
+    rng: np.random.Generator | None = None,
+    backgrounds: Backgrounds | None = None,
+) -> Example:
     """Cut a hand out of a frame.
 
     Args:
@@ -161,13 +175,16 @@ def cut_example(frame: ColorFrame, ours: tuple[int | None, ...], size: int,
     rng = rng or np.random.default_rng(0)
     joints, pixels = frame.our_joints(ours)
     if not np.isfinite(joints[[WRIST, *KNUCKLES]]).all():
-        raise DatasetError(f'{frame.name}: a crop needs the wrist and the four knuckles, which this dataset or frame '
-                           'does not have')
+        raise DatasetError(
+            f'{frame.name}: a crop needs the wrist and the four knuckles, which this dataset or frame does not have'
+        )
     crop = frame_crop(frame, joints, augmentation, rng)
     image = crop.cut(frame.image, frame.camera, size)
     mask = np.full((size, size), -1, np.float32)
     if frame.mask is not None:
-        mask = crop.cut(frame.mask.astype(np.uint8) * 255, frame.camera, size, black_beyond=True).astype(np.float32) / 255
+        mask = (
+            crop.cut(frame.mask.astype(np.uint8) * 255, frame.camera, size, black_beyond=True).astype(np.float32) / 255
+        )
         if rng.uniform() < augmentation.background:
             behind = backgrounds.draw(size, rng)
             image = (image * mask[..., None] + behind * (1 - mask[..., None])).astype(np.uint8)
@@ -187,8 +204,9 @@ def cut_example(frame: ColorFrame, ours: tuple[int | None, ...], size: int,
     return Example(image, joints, points, mask, scale)
 
 
-def draw_batches(dataset: ColorDataset, seed: int, batch: int, size: int,
-                 augmentation: ColorAugmentation = ColorAugmentation()) -> Iterator[tuple[np.ndarray, ...]]:
+def draw_batches(
+    dataset: ColorDataset, seed: int, batch: int, size: int, augmentation: ColorAugmentation = ColorAugmentation()
+) -> Iterator[tuple[np.ndarray, ...]]:
     """Draw batches without end: every frame once, in random order, then again in another.
 
     Yields:

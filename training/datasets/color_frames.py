@@ -1,4 +1,4 @@
-"""What the readers of the colour benchmarks share: frames that are read when asked for, with what is known of a hand."""
+"""What the readers of the color benchmarks share: frames that are read when asked for, with what is known of a hand."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hand_pose_ros.benchmarks import Benchmark
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import JOINTS
-from hand_pose_ros.images import ImageError
-from hand_pose_ros.io.compressed import decode_color
+from hand_pose_ros.imaging.compressed import decode_color
+from hand_pose_ros.imaging.images import ImageError
+from hand_pose_ros.io.benchmarks import Benchmark
 from training.datasets.frames import DatasetError, read_image
 
 
@@ -33,11 +33,11 @@ class ColorFrame:
         image: (H, W, 3) uint8, red green blue.
         camera: the camera that took it.
         side: ``left`` or ``right``.
-        joints: (J, 3) metres, camera optical frame, in the dataset's own order; NaN where one is not known.
+        joints: (J, 3) meters, camera optical frame, in the dataset's own order; NaN where one is not known.
         points: (J, 2) pixels; NaN where one is not known.
         visible: (J,) whether a joint is seen, as far as the dataset tells; a hidden one may still be known.
         mask: (H, W) bool, the hand's pixels; None where the dataset has none.
-        vertices: (V, 3) metres of the hand's mesh, camera optical frame; None where the dataset has none.
+        vertices: (V, 3) meters of the hand's mesh, camera optical frame; None where the dataset has none.
 
     """
 
@@ -102,8 +102,10 @@ class ColorDataset:
 
     def _check_size(self, array: np.ndarray, path: Path) -> None:
         if array.shape[:2] != (self.height, self.width):
-            raise DatasetError(f'{path} has {array.shape[1]}x{array.shape[0]} pixels; images of {self.benchmark.name} '
-                               f'have {self.width}x{self.height}')
+            raise DatasetError(
+                f'{path} has {array.shape[1]}x{array.shape[0]} pixels; images of {self.benchmark.name} '
+                f'have {self.width}x{self.height}'
+            )
 
     def __getitem__(self, index: int) -> ColorFrame:
         """Read a frame; raises DatasetError where its image or mask is missing or damaged."""

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from hand_pose_ros.geometry.camera import Camera
-from hand_pose_ros.localization.crop import camera_to_cube, cube_to_camera, cut_cube
+from hand_pose_ros.regions.cube import camera_to_cube, cube_to_camera, cut_cube
 from training.datasets.frames import Dataset, DatasetError, Frame, check_known
 
-#: Ways to find a hand's centre: the mean of its joints; the centre of mass of what is seen around that; the centre in a
+#: Ways to find a hand's center: the mean of its joints; the center of mass of what is seen around that; the center in a
 #: published file.
-CENTRES = ('joints', 'mass', 'published')
+CENTERS = ('joints', 'mass', 'published')
 
-#: Pixels along a side of the crop that a centre of mass is taken of.
+#: Pixels along a side of the crop that a center of mass is taken of.
 _MASS_PIXELS = 128
 
 
@@ -24,27 +24,27 @@ class Cube:
     """A cube around a hand, turned about the line of sight.
 
     Attributes:
-        centre: (3,) metres, camera optical frame.
-        half: half side, metres.
-        turn: radians, see :func:`hand_pose_ros.localization.crop.cut_cube`.
+        center: (3,) meters, camera optical frame.
+        half: half side, meters.
+        turn: radians, see :func:`hand_pose_ros.regions.cube.cut_cube`.
 
     """
 
-    centre: np.ndarray
+    center: np.ndarray
     half: float
     turn: float = 0.0
 
     def cut(self, depth: np.ndarray, camera: Camera, size: int) -> np.ndarray:
         """Cut the cube out of a depth image: (size, size) float32 in [-1, 1]."""
-        return cut_cube(depth, camera, self.centre, self.half, size, turn=self.turn)
+        return cut_cube(depth, camera, self.center, self.half, size, turn=self.turn)
 
     def from_camera(self, points: np.ndarray) -> np.ndarray:
-        """Turn points (..., 3) in metres into cube coordinates."""
-        return camera_to_cube(points, self.centre, self.half) @ self._rotation()
+        """Turn points (..., 3) in meters into cube coordinates."""
+        return camera_to_cube(points, self.center, self.half) @ self._rotation()
 
     def to_camera(self, uvz: np.ndarray) -> np.ndarray:
         """Inverse of :meth:`from_camera`."""
-        return cube_to_camera(uvz @ self._rotation().T, self.centre, self.half)
+        return cube_to_camera(uvz @ self._rotation().T, self.center, self.half)
 
     def _rotation(self) -> np.ndarray:
         cos, sin = np.cos(self.turn), np.sin(self.turn)
@@ -59,10 +59,10 @@ class Augmentation:
     holds is cut out, so that a crop and its joints cannot come apart.
 
     Attributes:
-        rotation: degrees either way about the line of sight through the centre.
+        rotation: degrees either way about the line of sight through the center.
         scale: change of the hand's size in the cube; 0.1 stands for 0.9 to 1.1.
         translation_mm: along each axis, either way.
-        translation_pixels: of the frame, along u and v, either way, and as many millimetres in depth.
+        translation_pixels: of the frame, along u and v, either way, and as many millimeters in depth.
         one: make one of the changes, or none, each with the same chance, as published code of JGR-P2O, SRN and
             DeepPrior++ does, instead of all at once.
 
@@ -81,13 +81,13 @@ class Augmentation:
         if self.one:
             chosen = np.eye(4)[rng.integers(4)]  # the fourth is none of them
             turn, scale, shift = turn * chosen[0], scale * chosen[1], shift * chosen[2]
-        pixels = shift[:2] / (camera.fx, camera.fy) * cube.centre[2]
+        pixels = shift[:2] / (camera.fx, camera.fy) * cube.center[2]
         moved = self.translation_mm / 1000 * shift + self.translation_pixels * np.array([*pixels, shift[2] / 1000])
-        return Cube(cube.centre + moved, cube.half / (1 + scale), cube.turn + turn)
+        return Cube(cube.center + moved, cube.half / (1 + scale), cube.turn + turn)
 
 
 def _mass_of_box(frame: Frame) -> np.ndarray:
-    """Centre (3,) of what is seen in a frame's box, without what lies far from the box's middle depth."""
+    """Center (3,) of what is seen in a frame's box, without what lies far from the box's middle depth."""
     left, top, right, bottom = np.round(frame.box).astype(int)
     top, left = max(top, 0), max(left, 0)
     window = frame.depth[top:bottom, left:right]
@@ -99,21 +99,21 @@ def _mass_of_box(frame: Frame) -> np.ndarray:
     return frame.camera.unproject(np.array([u.mean() + left, v.mean() + top]), window[near].mean())
 
 
-def hand_centre(frame: Frame, method: str) -> np.ndarray:
-    """Find the centre (3,) of a frame's hand in one of the ways of ``CENTRES``, in metres.
+def hand_center(frame: Frame, method: str) -> np.ndarray:
+    """Find the center (3,) of a frame's hand in one of the ways of ``CENTERS``, in meters.
 
     Raises:
         DatasetError: the frame lacks what the way needs, or there is no such way.
 
     """
-    check_known('centre', method, CENTRES)
+    check_known('center', method, CENTERS)
     if method == 'published':
-        if frame.centre is None:
-            raise DatasetError(f'{frame.name}: no published centres were read; open the dataset with centres')
-        return frame.centre
+        if frame.center is None:
+            raise DatasetError(f'{frame.name}: no published centers were read; open the dataset with centers')
+        return frame.center
     if frame.joints is None:
         if method == 'joints':
-            raise DatasetError(f'{frame.name} has no joints: its centre can be mass or published')
+            raise DatasetError(f'{frame.name} has no joints: its center can be mass or published')
         return _mass_of_box(frame)
     start = frame.joints.mean(0)
     if method == 'joints':
@@ -127,25 +127,31 @@ def hand_centre(frame: Frame, method: str) -> np.ndarray:
     return around.to_camera(np.array([*place, crop[v, u].mean()]))
 
 
-def with_centre(dataset: Dataset) -> Dataset:
-    """Return the frames that have a published centre: its authors leave some out."""
-    return dataset if dataset.centres is None else dataset.select(np.isfinite(dataset.centres).all(1))
+def with_center(dataset: Dataset) -> Dataset:
+    """Return the frames that have a published center: its authors leave some out."""
+    return dataset if dataset.centers is None else dataset.select(np.isfinite(dataset.centers).all(1))
 
 
-def draw_batches(dataset: Dataset, seed: int, batch: int, size: int, centre: str = 'joints',
-                 augmentation: Augmentation = Augmentation()) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def draw_batches(
+    dataset: Dataset,
+    seed: int,
+    batch: int,
+    size: int,
+    center: str = 'joints',
+    augmentation: Augmentation = Augmentation(),
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Draw batches without end: every frame once, in random order, then again in another.
 
     Args:
-        dataset: labelled frames.
+        dataset: labeled frames.
         seed: the same one gives the same batches.
         batch: frames in a batch.
         size: pixels along a side of a crop.
-        centre: one of ``CENTRES``.
+        center: one of ``CENTERS``.
         augmentation: random changes.
 
     Yields:
-        (batch, size, size) crops, (batch, J, 3) cube coordinates and (batch,) half sides in metres, float32.
+        (batch, size, size) crops, (batch, J, 3) cube coordinates and (batch,) half sides in meters, float32.
 
     """
     rng = np.random.default_rng(seed)
@@ -153,7 +159,7 @@ def draw_batches(dataset: Dataset, seed: int, batch: int, size: int, centre: str
     while True:
         for index in rng.permutation(len(dataset)):
             frame = dataset[index]
-            cube = augmentation.draw(Cube(hand_centre(frame, centre), frame.half), frame.camera, rng)
+            cube = augmentation.draw(Cube(hand_center(frame, center), frame.half), frame.camera, rng)
             crops.append(cube.cut(frame.depth, frame.camera, size))
             joints.append(cube.from_camera(frame.joints))
             halves.append(cube.half)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hand_pose_ros.benchmarks import Benchmark
 from hand_pose_ros.geometry.camera import Camera
-from hand_pose_ros.images import ImageError
+from hand_pose_ros.imaging.images import ImageError
+from hand_pose_ros.io.benchmarks import Benchmark
 
-#: Depths in millimetres from here on are no depths: cameras write 32001 where they saw nothing.
+#: Depths in millimeters from here on are no depths: cameras write 32001 where they saw nothing.
 NOTHING_SEEN = 32_000
 
 
@@ -28,12 +28,12 @@ class Frame:
     Attributes:
         name: the image's file, relative to the dataset's folder.
         subject: who or which sequence is seen, as the dataset tells them apart; empty where it does not.
-        depth: (H, W) float32 metres, 0 for holes.
+        depth: (H, W) float32 meters, 0 for holes.
         camera: the camera that took it.
-        joints: (J, 3) metres, camera optical frame, in the dataset's own order; None where they are kept secret.
-        half: half side in metres of the cube that papers cut out around the hand.
+        joints: (J, 3) meters, camera optical frame, in the dataset's own order; None where they are kept secret.
+        half: half side in meters of the cube that papers cut out around the hand.
         box: (left, top, right, bottom) pixels around the hand; None where the dataset has none.
-        centre: (3,) metres, the hand's centre by a published file; None where none was read.
+        center: (3,) meters, the hand's center by a published file; None where none was read.
 
     """
 
@@ -44,7 +44,7 @@ class Frame:
     joints: np.ndarray | None
     half: float
     box: np.ndarray | None
-    centre: np.ndarray | None
+    center: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class Dataset:
         folder: the dataset's folder.
         names: (N,) image files, relative to the folder.
         subjects: (N,) see :class:`Frame`.
-        read_depth: reads an image file: (H, W) depth in millimetres.
-        joints: (N, J, 3) metres, or None.
+        read_depth: reads an image file: (H, W) depth in millimeters.
+        joints: (N, J, 3) meters, or None.
         boxes: (N, 4) pixels, or None.
-        centres: (N, 3) metres, or None.
+        centers: (N, 3) meters, or None.
 
     """
 
@@ -70,7 +70,7 @@ class Dataset:
     read_depth: Callable[[Path], np.ndarray]
     joints: np.ndarray | None = None
     boxes: np.ndarray | None = None
-    centres: np.ndarray | None = None
+    centers: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -81,15 +81,25 @@ class Dataset:
         camera = self.benchmark.camera
         depth = self.read_depth(self.folder / name)
         if depth.shape != (camera.height, camera.width):
-            raise DatasetError(f'{self.folder / name} has {depth.shape[1]}x{depth.shape[0]} pixels; images of '
-                               f'{self.benchmark.name} have {camera.width}x{camera.height}')
+            raise DatasetError(
+                f'{self.folder / name} has {depth.shape[1]}x{depth.shape[0]} pixels; images of '
+                f'{self.benchmark.name} have {camera.width}x{camera.height}'
+            )
         depth = np.where(depth < NOTHING_SEEN, depth, 0).astype(np.float32) * np.float32(0.001)
 
         def own(values: np.ndarray | None) -> np.ndarray | None:
             return None if values is None else values[index]
 
-        return Frame(name, subject, depth, camera, own(self.joints), self.benchmark.half(subject), own(self.boxes),
-                     own(self.centres))
+        return Frame(
+            name,
+            subject,
+            depth,
+            camera,
+            own(self.joints),
+            self.benchmark.half(subject),
+            own(self.boxes),
+            own(self.centers),
+        )
 
     def __iter__(self) -> Iterator[Frame]:
         """Read one frame after the other."""
@@ -97,7 +107,7 @@ class Dataset:
 
     def select(self, keep: np.ndarray) -> Dataset:
         """Return the frames that a mask (N,) or a list of indices keeps."""
-        arrays = ('names', 'subjects', 'joints', 'boxes', 'centres')
+        arrays = ('names', 'subjects', 'joints', 'boxes', 'centers')
         return replace(self, **{name: getattr(self, name)[keep] for name in arrays if getattr(self, name) is not None})
 
 
@@ -131,7 +141,7 @@ def read_file(path: Path, source: str) -> bytes:
 
 
 def read_image(path: Path, source: str, decode: Callable[[bytes], np.ndarray]) -> np.ndarray:
-    """Read an image file with one of the decoders of :mod:`hand_pose_ros.io.compressed`.
+    """Read an image file with one of the decoders of :mod:`hand_pose_ros.imaging.compressed`.
 
     Raises:
         DatasetError: it is missing or damaged.
@@ -144,8 +154,9 @@ def read_image(path: Path, source: str, decode: Callable[[bytes], np.ndarray]) -
         raise DatasetError(f'{path}: {error}; unpack it again from {source}') from error
 
 
-def read_rows(path: Path, numbers: int, source: str, named: bool = True,
-              skip: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def read_rows(
+    path: Path, numbers: int, source: str, named: bool = True, skip: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Read a text file of labels: lines of a name and numbers, separated by spaces or tabs; empty lines do not count.
 
     Args:
@@ -174,8 +185,10 @@ def read_rows(path: Path, numbers: int, source: str, named: bool = True,
                 if fields == ['invalid']:
                     fields = ['nan'] * numbers
                 if len(fields) != numbers:
-                    raise DatasetError(f'{path}, line {line}: {len(fields)} numbers instead of {numbers}; the file is '
-                                       f'cut off or another one, get it again from {source}')
+                    raise DatasetError(
+                        f'{path}, line {line}: {len(fields)} numbers instead of {numbers}; the file is '
+                        f'cut off or another one, get it again from {source}'
+                    )
                 try:
                     values.extend(map(float, fields))
                 except ValueError as error:
@@ -187,24 +200,26 @@ def read_rows(path: Path, numbers: int, source: str, named: bool = True,
     return np.array(names), np.frombuffer(values, np.float32).reshape(-1, numbers)
 
 
-def read_centres(path: Path, benchmark: Benchmark, count: int) -> np.ndarray:
-    """Read hand centres as the authors of V2V-PoseNet publish them, a line a frame; many papers start from these.
+def read_centers(path: Path, benchmark: Benchmark, count: int) -> np.ndarray:
+    """Read hand centers as the authors of V2V-PoseNet publish them, a line a frame; many papers start from these.
 
     Args:
         path: the file.
-        benchmark: the dataset, whose x and y the centres have; their z points forward in every file.
+        benchmark: the dataset, whose x and y the centers have; their z points forward in every file.
         count: frames that the file must be of.
 
     Returns:
-        (N, 3) metres, camera optical frame; NaN for frames that the authors leave out.
+        (N, 3) meters, camera optical frame; NaN for frames that the authors leave out.
 
     Raises:
         DatasetError: the file is missing, damaged, or of other frames.
 
     """
-    source = 'the hand centres of V2V-PoseNet, https://github.com/mks0601/V2V-PoseNet_RELEASE'
-    _, millimetres = read_rows(path, 3, source, named=False)
-    if len(millimetres) != count:
-        raise DatasetError(f'{path} holds {len(millimetres)} centres, but there are {count} frames; take the file of '
-                           f'this split from {source}')
-    return millimetres * np.float32([*benchmark.axes[:2], 1]) / 1000
+    source = 'the hand centers of V2V-PoseNet, https://github.com/mks0601/V2V-PoseNet_RELEASE'
+    _, millimeters = read_rows(path, 3, source, named=False)
+    if len(millimeters) != count:
+        raise DatasetError(
+            f'{path} holds {len(millimeters)} centers, but there are {count} frames; take the file of '
+            f'this split from {source}'
+        )
+    return millimeters * np.float32([*benchmark.axes[:2], 1]) / 1000

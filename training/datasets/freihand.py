@@ -2,7 +2,7 @@
 Images", ICCV 2019), version 2.
 
 ``training_K.json``, ``training_xyz.json``, ``training_verts.json`` and ``training_mano.json`` hold a list entry for each
-of 32,560 hands: camera matrix, 21 joints and 778 vertices in metres, camera optical frame, and MANO's 61 numbers.
+of 32,560 hands: camera matrix, 21 joints and 778 vertices in meters, camera optical frame, and MANO's 61 numbers.
 ``training/rgb/%08d.jpg`` holds every hand four times, first all before the green screen, then all with each of three
 kinds of other backgrounds; ``training/mask/%08d.jpg`` once. ``evaluation`` is the same without other backgrounds and
 without masks. Hands are right ones; images 224 x 224.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hand_pose_ros.benchmarks import find_benchmark
+from hand_pose_ros.io.benchmarks import find_benchmark
 from training.datasets.color_frames import ColorDataset, decode_image
 from training.datasets.frames import DatasetError, check_known, read_file, read_image
 
@@ -46,8 +46,10 @@ def _read_list(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     except (ValueError, TypeError) as error:
         raise DatasetError(f'{path} is damaged or cut off ({error}); get it again from {SOURCE}') from error
     if values.shape[1:] != shape or not len(values):
-        raise DatasetError(f'{path} holds an array of shape {values.shape} instead of (hands, '
-                           f'{", ".join(map(str, shape))}); get it again from {SOURCE}')
+        raise DatasetError(
+            f'{path} holds an array of shape {values.shape} instead of (hands, '
+            f'{", ".join(map(str, shape))}); get it again from {SOURCE}'
+        )
     return values
 
 
@@ -56,8 +58,9 @@ def read_mano(folder: Path) -> np.ndarray:
     return _read_list(folder / 'training_mano.json', (1, 61))[:, 0]
 
 
-def open_freihand(folder: Path, split: str, backgrounds: tuple[str, ...] = ('gs',), vertices: bool = False
-                  ) -> ColorDataset:
+def open_freihand(
+    folder: Path, split: str, backgrounds: tuple[str, ...] = ('gs',), vertices: bool = False
+) -> ColorDataset:
     """Open a split.
 
     Args:
@@ -80,8 +83,10 @@ def open_freihand(folder: Path, split: str, backgrounds: tuple[str, ...] = ('gs'
     count = len(joints)
     for what, values in (('K', matrices), ('verts', meshes)):
         if values is not None and len(values) != count:
-            raise DatasetError(f'{folder / f"{name}_{what}.json"} tells of {len(values)} hands, {name}_xyz.json of '
-                               f'{count}; get them again from {SOURCE}')
+            raise DatasetError(
+                f'{folder / f"{name}_{what}.json"} tells of {len(values)} hands, {name}_xyz.json of '
+                f'{count}; get them again from {SOURCE}'
+            )
     copies = [BACKGROUNDS.index(kind) for kind in backgrounds]
     images = [f'{name}/rgb/{copy * count + hand:08d}.jpg' for copy in copies for hand in range(count)]
     masks = None
@@ -92,6 +97,17 @@ def open_freihand(folder: Path, split: str, backgrounds: tuple[str, ...] = ('gs'
     def repeated(values: np.ndarray) -> np.ndarray:
         return np.concatenate([values] * len(copies))
 
-    return ColorDataset(BENCHMARK, folder, SOURCE, 224, 224, np.array(images), np.full(len(images), 'right'),
-                        repeated(cameras), repeated(joints), masks=masks, read_mask=read_mask,
-                        vertices=None if meshes is None else repeated(meshes))
+    return ColorDataset(
+        BENCHMARK,
+        folder,
+        SOURCE,
+        224,
+        224,
+        np.array(images),
+        np.full(len(images), 'right'),
+        repeated(cameras),
+        repeated(joints),
+        masks=masks,
+        read_mask=read_mask,
+        vertices=None if meshes is None else repeated(meshes),
+    )

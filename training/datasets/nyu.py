@@ -2,7 +2,7 @@
 Networks", ACM Transactions on Graphics 2014).
 
 ``train/`` and ``test/`` hold ``joint_data.mat`` and ``depth_<view>_<frame>.png``, views 1 to 3 and frames from 1. A PNG
-holds millimetres, the high byte in green and the low byte in blue. In ``joint_xyz`` (view, frame, 36, 3) y points up.
+holds millimeters, the high byte in green and the low byte in blue. In ``joint_xyz`` (view, frame, 36, 3) y points up.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from hand_pose_ros.benchmarks import find_benchmark
-from hand_pose_ros.io.compressed import decode_color
-from training.datasets.frames import Dataset, DatasetError, check_known, read_centres, read_file, read_image
+from hand_pose_ros.imaging.compressed import decode_color
+from hand_pose_ros.io.benchmarks import find_benchmark
+from training.datasets.frames import Dataset, DatasetError, check_known, read_centers, read_file, read_image
 
 BENCHMARK = find_benchmark('nyu')
 
@@ -28,7 +28,7 @@ FIRST_SUBJECT = 2440
 
 
 def read_depth(path: Path) -> np.ndarray:
-    """Read an image: (480, 640) millimetres; raises DatasetError where it is missing or damaged."""
+    """Read an image: (480, 640) millimeters; raises DatasetError where it is missing or damaged."""
     image = read_image(path, SOURCE, decode_color).astype(np.int32)
     return image[..., 1] << 8 | image[..., 0]
 
@@ -38,21 +38,25 @@ def _read_joints(path: Path) -> np.ndarray:
     try:
         joints = scipy.io.loadmat(io.BytesIO(data), variable_names=['joint_xyz'])['joint_xyz']
     except Exception as error:  # scipy raises whatever a damaged file leads it to, down to zlib.error
-        raise DatasetError(f'{path} is damaged or no MATLAB file with joint_xyz ({type(error).__name__}: {error}); '
-                           f'get it again from {SOURCE}') from error
+        raise DatasetError(
+            f'{path} is damaged or no MATLAB file with joint_xyz ({type(error).__name__}: {error}); '
+            f'get it again from {SOURCE}'
+        ) from error
     if joints.ndim != 4 or joints.shape[0] != len(VIEWS) or joints.shape[2:] != (BENCHMARK.annotated, 3):
-        raise DatasetError(f'{path}: joint_xyz has shape {joints.shape} instead of ({len(VIEWS)}, frames, '
-                           f'{BENCHMARK.annotated}, 3); get it again from {SOURCE}')
+        raise DatasetError(
+            f'{path}: joint_xyz has shape {joints.shape} instead of ({len(VIEWS)}, frames, '
+            f'{BENCHMARK.annotated}, 3); get it again from {SOURCE}'
+        )
     return joints
 
 
-def open_nyu(folder: Path, split: str, centres: bool = False, views: tuple[int, ...] = (1,)) -> Dataset:
+def open_nyu(folder: Path, split: str, centers: bool = False, views: tuple[int, ...] = (1,)) -> Dataset:
     """Open a split.
 
     Args:
         folder: holds ``train/`` and ``test/``.
         split: ``train`` (one subject) or ``test`` (two).
-        centres: read the hand centres that V2V-PoseNet's authors publish; they exist for view 1 alone.
+        centers: read the hand centers that V2V-PoseNet's authors publish; they exist for view 1 alone.
         views: cameras to take; papers use the first one alone, which sees the hand from the front.
 
     Raises:
@@ -69,9 +73,10 @@ def open_nyu(folder: Path, split: str, centres: bool = False, views: tuple[int, 
     chosen = every[[view - 1 for view in views]][:, :, BENCHMARK.source].reshape(-1, len(BENCHMARK.joints), 3)
     joints = (chosen * BENCHMARK.axes / 1000).astype(np.float32)
     found = None
-    if centres:
+    if centers:
         if tuple(views) != VIEWS[:1]:
-            raise DatasetError(f'centres of NYU are published for view 1 alone, not for views {views}')
-        found = read_centres(folder / f'center_{split}_refined.txt', BENCHMARK, len(names))
-    return Dataset(BENCHMARK, folder, np.array(names), np.array(subjects * len(views)), read_depth, joints,
-                   centres=found)
+            raise DatasetError(f'centers of NYU are published for view 1 alone, not for views {views}')
+        found = read_centers(folder / f'center_{split}_refined.txt', BENCHMARK, len(names))
+    return Dataset(
+        BENCHMARK, folder, np.array(names), np.array(subjects * len(views)), read_depth, joints, centers=found
+    )

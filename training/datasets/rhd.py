@@ -1,6 +1,6 @@
 """Rendered Handpose Dataset (Zimmermann and Brox, "Learning to Estimate 3D Hand Pose from Single RGB Images", ICCV 2017).
 
-``training/anno_training.pickle`` holds a dictionary of frames, each with ``xyz`` (42, 3) in metres, ``uv_vis`` (42, 3)
+``training/anno_training.pickle`` holds a dictionary of frames, each with ``xyz`` (42, 3) in meters, ``uv_vis`` (42, 3)
 pixels and visibility, and ``K``; joints 0 to 20 are the left hand's, 21 to 41 the right's, thumb first, from tip to palm.
 ``training/color/%05d.png`` is 320 x 320. In ``training/mask/%05d.png`` 2 to 17 are the left hand, 18 to 33 the right.
 ``evaluation`` is alike. Of a frame's two hands the one with more visible joints is taken, the left one of equals.
@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from hand_pose_ros.benchmarks import find_benchmark
 from hand_pose_ros.geometry.joints import SIDES
+from hand_pose_ros.io.benchmarks import find_benchmark
 from training.datasets.color_frames import ColorDataset, decode_image
 from training.datasets.frames import DatasetError, check_known, read_file, read_image
 
@@ -42,9 +42,15 @@ def _encode(text: str, encoding: str) -> bytes:
 
 #: All that a pickle of arrays and numbers names.
 _ALLOWED: dict[tuple[str, str], Any] = {
-    ('numpy', 'ndarray'): np.ndarray, ('numpy', 'dtype'): np.dtype, ('_codecs', 'encode'): _encode,
-    **{(f'numpy.{core}.multiarray', name): made for core in ('core', '_core')
-       for name, made in (('_reconstruct', _RECONSTRUCT), ('scalar', _SCALAR))}}
+    ('numpy', 'ndarray'): np.ndarray,
+    ('numpy', 'dtype'): np.dtype,
+    ('_codecs', 'encode'): _encode,
+    **{
+        (f'numpy.{core}.multiarray', name): made
+        for core in ('core', '_core')
+        for name, made in (('_reconstruct', _RECONSTRUCT), ('scalar', _SCALAR))
+    },
+}
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -62,16 +68,21 @@ def _read_annotations(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
     try:
         frames = _ArrayUnpickler(io.BytesIO(data), encoding='latin1').load()
         numbers = np.array(sorted(frames), int)
-        arrays = [np.array([frames[number][key] for number in numbers.tolist()], np.float32)
-                  for key in ('xyz', 'uv_vis', 'K')]
+        arrays = [
+            np.array([frames[number][key] for number in numbers.tolist()], np.float32) for key in ('xyz', 'uv_vis', 'K')
+        ]
     # A damaged pickle raises nearly anything: its opcodes have become others.
     except Exception as error:
-        raise DatasetError(f'{path} is refused: cut off, damaged or no annotations ({type(error).__name__}: {error}); '
-                           f'get it again from {SOURCE}') from error
+        raise DatasetError(
+            f'{path} is refused: cut off, damaged or no annotations ({type(error).__name__}: {error}); '
+            f'get it again from {SOURCE}'
+        ) from error
     for array, shape in zip(arrays, ((42, 3), (42, 3), (3, 3))):
         if array.shape[1:] != shape:
-            raise DatasetError(f'{path} holds an array of shape {array.shape} instead of (frames, '
-                               f'{", ".join(map(str, shape))}); get it again from {SOURCE}')
+            raise DatasetError(
+                f'{path} holds an array of shape {array.shape} instead of (frames, '
+                f'{", ".join(map(str, shape))}); get it again from {SOURCE}'
+            )
     return numbers, *arrays
 
 
@@ -100,7 +111,17 @@ def open_rhd(folder: Path, split: str) -> ColorDataset:
     which = (visible[:, 1].sum(1) > visible[:, 0].sum(1)).astype(int)
     each = np.arange(len(numbers))
     return ColorDataset(
-        BENCHMARK, folder, SOURCE, SIZE, SIZE, np.array([f'{name}/color/{number:05d}.png' for number in numbers]),
-        np.array(SIDES)[which], matrices[:, [0, 1, 0, 1], [0, 1, 2, 2]], xyz.reshape(-1, 2, 21, 3)[each, which],
-        points=uv_vis[..., :2].reshape(-1, 2, 21, 2)[each, which], visible=visible[each, which],
-        masks=np.array([f'{name}/mask/{number:05d}.png' for number in numbers]), read_mask=read_mask)
+        BENCHMARK,
+        folder,
+        SOURCE,
+        SIZE,
+        SIZE,
+        np.array([f'{name}/color/{number:05d}.png' for number in numbers]),
+        np.array(SIDES)[which],
+        matrices[:, [0, 1, 0, 1], [0, 1, 2, 2]],
+        xyz.reshape(-1, 2, 21, 3)[each, which],
+        points=uv_vis[..., :2].reshape(-1, 2, 21, 2)[each, which],
+        visible=visible[each, which],
+        masks=np.array([f'{name}/mask/{number:05d}.png' for number in numbers]),
+        read_mask=read_mask,
+    )

@@ -1,7 +1,7 @@
-"""What a network says beside the joints, and no paper asks of it: how certain a joint is, and the hand's side.
+"""Outputs besides the joints that no paper asks for: a joint's sigma, and the handedness.
 
-These heads look at what a trained network makes of a crop, and are trained after it with everything else fixed
-(``training.heads_task``).
+These heads see a trained network's features of a crop, and are trained after it with everything else fixed
+(``training.engine.heads``).
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ class ChiralityHead(nn.Module):
 
     def __init__(self, channels: int, joints: int) -> None:
         super().__init__()
-        #: Numbers that it is told beside the features.
-        self.beside = 4 * joints
-        inputs = channels + self.beside
+        #: Inputs after the features.
+        self.extra_inputs = 4 * joints
+        inputs = channels + self.extra_inputs
         self.layers = nn.Sequential(nn.BatchNorm1d(inputs), nn.Linear(inputs, 48), nn.ReLU(), nn.Linear(48, 1))
 
-    def forward(self, features: Tensor, joints: Tensor, spread: Tensor) -> Tensor:
-        """Log odds (B,) of a right hand from features (B, C), joints (B, J, 3) and spread (B, J)."""
-        return self.layers(torch.cat([features, joints.flatten(1), spread.log()], 1))[:, 0]
+    def forward(self, features: Tensor, joints: Tensor, sigma: Tensor) -> Tensor:
+        """Handedness logits (B,) from features (B, C), joints (B, J, 3) and sigma (B, J)."""
+        return self.layers(torch.cat([features, joints.flatten(1), sigma.log()], 1))[:, 0]
 
 
 class JointChiralityHead(nn.Module):
-    """The same from features at each joint: whether every finger looks as a right hand's would in its place.
+    """The same from features at each joint: whether every finger is as a right hand's would be in its place.
 
-    With JGR-P2O it is wrong in 7 % of the crops where :class:`ChiralityHead`, which is told the features' mean and no
+    With JGR-P2O it is wrong in 7 % of the crops where :class:`ChiralityHead`, which sees the features' mean and no
     places, is in 10 % (``models/README.md``).
 
     Args:
@@ -50,13 +50,14 @@ class JointChiralityHead(nn.Module):
     def __init__(self, channels: int, joints: int, kept: int = 8) -> None:
         super().__init__()
         self.each = nn.Sequential(nn.BatchNorm1d(channels + 4), nn.Linear(channels + 4, kept), nn.ReLU())
-        self.layers = nn.Sequential(nn.BatchNorm1d(joints * kept), nn.Linear(joints * kept, 40), nn.ReLU(),
-                                    nn.Linear(40, 1))
+        self.layers = nn.Sequential(
+            nn.BatchNorm1d(joints * kept), nn.Linear(joints * kept, 40), nn.ReLU(), nn.Linear(40, 1)
+        )
 
-    def forward(self, features: Tensor, joints: Tensor, spread: Tensor) -> Tensor:
-        """Log odds (B,) of a right hand from features (B, J, C), joints (B, J, 3) and spread (B, J)."""
-        told = torch.cat([features, joints, spread.log()[..., None]], 2)
-        return self.layers(self.each(told.flatten(0, 1)).unflatten(0, told.shape[:2]).flatten(1))[:, 0]
+    def forward(self, features: Tensor, joints: Tensor, sigma: Tensor) -> Tensor:
+        """Handedness logits (B,) from features (B, J, C), joints (B, J, 3) and sigma (B, J)."""
+        inputs = torch.cat([features, joints, sigma.log()[..., None]], 2)
+        return self.layers(self.each(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2]).flatten(1))[:, 0]
 
 
 class CertaintyHead(nn.Module):
@@ -70,9 +71,9 @@ class CertaintyHead(nn.Module):
 
     def __init__(self, channels: int, joints: int) -> None:
         super().__init__()
-        #: Numbers that it is told beside the features.
-        self.beside = 3 * joints
-        inputs = channels + self.beside
+        #: Inputs after the features.
+        self.extra_inputs = 3 * joints
+        inputs = channels + self.extra_inputs
         self.layers = nn.Sequential(nn.BatchNorm1d(inputs), nn.Linear(inputs, 96), nn.ReLU(), nn.Linear(96, joints))
 
     def forward(self, features: Tensor, joints: Tensor) -> Tensor:

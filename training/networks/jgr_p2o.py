@@ -31,9 +31,16 @@ class Residual(nn.Module):
         super().__init__()
         middle = outputs // 2
         self.body = nn.Sequential(
-            nn.BatchNorm2d(inputs), nn.ReLU(inplace=True), nn.Conv2d(inputs, middle, 1, bias=False),
-            nn.BatchNorm2d(middle), nn.ReLU(inplace=True), nn.Conv2d(middle, middle, 3, padding=1, bias=False),
-            nn.BatchNorm2d(middle), nn.ReLU(inplace=True), nn.Conv2d(middle, outputs, 1))
+            nn.BatchNorm2d(inputs),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(inputs, middle, 1, bias=False),
+            nn.BatchNorm2d(middle),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(middle, middle, 3, padding=1, bias=False),
+            nn.BatchNorm2d(middle),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(middle, outputs, 1),
+        )
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,8 +54,11 @@ class Hourglass(nn.Module):
         super().__init__()
         self.skip = Residual(channels, channels)
         self.down = Residual(channels, channels)
-        self.inner = Hourglass(channels, depth - 1) if depth > 1 else nn.Sequential(
-            Residual(channels, channels), Residual(channels, channels))
+        self.inner = (
+            Hourglass(channels, depth - 1)
+            if depth > 1
+            else nn.Sequential(Residual(channels, channels), Residual(channels, channels))
+        )
         self.up = Residual(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -82,7 +92,9 @@ class JointGraphReasoning(nn.Module):
         # Joint-to-pixel mapping: each pixel takes from the joints that it voted for, relative to its strongest vote,
         # and the result is added to what the pixel had (eq. 5 and 6).
         shares = votes / votes.amax(-1, keepdim=True)
-        pixels = (shares.transpose(1, 2) @ self.to_pixel(joints)).transpose(1, 2).reshape(batch, channels, height, width)
+        pixels = (
+            (shares.transpose(1, 2) @ self.to_pixel(joints)).transpose(1, 2).reshape(batch, channels, height, width)
+        )
         return x + self.merge(pixels)
 
 
@@ -130,21 +142,34 @@ class JGRP2O(nn.Module):
     #: Pixels along a side of the input.
     input_size = 96
 
-    def __init__(self, stacks: int = 2, channels: int = 128, depth: int = 3, graph: bool = True,
-                 coordinates: bool = True, joints: str = OURS) -> None:
+    def __init__(
+        self,
+        stacks: int = 2,
+        channels: int = 128,
+        depth: int = 3,
+        graph: bool = True,
+        coordinates: bool = True,
+        joints: str = OURS,
+    ) -> None:
         super().__init__()
         count, bones = skeleton(joints)
         self.coordinates = coordinates
         self.stem = nn.Sequential(
-            nn.Conv2d(3 if coordinates else 1, 32, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(32),
-            nn.ReLU(inplace=True), nn.Conv2d(32, channels, 3, stride=2, padding=1, bias=False), Residual(channels, channels))
+            nn.Conv2d(3 if coordinates else 1, 32, 5, stride=2, padding=2, bias=False),
+            nn.BatchNorm2d(32),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(32, channels, 3, stride=2, padding=1, bias=False),
+            Residual(channels, channels),
+        )
         adjacency = skeleton_adjacency(count, bones)
         self.hourglasses = nn.ModuleList(Hourglass(channels, depth) for _ in range(stacks))
         self.after = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
-            for _ in range(stacks))
+            for _ in range(stacks)
+        )
         self.reasoning = nn.ModuleList(
-            JointGraphReasoning(channels, adjacency) if graph else nn.Identity() for _ in range(stacks))
+            JointGraphReasoning(channels, adjacency) if graph else nn.Identity() for _ in range(stacks)
+        )
         self.heads = nn.ModuleList(PixelToOffset(channels, count) for _ in range(stacks))
         self.back = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(stacks - 1))
         self.chirality = JointChiralityHead(channels, count)
@@ -170,35 +195,33 @@ class JGRP2O(nn.Module):
                 x = x + self.back[i](features)
         return stages, features
 
-    def look(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Joints (B, J, 3) in cube coordinates, their spread (B, J), and the features (B, J, C) of each one's pixels."""
+    def estimate_with_features(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Joints (B, J, 3) in cube coordinates, their sigma (B, J), and the features (B, J, C) of each one's pixels."""
         stages, features = self.forward_stages(crop)
         joints, estimates, weights = stages[-1]
-        spread = ((estimates - joints[..., None]).square().sum(2) * weights).sum(-1)
-        return joints, (spread + 1e-8).sqrt(), weights @ features.float().flatten(2).transpose(1, 2)
+        variance = ((estimates - joints[..., None]).square().sum(2) * weights).sum(-1)
+        return joints, (variance + 1e-8).sqrt(), weights @ features.float().flatten(2).transpose(1, 2)
 
     def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Joints (B, J, 3) and their spread (B, J) in cube coordinates; log odds (B,) of a right hand."""
-        joints, spread, features = self.look(crop)
-        return joints, spread, self.chirality(features, joints, spread)
+        """Joints (B, J, 3) and their sigma (B, J) in cube coordinates; handedness logit (B,)."""
+        joints, sigma, features = self.estimate_with_features(crop)
+        return joints, sigma, self.chirality(features, joints, sigma)
 
+    def loss(self, crop: Tensor, truth: Tensor, *, beta: float = 1e-4, delta: float = 0.01) -> Tensor:
+        """Coordinate loss plus ``beta`` times the offset loss, over all stages (section 3.5, eq. 9 to 11).
 
-def loss(network: JGRP2O, crop: Tensor, truth: Tensor, beta: float = 1e-4, delta: float = 0.01) -> Tensor:
-    """Coordinate loss plus ``beta`` times the offset loss, over all stages (section 3.5, eq. 9 to 11).
+        Args:
+            crop: (B, 1, 96, 96).
+            truth: (B, 21, 3) cube coordinates.
+            beta: weight of the offset loss, which is summed over pixels.
+            delta: where the Huber loss turns linear.
 
-    Args:
-        network: the network.
-        crop: (B, 1, 96, 96).
-        truth: (B, 21, 3) cube coordinates.
-        beta: weight of the offset loss, which is summed over pixels.
-        delta: where the Huber loss turns linear.
-
-    """
-    total = truth.new_zeros(())
-    for joints, estimates, _ in network.forward_stages(crop)[0]:
-        total = total + joint_loss(joints, truth, delta=delta)
-        if beta:
-            # A pixel's offset is as far from the true one as its estimate from the joint.
-            wanted = truth[..., None].expand_as(estimates)
-            total = total + beta * estimates.shape[-1] * F.huber_loss(estimates, wanted, delta=delta) / delta
-    return total
+        """
+        total = truth.new_zeros(())
+        for joints, estimates, _ in self.forward_stages(crop)[0]:
+            total = total + joint_loss(joints, truth, delta=delta)
+            if beta:
+                # A pixel's offset is as far from the true one as its estimate from the joint.
+                wanted = truth[..., None].expand_as(estimates)
+                total = total + beta * estimates.shape[-1] * F.huber_loss(estimates, wanted, delta=delta) / delta
+        return total

@@ -1,8 +1,9 @@
-"""Joints that hear of one another and correct their estimate.
+"""Attention among joints that corrects their estimate.
 
-A transformer encoder whose tokens are the 21 joints and the image: what of the hand cannot be seen follows from what can,
-and two joints that claim one finger can settle whose it is. As in METRO (Lin, Wang, Liu: "End-to-End Human Pose and Mesh
-Reconstruction with Transformers", CVPR 2021) every joint hears of every other. It begins as no correction at all.
+A transformer encoder whose tokens are the 21 joints and the image: what of the hand cannot be seen follows from what
+can, and of two joints that claim one finger one can give way. As in METRO (Lin, Wang, Liu: "End-to-End Human Pose and
+Mesh Reconstruction with Transformers", CVPR 2021) every joint attends to every other. It begins as no correction at
+all.
 """
 
 from __future__ import annotations
@@ -20,15 +21,19 @@ class Attention(nn.Module):
         self.query, self.key, self.value, self.out = (nn.Linear(channels, channels) for _ in range(4))
 
     def forward(self, x: Tensor) -> Tensor:
-        query, key, value = (layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
-                             for layer in (self.query, self.key, self.value))
+        query, key, value = (
+            layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
+        )
         # Written out, as PyTorch's own is exported with shapes that are computed while it runs.
         weights = (query @ key.transpose(2, 3) * query.shape[-1] ** -0.5).softmax(3)
         return self.out((weights @ value).transpose(1, 2).flatten(2))
 
 
 class Layer(nn.Module):
-    """Tokens (B, N, C) hear of one another and think; normalized before each."""
+    """Tokens (B, N, C): self-attention, then two linear layers; normalized before each.
+
+    Modules keep the names that weights have in shipped files.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Losses that networks share: of joints, and of what cells show of a hand's surface."""
+"""Losses that networks share: of joints, their sigma, and of what cells show of a hand's surface."""
 
 from __future__ import annotations
 
@@ -29,11 +29,34 @@ def joint_loss(joints: Tensor, truth: Tensor, kind: str = 'smooth_l1', delta: fl
     raise ValueError(f'loss {kind!r} is not one of smooth_l1, l1, l2')
 
 
+def sigma_loss(sigma: Tensor, errors: Tensor) -> Tensor:
+    """Mean negative log likelihood, but for a constant, of errors (B, J) under a Laplace distribution of size sigma.
+
+    Where an error is not known (NaN), it does not count.
+    """
+    known = errors.isfinite()
+    value = (sigma.log() + torch.where(known, errors, sigma) / sigma)[known]
+    return value.mean() if value.numel() else sigma.new_zeros(())
+
+
+def mirror_some(image: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Mirror about ``share`` of images (B, C, S, S), at random; and which were left as they are (B,), bool."""
+    right = torch.rand(len(image), device=image.device) >= share
+    right[0] = True  # a batch always has something to learn the pose from
+    return torch.where(right[:, None, None, None], image, image.flip(3)), right
+
+
+def known_only(values: Tensor, known: Tensor) -> Tensor:
+    """Values (B, J, D) with those of unknown joints (B, J) out of the way: NaN becomes 0."""
+    return torch.where(known[..., None], values, torch.zeros_like(values))
+
+
 def aligned_loss(joints: Tensor, truth: Tensor) -> Tensor:
     """Mean distance over joints after every hand's best similarity (rotation, scale, translation; no reflection).
 
-    It is what PA-MPJPE measures (``hand_pose_ros.scoring.align``). Rotation and scale of the similarity of least squares
-    (Umeyama 1991, eq. 40 to 42) count as fixed in the gradient, since small changes of them change no sum of squares.
+    It is what PA-MPJPE measures (``hand_pose_ros.evaluation.scoring.align``). Rotation and scale of the similarity of
+    least squares (Umeyama 1991, eq. 40 to 42) count as fixed in the gradient, since small changes of them change no sum
+    of squares.
 
     Args:
         joints: (B, J, 3) estimated.
@@ -59,13 +82,13 @@ def aligned_loss(joints: Tensor, truth: Tensor) -> Tensor:
         return torch.where(known, (left.square().sum(2) + 1e-12).sqrt(), torch.zeros_like(left[..., 0])).mean()
 
 
-def surface_loss(said: Tensor, surface: Tensor, counts: Tensor) -> Tensor:
+def surface_loss(estimate: Tensor, surface: Tensor, counts: Tensor) -> Tensor:
     """How wrong a network is about which cells show something, and what of it.
 
     Args:
-        said: (B, C, H, W) log odds that it is shown, then the C - 1 numbers that tell what of it.
+        estimate: (B, C, H, W) logits that it is shown, then the C - 1 numbers that tell what of it.
         surface: (B, H, W, C) uint8, see :func:`training.synthesis.color_scenes.draw_surface`.
-        counts: (B,) bool, images that are looked at.
+        counts: (B,) bool, images that count.
 
     Returns:
         Cross entropy of the first, plus the mean L1 distance of the others over what shows it.
@@ -73,8 +96,8 @@ def surface_loss(said: Tensor, surface: Tensor, counts: Tensor) -> Tensor:
     """
     truth = surface.permute(0, 3, 1, 2).float() / 255
     share = truth[:, :1]
-    shows = F.binary_cross_entropy_with_logits(said[:, :1], share, reduction='none').mean((1, 2, 3))
+    shows = F.binary_cross_entropy_with_logits(estimate[:, :1], share, reduction='none').mean((1, 2, 3))
     seen = share * counts[:, None, None, None]
     places = torch.where(share > 0.02, 2 * truth[:, 1:] / share.clamp_min(0.02) - 1, torch.zeros_like(share))
-    off = ((said[:, 1:] - places).abs() * seen).sum() / (places.shape[1] * seen.sum()).clamp_min(1)
+    off = ((estimate[:, 1:] - places).abs() * seen).sum() / (places.shape[1] * seen.sum()).clamp_min(1)
     return (shows * counts).sum() / counts.sum().clamp_min(1) + off

@@ -24,9 +24,14 @@ class ResidualUnit(nn.Module):
         middle = outputs // 4
         self.before = nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU())
         self.body = nn.Sequential(
-            nn.Conv2d(inputs, middle, 1, bias=False), nn.BatchNorm2d(middle), nn.ReLU(inplace=True),
-            nn.Conv2d(middle, middle, 3, stride, 1, bias=False), nn.BatchNorm2d(middle), nn.ReLU(inplace=True),
-            nn.Conv2d(middle, outputs, 1, bias=False))
+            nn.Conv2d(inputs, middle, 1, bias=False),
+            nn.BatchNorm2d(middle),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(middle, middle, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(middle),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(middle, outputs, 1, bias=False),
+        )
         self.skip = None if inputs == outputs and stride == 1 else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,8 +60,14 @@ class SoftMask(nn.Module):
         self.aside = nn.ModuleList(units(channels, 1) for _ in range(halvings - 1))
         self.up = nn.ModuleList(units(channels, r) for _ in range(halvings))
         self.weights = nn.Sequential(
-            nn.BatchNorm2d(channels), nn.ReLU(inplace=True), nn.Conv2d(channels, channels, 1, bias=False),
-            nn.BatchNorm2d(channels), nn.ReLU(inplace=True), nn.Conv2d(channels, channels, 1), nn.Sigmoid())
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 1),
+            nn.Sigmoid(),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         sizes, asides = [], []
@@ -113,7 +124,7 @@ class PosePrior(nn.Module):
         self.rebuild = nn.Linear(components, 3 * joints).requires_grad_(not frozen)
 
     @torch.no_grad()
-    def initialise(self, poses: Tensor) -> None:
+    def initialize(self, poses: Tensor) -> None:
         """Set the last layer to mean and principal components, scaled to unit variance, of poses (N, J, 3).
 
         Raises:
@@ -152,53 +163,69 @@ class ResidualAttention(nn.Module):
 
     """
 
-    def __init__(self, width: int = 32, p: int = 1, t: int = 2, r: int = 1, components: int = 35, frozen: bool = False,
-                 joints: str = OURS, input_size: int = 128) -> None:
+    def __init__(
+        self,
+        width: int = 32,
+        p: int = 1,
+        t: int = 2,
+        r: int = 1,
+        components: int = 35,
+        frozen: bool = False,
+        joints: str = OURS,
+        input_size: int = 128,
+    ) -> None:
         super().__init__()
         count, _ = skeleton(joints)
         self.input_size = input_size
         first, second, third = 2 * width, 4 * width, 8 * width
         self.body = nn.Sequential(
-            nn.Conv2d(1, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True),
+            nn.Conv2d(1, width, 7, 2, 3, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
             nn.MaxPool2d(3, 2, 1),
-            ResidualUnit(width, first), AttentionModule(first, 3, p, t, r),
-            ResidualUnit(first, second, 2), AttentionModule(second, 2, p, t, r),
-            ResidualUnit(second, third, 2), AttentionModule(third, 1, p, t, r),
-            ResidualUnit(third, third, 2), units(third, 2), nn.BatchNorm2d(third), nn.ReLU(inplace=True))
+            ResidualUnit(width, first),
+            AttentionModule(first, 3, p, t, r),
+            ResidualUnit(first, second, 2),
+            AttentionModule(second, 2, p, t, r),
+            ResidualUnit(second, third, 2),
+            AttentionModule(third, 1, p, t, r),
+            ResidualUnit(third, third, 2),
+            units(third, 2),
+            nn.BatchNorm2d(third),
+            nn.ReLU(inplace=True),
+        )
         self.prior = PosePrior(third, components or 3 * count, count, frozen)
         self.has_prior = bool(components)
         self.certainty = CertaintyHead(third, count)
         self.chirality = ChiralityHead(third, count)
 
-    def initialise(self, poses: Tensor) -> None:
+    def initialize(self, poses: Tensor) -> None:
         """Set the prior layer from training poses (N, J, 3) in cube coordinates; without a prior nothing is done."""
         if self.has_prior:
-            self.prior.initialise(poses)
+            self.prior.initialize(poses)
 
-    def look(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Joints (B, J, 3) in cube coordinates, their expected errors (B, J), and features (B, C) for the heads."""
+    def estimate_with_features(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Joints (B, J, 3) in cube coordinates, their sigma (B, J), and features (B, C) for the heads."""
         features = self.body(crop).float().mean((2, 3))
         joints = self.prior(features)
         return joints, self.certainty(features, joints), features
 
     def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Joints (B, J, 3) and their expected errors (B, J) in cube coordinates; log odds (B,) of a right hand."""
-        joints, spread, features = self.look(crop)
-        return joints, spread, self.chirality(features, joints, spread)
+        """Joints (B, J, 3) and their sigma (B, J) in cube coordinates; handedness logit (B,)."""
+        joints, sigma, features = self.estimate_with_features(crop)
+        return joints, sigma, self.chirality(features, joints, sigma)
 
+    def loss(self, crop: Tensor, truth: Tensor, *, kind: str = 'smooth_l1', delta: float = 0.01) -> Tensor:
+        """Loss of the joints.
 
-def loss(network: ResidualAttention, crop: Tensor, truth: Tensor, kind: str = 'smooth_l1', delta: float = 0.01) -> Tensor:
-    """Loss of the joints.
+        Args:
+            crop: (B, 1, S, S).
+            truth: (B, J, 3) cube coordinates.
+            kind: ``smooth_l1``, ``l1`` or ``l2``.
+            delta: error in cube coordinates where smooth L1 turns from quadratic to linear.
 
-    Args:
-        network: the network.
-        crop: (B, 1, S, S).
-        truth: (B, J, 3) cube coordinates.
-        kind: ``smooth_l1``, ``l1`` or ``l2``.
-        delta: error in cube coordinates where smooth L1 turns from quadratic to linear.
+        Raises:
+            ValueError: there is no loss of that kind.
 
-    Raises:
-        ValueError: there is no loss of that kind.
-
-    """
-    return joint_loss(network.prior(network.body(crop).float().mean((2, 3))), truth, kind, delta)
+        """
+        return joint_loss(self.prior(self.body(crop).float().mean((2, 3))), truth, kind, delta)

@@ -16,8 +16,8 @@ def _normed(inputs: int, outputs: int, size: int, stride: int = 1) -> list[nn.Mo
 
 
 def _skip(body: nn.Sequential, inputs: int, outputs: int, stride: int) -> nn.Module:
-    """What a block adds its body's output to. Where that is the input as it is, the body begins as nothing (Goyal et al.,
-    "Accurate, Large Minibatch SGD", 2017, section 5.1), so that a block more changes nothing in a trained network.
+    """What a block adds its body's output to. Where that is the input as it is, the body begins as nothing (Goyal et
+    al., "Accurate, Large Minibatch SGD", 2017, section 5.1), so that a block more changes nothing in a trained network.
     """
     if stride == 1 and inputs == outputs:
         nn.init.zeros_(body[-1].weight)
@@ -47,8 +47,13 @@ class Bottleneck(nn.Module):
     def __init__(self, inputs: int, width: int, stride: int = 1) -> None:
         super().__init__()
         outputs = self.expansion * width
-        self.body = nn.Sequential(*_normed(inputs, width, 1), nn.ReLU(inplace=True),
-                                  *_normed(width, width, 3, stride), nn.ReLU(inplace=True), *_normed(width, outputs, 1))
+        self.body = nn.Sequential(
+            *_normed(inputs, width, 1),
+            nn.ReLU(inplace=True),
+            *_normed(width, width, 3, stride),
+            nn.ReLU(inplace=True),
+            *_normed(width, outputs, 1),
+        )
         self.skip = _skip(self.body, inputs, outputs, stride)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -57,8 +62,13 @@ class Bottleneck(nn.Module):
 
 #: Kind of block, and how many of them each of the four layers has, by the network's depth (table 1; 26 is no row of it
 #: but what a trained 18 may grow into).
-DEPTHS = {18: (BasicBlock, (2, 2, 2, 2)), 26: (BasicBlock, (2, 3, 5, 2)), 34: (BasicBlock, (3, 4, 6, 3)),
-          50: (Bottleneck, (3, 4, 6, 3)), 101: (Bottleneck, (3, 4, 23, 3))}
+DEPTHS = {
+    18: (BasicBlock, (2, 2, 2, 2)),
+    26: (BasicBlock, (2, 3, 5, 2)),
+    34: (BasicBlock, (3, 4, 6, 3)),
+    50: (Bottleneck, (3, 4, 6, 3)),
+    101: (Bottleneck, (3, 4, 23, 3)),
+}
 
 
 class ResNet(nn.Module):
@@ -80,20 +90,22 @@ class ResNet(nn.Module):
 
     """
 
-    def __init__(self, depth: int, width: int = 64, inputs: int = 3, added: int = 0, widest: int = 0
-                 ) -> None:
+    def __init__(self, depth: int, width: int = 64, inputs: int = 3, added: int = 0, widest: int = 0) -> None:
         super().__init__()
         if depth not in DEPTHS:
             raise ValueError(f'a ResNet has a depth of {", ".join(map(str, DEPTHS))}, not {depth}')
         block, counts = DEPTHS[depth]
         self.stem = nn.Sequential(*_normed(inputs, width, 7, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
-        widths = [min(width * 2 ** layer, widest or width * 8) for layer in range(4)]
+        widths = [min(width * 2**layer, widest or width * 8) for layer in range(4)]
         self.channels = tuple(own * block.expansion for own in widths)
         before, layers = (width + added, *self.channels), []
         for layer, count in enumerate(counts):
-            layers.append(nn.Sequential(
-                block(before[layer], widths[layer], 1 if layer == 0 else 2),
-                *(block(self.channels[layer], widths[layer]) for _ in range(count - 1))))
+            layers.append(
+                nn.Sequential(
+                    block(before[layer], widths[layer], 1 if layer == 0 else 2),
+                    *(block(self.channels[layer], widths[layer]) for _ in range(count - 1)),
+                )
+            )
         self.layers = nn.ModuleList(layers)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

@@ -18,6 +18,7 @@ def skeleton(name: str = OURS) -> tuple[int, Bones]:
     """
     if name == OURS:
         return len(JOINTS), BONES
-    from hand_pose_ros.benchmarks import find_benchmark
+    from hand_pose_ros.io.benchmarks import find_benchmark
+
     benchmark = find_benchmark(name)
     return len(benchmark.joints), benchmark.bones

@@ -1,7 +1,7 @@
 """SRN: stacked regression network for hand pose from one depth image.
 
 Ren, Sun, Qi, Wang, Huang: "SRN: Stacked Regression Network for Real-time 3D Hand Pose Estimation", BMVC 2019.
-Section numbers below are the paper's. Its localization refinement (section 5) is ``training.networks.centre_refiner``
+Section numbers below are the paper's. Its localization refinement (section 5) is ``training.networks.center_refiner``
 here, its augmentation in real-world coordinates lies in what feeds the network.
 """
 
@@ -15,7 +15,6 @@ from training.networks.heads import CertaintyHead, ChiralityHead
 from training.networks.losses import joint_loss
 from training.networks.resnet import BasicBlock
 from training.networks.skeletons import OURS, skeleton
-
 
 #: Slope of what stands for a step from 0 to 1; float16 holds it.
 STEEP = 1e4
@@ -32,8 +31,9 @@ class Regression(nn.Module):
     def __init__(self, inputs: int, joints: int, width: int) -> None:
         super().__init__()
         self.joints = joints
-        self.layers = nn.Sequential(*(residual_layer(a, b, 2) for a, b in (
-            (inputs, 2 * width), (2 * width, 4 * width), (4 * width, 8 * width))))
+        self.layers = nn.Sequential(
+            *(residual_layer(a, b, 2) for a, b in ((inputs, 2 * width), (2 * width, 4 * width), (4 * width, 8 * width)))
+        )
         self.head = nn.Linear(8 * width, 3 * joints)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,16 +84,27 @@ class SRN(nn.Module):
 
     """
 
-    def __init__(self, stacks: int = 2, kernel: float = 0.4, reparameterization: bool = True, width: int = 64,
-                 joints: str = OURS, input_size: int = 96) -> None:
+    def __init__(
+        self,
+        stacks: int = 2,
+        kernel: float = 0.4,
+        reparameterization: bool = True,
+        width: int = 64,
+        joints: str = OURS,
+        input_size: int = 96,
+    ) -> None:
         super().__init__()
         count, _ = skeleton(joints)
         self.input_size = input_size
         self.kernel = kernel
         self.reparameterization = reparameterization
         self.extractor = nn.Sequential(
-            nn.Conv2d(1, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True),
-            nn.MaxPool2d(3, 2, 1), residual_layer(width, width, 1))
+            nn.Conv2d(1, width, 7, 2, 3, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 2, 1),
+            residual_layer(width, width, 1),
+        )
         added = (4 if reparameterization else 3) * count
         self.stacks = nn.ModuleList(Regression(width + i * added, count, width) for i in range(stacks))
         self.certainty = CertaintyHead(8 * width, count)
@@ -118,29 +129,27 @@ class SRN(nn.Module):
                 x = torch.cat([x, seen.to(x.dtype)], 1)
         return stages, features
 
-    def look(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Joints (B, J, 3) in cube coordinates, their expected errors (B, J), and features (B, C) for the heads."""
+    def estimate_with_features(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Joints (B, J, 3) in cube coordinates, their sigma (B, J), and features (B, C) for the heads."""
         stages, features = self.forward_stages(crop)
         return stages[-1], self.certainty(features, stages[-1]), features
 
     def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Joints (B, J, 3) and their expected errors (B, J) in cube coordinates; log odds (B,) of a right hand."""
-        joints, spread, features = self.look(crop)
-        return joints, spread, self.chirality(features, joints, spread)
+        """Joints (B, J, 3) and their sigma (B, J) in cube coordinates; handedness logit (B,)."""
+        joints, sigma, features = self.estimate_with_features(crop)
+        return joints, sigma, self.chirality(features, joints, sigma)
 
+    def loss(self, crop: Tensor, truth: Tensor, *, kind: str = 'smooth_l1', delta: float = 0.01) -> Tensor:
+        """Sum over all modules of the loss of their joints (section 3.2; smooth L1 with 0.01).
 
-def loss(network: SRN, crop: Tensor, truth: Tensor, kind: str = 'smooth_l1', delta: float = 0.01) -> Tensor:
-    """Sum over all modules of the loss of their joints (section 3.2; smooth L1 with 0.01).
+        Args:
+            crop: (B, 1, S, S).
+            truth: (B, J, 3) cube coordinates.
+            kind: ``smooth_l1``, ``l1`` or ``l2``.
+            delta: error in cube coordinates where smooth L1 turns from quadratic to linear.
 
-    Args:
-        network: the network.
-        crop: (B, 1, S, S).
-        truth: (B, J, 3) cube coordinates.
-        kind: ``smooth_l1``, ``l1`` or ``l2``.
-        delta: error in cube coordinates where smooth L1 turns from quadratic to linear.
+        Raises:
+            ValueError: there is no loss of that kind.
 
-    Raises:
-        ValueError: there is no loss of that kind.
-
-    """
-    return sum(joint_loss(joints, truth, kind, delta) for joints in network.forward_stages(crop)[0])
+        """
+        return sum(joint_loss(joints, truth, kind, delta) for joints in self.forward_stages(crop)[0])

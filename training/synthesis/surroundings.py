@@ -1,24 +1,25 @@
-"""Labelled crops for the network that refines a hand's centre: near hands, beside them and on everything else."""
+"""Labeled crops for the network that refines a hand's center: on hands, next to them and on everything else."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import cv2
 import numpy as np
 
+from hand_pose_ros.detection.center_refinement import PRESENT_WITHIN, REFINER_HALF, REFINER_INPUT
+from hand_pose_ros.detection.depth_search import propose_centers
 from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.geometry.joints import hand_center, hand_size
 from hand_pose_ros.geometry.rotations import random_rotations, rotation_vector_to_matrix
-from hand_pose_ros.localization.crop import cut_cube, hand_centre, hand_size
-from hand_pose_ros.localization.refiner import PRESENT_WITHIN, REFINER_HALF, REFINER_INPUT
-from hand_pose_ros.localization.search import propose_centres
-from training.synthesis.crops import FARTHEST, NEAREST, draw_scene, draw_sleeve, photograph
+from hand_pose_ros.regions.cube import cut_cube
+from training.synthesis.crops import FARTHEST, NEAREST, capture, draw_scene, draw_sleeve
 from training.synthesis.people import Person
 from training.synthesis.poses import KINDS, draw_poses
-from training.synthesis.scene import HAND, Poser, Scene, draw_arm, look
+from training.synthesis.scene import HAND, Poser, Scene, before_camera, draw_arm
 from training.synthesis.sensors import SENSORS
 
-#: Half side of the rendered surroundings, metres, and the finest that they are rendered, metres a pixel.
+#: Half side of the rendered surroundings, meters, and the finest that they are rendered, meters a pixel.
 SURROUNDINGS = 0.42
 FINEST_PITCH = 0.0030
 CROPS_PER_VIEW = 8
@@ -26,13 +27,14 @@ CROPS_PER_VIEW = 8
 ABSORBED = 0.5
 #: Share of a hand's joints that the picture must hold for the hand to count as seen.
 LEAST_INSIDE = 0.6
-#: A crop's centre this far from a hand's is not on it, metres; between PRESENT_WITHIN and this, no label.
+#: A crop's center this far from a hand's is not on it, meters; between PRESENT_WITHIN and this, no label.
 ABSENT_BEYOND = 0.145
 
 
-def draw_elsewhere(poser: Poser, person: Person, angles: np.ndarray, rng: np.random.Generator,
-                   position: np.ndarray) -> Scene:
-    """Pose a person with another part than the hand at ``position`` (3,) metres: the head, half of the time.
+def draw_elsewhere(
+    poser: Poser, person: Person, angles: np.ndarray, rng: np.random.Generator, position: np.ndarray
+) -> Scene:
+    """Pose a person with another part than the hand at ``position`` (3,) meters: the head, half of the time.
 
     The person is upright before the camera, more or less; the hand is where the arm happens to have it.
     """
@@ -42,14 +44,14 @@ def draw_elsewhere(poser: Poser, person: Person, angles: np.ndarray, rng: np.ran
         vertices = np.flatnonzero(body.weight_bones[:, 0] == poser.bone['head'])
     else:
         vertices = poser.faces[poser.rest_faces].ravel()
-    centre = posed[rng.choice(vertices)].astype(float)
+    center = posed[rng.choice(vertices)].astype(float)
     up = body.heads[poser.bone['head']] - body.heads[poser.bone['root']]
     up = up / np.linalg.norm(up)
     aside = np.cross(up, random_rotations(rng, 1)[0][0])
     aside = aside / np.linalg.norm(aside)
     tilt = rotation_vector_to_matrix(rng.normal(0, 0.35, 3))
     rotation = tilt @ np.stack([aside, -up, np.cross(aside, -up)])
-    posed, joints = look(posed, joints, rotation, centre, position)
+    posed, joints = before_camera(posed, joints, rotation, center, position)
     return Scene(joints, poser.meshes(posed, True))
 
 
@@ -57,7 +59,7 @@ def absorb(depth: np.ndarray, camera: Camera, labels: np.ndarray, rng: np.random
     """Make holes of patches of what is no hand: hair, brows, eyes, dark and shiny clothes send a sensor nothing back.
 
     Args:
-        depth: (H, W) metres, 0 for holes.
+        depth: (H, W) meters, 0 for holes.
         camera: of ``depth``.
         labels: (H, W) of what is seen.
         rng: source of randomness.
@@ -69,7 +71,7 @@ def absorb(depth: np.ndarray, camera: Camera, labels: np.ndarray, rng: np.random
     points = camera.unproject(np.stack([columns, rows], 1).astype(float), depth[rows, columns])
     lost = np.zeros(len(points), bool)
     for _ in range(rng.integers(1, 9)):
-        # Patches are longer than wide, any way round.
+        # Patches are longer than wide, in any direction.
         stretch = 1 + rng.uniform(0, 2) * np.abs(random_rotations(rng, 1)[0][0])
         reach = np.exp(rng.uniform(np.log(0.008), np.log(0.05)))
         lost |= np.linalg.norm((points - points[rng.integers(len(points))]) / stretch, axis=1) < reach
@@ -82,7 +84,7 @@ def scatter(depth: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> 
     """Make noise of patches of what is no hand or is nothing: dark, far and slanted surfaces send back too little.
 
     Args:
-        depth: (H, W) metres, 0 for holes.
+        depth: (H, W) meters, 0 for holes.
         labels: (H, W) of what is seen.
         rng: source of randomness.
 
@@ -95,12 +97,12 @@ def scatter(depth: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> 
         return depth
     for _ in range(rng.integers(1, 4)):
         middle = rng.uniform(0, 1, 2) * (height, width)
-        way, reach = rng.uniform(0, np.pi), np.exp(rng.uniform(np.log(0.04), np.log(0.5), 2)) * width
-        along = (columns - middle[1]) * np.cos(way) + (rows - middle[0]) * np.sin(way)
-        across = (rows - middle[0]) * np.cos(way) - (columns - middle[1]) * np.sin(way)
+        angle, reach = rng.uniform(0, np.pi), np.exp(rng.uniform(np.log(0.04), np.log(0.5), 2)) * width
+        along = (columns - middle[1]) * np.cos(angle) + (rows - middle[0]) * np.sin(angle)
+        across = (rows - middle[0]) * np.cos(angle) - (columns - middle[1]) * np.sin(angle)
         patch = (np.abs(along) < reach[0]) & (np.abs(across) < reach[1]) & (labels != HAND)
         if rng.uniform() < 0.6:
-            # Beside something, in the void; else on a surface.
+            # Next to something, in the void; else on a surface.
             base = np.where(depth > 0, 0, rng.choice(seen) + rng.uniform(-0.05, 0.3))
         else:
             base = depth.copy()
@@ -113,8 +115,9 @@ def scatter(depth: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> 
     return depth
 
 
-def draw_surroundings(poser: Poser, angles: np.ndarray, rng: np.random.Generator, elsewhere: float = 0.0,
-                      scattered: float = 0.0):
+def draw_surroundings(
+    poser: Poser, angles: np.ndarray, rng: np.random.Generator, elsewhere: float = 0.0, scattered: float = 0.0
+):
     """Draw a picture of a person around their right hand, or ``elsewhere`` often around another part of them.
 
     Of the pictures, ``scattered`` have noise in what is no hand.
@@ -131,10 +134,10 @@ def draw_surroundings(poser: Poser, angles: np.ndarray, rng: np.random.Generator
         if elsewhere and rng.uniform() < elsewhere:
             scene, covered = draw_elsewhere(poser, person, angles, rng, position), True
         else:
-            scene, covered = draw_scene(poser, person, angles, rng, position, body_chance=0.65)
+            scene, covered = draw_scene(poser, person, angles, rng, position, body_probability=0.65)
         focal = min(sensor.focal, z / FINEST_PITCH)
         pixels = int(np.ceil(2 * SURROUNDINGS / z * focal))
-        seen = photograph(scene, covered, sensor, focal, pixels, position, rng)
+        seen = capture(scene, covered, sensor, focal, pixels, position, rng)
         if seen is not None:
             depth, camera, labels = seen
             if elsewhere and rng.uniform() < ABSORBED:
@@ -144,8 +147,8 @@ def draw_surroundings(poser: Poser, angles: np.ndarray, rng: np.random.Generator
             return depth, camera, labels, scene.joints
 
 
-def _crop_centre(kind: float, depth, camera, labels, truth, rng) -> np.ndarray | None:
-    """Centre of one crop: near the truth, at a surface of the hand or anywhere on a surface."""
+def _crop_center(kind: float, depth, camera, labels, truth, rng) -> np.ndarray | None:
+    """Center of one crop: near the truth, at a surface of the hand or anywhere on a surface."""
     if kind < 0.45:
         return truth + rng.normal(0, rng.choice([0.012, 0.03, 0.055]), 3)
     surface = (depth > 0) & ((labels == HAND) if kind < 0.6 else (labels != HAND))
@@ -157,8 +160,15 @@ def _crop_centre(kind: float, depth, camera, labels, truth, rng) -> np.ndarray |
     return point + np.array([0, 0, rng.uniform(-0.01, 0.06)]) + rng.normal(0, 0.012, 3)
 
 
-def refiner_batches(people: list[Person], seed: int, batch: int, elsewhere: float = 0.0, proposed: float = 0.0,
-                    scattered: float = 0.0, kinds: Mapping[str, float] = KINDS) -> Iterator[tuple[np.ndarray, ...]]:
+def refiner_batches(
+    people: Sequence[Person],
+    seed: int,
+    batch: int,
+    elsewhere: float = 0.0,
+    proposed: float = 0.0,
+    scattered: float = 0.0,
+    kinds: Mapping[str, float] = KINDS,
+) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield endless (batch, S, S) crops and (batch, 6) labels.
 
     Args:
@@ -170,7 +180,7 @@ def refiner_batches(people: list[Person], seed: int, batch: int, elsewhere: floa
         scattered: share of the pictures in which what is no hand is noise in places, where there was nothing too.
         kinds: kind of pose -> share, see ``training.synthesis.poses``.
 
-    A label holds the offset to the hand's centre in half sides (3), the logarithm of the hand's size over the crop's
+    A label holds the offset to the hand's center in half sides (3), the logarithm of the hand's size over the crop's
     half side, whether a hand is there (1, 0, or -1 for no label), and how much the offset counts.
     """
     poser = Poser(people, other_hand=False)
@@ -182,24 +192,24 @@ def refiner_batches(people: list[Person], seed: int, batch: int, elsewhere: floa
             person = people[0]
             poses = list(draw_poses(512, rng, person.axes, person.rest_angles, person.body.joints, kinds=kinds))
         depth, camera, labels, joints = draw_surroundings(poser, poses.pop(), rng, elsewhere, scattered)
-        truth, size = hand_centre(joints), hand_size(joints)
+        truth, size = hand_center(joints), hand_size(joints)
         # Where another part is looked at, the hand may be beyond the picture, in part or wholly.
         inside = (np.abs(camera.project(joints) - (camera.width - 1) / 2) < camera.width / 2).all(1).mean()
         shows = -1.0 if np.any(labels == HAND) else 0.0
-        proposals = propose_centres(depth, camera) if proposed else ()
+        proposals = propose_centers(depth, camera) if proposed else ()
         for _ in range(CROPS_PER_VIEW):
             if len(proposals) and rng.uniform() < proposed:
-                centre = proposals[rng.integers(len(proposals))]
+                center = proposals[rng.integers(len(proposals))]
             else:
-                centre = _crop_centre(rng.uniform(), depth, camera, labels, truth, rng)
-            if centre is None or centre[2] < 0.12:
+                center = _crop_center(rng.uniform(), depth, camera, labels, truth, rng)
+            if center is None or center[2] < 0.12:
                 continue
             left = rng.uniform() < 0.5
-            crop = cut_cube(depth, camera, centre, REFINER_HALF, REFINER_INPUT, mirror=left)
-            offset = (truth - centre) / REFINER_HALF
+            crop = cut_cube(depth, camera, center, REFINER_HALF, REFINER_INPUT, mirror=left)
+            offset = (truth - center) / REFINER_HALF
             if left:
                 offset[0] = -offset[0]
-            distance = float(np.linalg.norm(truth - centre))
+            distance = float(np.linalg.norm(truth - center))
             present = 1.0 if distance < PRESENT_WITHIN else 0.0 if distance > ABSENT_BEYOND else -1.0
             weight = 1.0 if distance < PRESENT_WITHIN else 0.3 if distance < ABSENT_BEYOND else 0.0
             if inside < LEAST_INSIDE and present != 0:
