@@ -29,26 +29,42 @@ setup(
     packages=find_packages(include=[name, f'{name}.*']),
     python_requires='>=3.10,<3.15',
     # What pip brings where nothing else does. ROS 2 is not among it: `make setup` installs that, with the pins.
-    install_requires=['numpy', 'opencv-python-headless', 'PyYAML', 'transforms3d', 'openvino', 'onnxruntime',
-                      'rosbags'],
+    install_requires=[
+        'numpy',
+        'opencv-python-headless',
+        'PyYAML',
+        'transforms3d',
+        'openvino',
+        'onnxruntime',
+        'rosbags',
+    ],
     extras_require={
         'test': ['pytest', 'hypothesis'],
         'plots': ['matplotlib'],
         'view': ['rerun-sdk>=0.39,<0.42'],
-        # NVIDIA's GPUs, see docs/engines.md. The second replaces onnxruntime, which must be uninstalled before.
-        'tensorrt': ['tensorrt==11.4.0.106', 'cuda-python==13.4.4', 'onnx==1.23.2'],
+        # Young, and its module was renamed once: only this version is known to work.
+        'retargeting': ['dexi-rs==0.4.1'],
+        # NVIDIA's GPUs, see docs/engines.md. Both replace onnxruntime, which must be uninstalled before; this one is
+        # linked with TensorRT 10.
+        'tensorrt': ['onnxruntime-gpu[cuda,cudnn]==1.31.1', 'tensorrt-cu13-libs==10.16.1.11'],
         'cuda': ['onnxruntime-gpu[cuda,cudnn]==1.31.1', 'onnx==1.23.2'],
     },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{name}']),
         (str(share), ['package.xml']),
-        *tree('launch'), *tree('config'), *tree('models'), *tree('demo'),
+        *tree('launch'),
+        *tree('config'),
+        *tree('models'),
+        *tree('demo'),
     ],
     entry_points={
         'console_scripts': [
             'hand-pose = hand_pose_ros.cli.main:main',
             'tracker = hand_pose_ros.nodes.tracker:main',
             'playback = hand_pose_ros.nodes.playback:main',
+            'retarget = hand_pose_ros.nodes.retarget:main',
+            'teleop = hand_pose_ros.nodes.teleop:main',
+            'hri = hand_pose_ros.nodes.hri:main',
         ],
     },
     zip_safe=False,

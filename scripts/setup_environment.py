@@ -24,9 +24,24 @@ ROOT = Path(__file__).resolve().parent.parent
 STATE = 'hand_pose_ros.json'
 OLDEST, NEWEST = (3, 10), (3, 14)
 #: Modules that ROS and apt provide through the keys of package.xml, without which the nodes do not run.
-DISTRIBUTION_MODULES = ('rclpy', 'builtin_interfaces', 'diagnostic_msgs', 'geometry_msgs', 'lifecycle_msgs',
-                        'rcl_interfaces', 'sensor_msgs', 'std_msgs', 'tf2_msgs', 'visualization_msgs', 'numpy', 'cv2',
-                        'yaml', 'transforms3d', 'pytest', 'hypothesis')
+DISTRIBUTION_MODULES = (
+    'rclpy',
+    'builtin_interfaces',
+    'diagnostic_msgs',
+    'geometry_msgs',
+    'lifecycle_msgs',
+    'rcl_interfaces',
+    'sensor_msgs',
+    'std_msgs',
+    'tf2_msgs',
+    'visualization_msgs',
+    'numpy',
+    'cv2',
+    'yaml',
+    'transforms3d',
+    'pytest',
+    'hypothesis',
+)
 
 
 class SetupError(Exception):
@@ -55,8 +70,14 @@ def run(command: list, environment: dict | None = None) -> None:
         SetupError: it failed.
 
     """
-    result = subprocess.run([str(part) for part in command], env=environment, cwd=ROOT, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    result = subprocess.run(
+        [str(part) for part in command],
+        env=environment,
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     if result.returncode:
         tail = '\n'.join(result.stdout.splitlines()[-30:])
         raise SetupError(f'{tail}\n\nfailed ({result.returncode}): {" ".join(str(part) for part in command)}')
@@ -80,14 +101,18 @@ def choose_python(ros: str) -> str:
         candidates = dict.fromkeys([python, shutil.which('python3') or python, '/usr/bin/python3'])
         python = next((each for each in candidates if Path(each).exists() and answers(each, 'import rclpy') == ''), '')
         if not python:
-            raise SetupError(f'ROS {ros} is sourced, but none of {", ".join(candidates)} can import its rclpy. Name '
-                             'the Python that ROS was built for, e.g. `make setup PYTHON=/usr/bin/python3`, and '
-                             f'check that ros-{ros}-rclpy is installed')
+            raise SetupError(
+                f'ROS {ros} is sourced, but none of {", ".join(candidates)} can import its rclpy. Name '
+                'the Python that ROS was built for, e.g. `make setup PYTHON=/usr/bin/python3`, and '
+                f'check that ros-{ros}-rclpy is installed'
+            )
     found = answers(python, 'import sys; print(*sys.version_info[:2])')
     version = tuple(int(part) for part in found.split()) if found else (0, 0)
     if not OLDEST <= version <= NEWEST:
-        raise SetupError('Python {}.{} at {} is not supported: name one from {}.{} to {}.{}, e.g. '
-                         '`make setup PYTHON=python3.12`'.format(*version, python, *OLDEST, *NEWEST))
+        raise SetupError(
+            'Python {}.{} at {} is not supported: name one from {}.{} to {}.{}, e.g. '
+            '`make setup PYTHON=python3.12`'.format(*version, python, *OLDEST, *NEWEST)
+        )
     return python
 
 
@@ -132,8 +157,10 @@ class Environment:
 
         """
         if not self.ours and self.folder.exists() and any(self.folder.iterdir()):
-            raise SetupError(f'{self.folder} was not made by `make setup` and does not fit ({self.base}, '
-                             f'{"with ROS " + self.ros if self.ros else "no ROS"}): move it away, or `make distclean`')
+            raise SetupError(
+                f'{self.folder} was not made by `make setup` and does not fit ({self.base}, '
+                f'{"with ROS " + self.ros if self.ros else "no ROS"}): move it away, or `make distclean`'
+            )
         self.state = {}
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [self.base, '-m', 'venv', '--clear', self.folder]
@@ -142,10 +169,11 @@ class Environment:
         try:
             run(command)
         except SetupError as error:
-            raise SetupError(f'{error}\nPython\'s venv module may be missing: on Debian and Ubuntu, '
-                             '`sudo apt install python3-venv`') from error
+            raise SetupError(
+                f"{error}\nPython's venv module may be missing: on Debian and Ubuntu, `sudo apt install python3-venv`"
+            ) from error
         finally:
-            self.save()   # Whatever came of it is ours, to be replaced the next time.
+            self.save()  # Whatever came of it is ours, to be replaced the next time.
 
     def pip(self, *arguments) -> None:
         """Run pip in the environment."""
@@ -156,8 +184,10 @@ class Environment:
         if self.state:
             return False
         shared = 'True' if self.ros else 'False'
-        code = ('import pathlib, pip, platform, sys; print(platform.python_version(), sys.base_prefix, '
-                '"include-system-site-packages = true" in pathlib.Path(sys.prefix, "pyvenv.cfg").read_text())')
+        code = (
+            'import pathlib, pip, platform, sys; print(platform.python_version(), sys.base_prefix, '
+            '"include-system-site-packages = true" in pathlib.Path(sys.prefix, "pyvenv.cfg").read_text())'
+        )
         return self.python.exists() and answers(str(self.python), code) == f'{self.facts[0]} {shared}'
 
 
@@ -182,6 +212,12 @@ def install(environment: Environment, names: tuple) -> None:
         environment.pip(*arguments, '-c', constraints.name)
 
 
+def install_extra(environment: Environment, name: str) -> None:
+    """Install one more requirements file."""
+    key = digest(requirements(name), *environment.facts)
+    environment.step(name, f'Requirements: {name}', key, lambda: install(environment, (name,)))
+
+
 def rosdep_advice() -> str:
     return '`rosdep install --from-paths . --ignore-src` in the checkout installs what package.xml names'
 
@@ -196,8 +232,10 @@ def check_distribution(environment: Environment) -> None:
     code = f'import importlib.util as u; print(*[n for n in {DISTRIBUTION_MODULES!r} if u.find_spec(n) is None])'
     missing = answers(str(environment.python), code)
     if missing is None or missing:
-        raise SetupError(f'ROS {environment.ros} is sourced, but Python modules are missing: '
-                         f'{missing or "its Python does not start"}. {rosdep_advice()}')
+        raise SetupError(
+            f'ROS {environment.ros} is sourced, but Python modules are missing: '
+            f'{missing or "its Python does not start"}. {rosdep_advice()}'
+        )
 
 
 def check_pip_ros() -> None:
@@ -208,11 +246,14 @@ def check_pip_ros() -> None:
 
     """
     if sys.platform != 'linux' or platform.machine() != 'x86_64':
-        raise SetupError(f'ROS 2 from pip exists for Linux on x86-64 only, this is {sys.platform} on '
-                         f'{platform.machine()}: install a ROS distribution, source its setup.bash, and run this again')
+        raise SetupError(
+            f'ROS 2 from pip exists for Linux on x86-64 only, this is {sys.platform} on '
+            f'{platform.machine()}: install a ROS distribution, source its setup.bash, and run this again'
+        )
     if not (shutil.which('c++') and shutil.which('cc')):
-        raise SetupError('no C and C++ compiler, which the overlay needs: on Debian and Ubuntu, '
-                         '`sudo apt install g++ make`')
+        raise SetupError(
+            'no C and C++ compiler, which the overlay needs: on Debian and Ubuntu, `sudo apt install g++ make`'
+        )
 
 
 def build_overlay(environment: Environment) -> None:
@@ -227,15 +268,30 @@ def build_overlay(environment: Environment) -> None:
         raise SetupError(f'{headers}/Python.h is missing: on Debian and Ubuntu, `sudo apt install python3-dev`')
     environment.pip(*[part for path in requirements('overlay') for part in ('-r', path)])
     prefix = str(environment.folder)
-    variables = dict(os.environ, AMENT_PREFIX_PATH=prefix, CMAKE_PREFIX_PATH=prefix,
-                     PATH=f'{prefix}/bin{os.pathsep}{os.environ["PATH"]}')
+    variables = dict(
+        os.environ,
+        AMENT_PREFIX_PATH=prefix,
+        CMAKE_PREFIX_PATH=prefix,
+        PATH=f'{prefix}/bin{os.pathsep}{os.environ["PATH"]}',
+    )
     for name in ('PYTHONPATH', 'LD_LIBRARY_PATH', 'DESTDIR', '_ROS_WHEELS_BOOTSTRAP_COMPLETE'):
         variables.pop(name, None)
     cmake = f'{prefix}/bin/cmake'
     with tempfile.TemporaryDirectory() as build:
-        run([cmake, '-S', ROOT / 'overlay' / 'tf2_msgs', '-B', build, '-DCMAKE_BUILD_TYPE=Release',
-             '-DBUILD_TESTING=OFF', f'-DPython3_EXECUTABLE={environment.python}',
-             f'-DCMAKE_INSTALL_PREFIX={prefix}'], variables)
+        run(
+            [
+                cmake,
+                '-S',
+                ROOT / 'overlay' / 'tf2_msgs',
+                '-B',
+                build,
+                '-DCMAKE_BUILD_TYPE=Release',
+                '-DBUILD_TESTING=OFF',
+                f'-DPython3_EXECUTABLE={environment.python}',
+                f'-DCMAKE_INSTALL_PREFIX={prefix}',
+            ],
+            variables,
+        )
         run([cmake, '--build', build, '--parallel', str(os.cpu_count() or 1)], variables)
         run([cmake, '--install', build], variables)
     run([environment.python, '-c', 'from tf2_msgs.msg import TFMessage; TFMessage.__class__.__import_type_support__()'])
@@ -246,11 +302,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--venv', type=Path, default=ROOT / '.venv', help='where to make it (default: .venv)')
     parser.add_argument('--training', action='store_true', help='also install what training needs')
-    parser.add_argument('--training-optional', action='store_true',
-                        help='also install what training, the viewer and their tests need, and go on without where that fails')
+    parser.add_argument('--checks', action='store_true', help='also install ruff, mypy, import-linter and pre-commit')
+    parser.add_argument(
+        '--tests',
+        action='store_true',
+        help='--checks, and what tests of training and of the viewer need; goes on without where these cannot be had',
+    )
     options = parser.parse_args()
+    wanted = ('training',) * options.training + ('checks',) * (options.checks or options.tests)
+    optional = tuple(name for name in ('training', 'view') if options.tests and name not in wanted)
     try:
-        set_up(options.venv.absolute(), options.training or options.training_optional, options.training_optional)
+        set_up(options.venv.absolute(), wanted, optional)
     except SetupError as error:
         print(f'setup: error: {error}', file=sys.stderr)
         return 1
@@ -259,8 +321,25 @@ def main() -> int:
     return 0
 
 
-def set_up(folder: Path, training: bool, training_optional: bool) -> None:
+def get_networks(environment: Environment) -> None:
+    """Take MediaPipe's networks out of the registry's package; without them color is tracked by the shipped ones."""
+    script = ROOT / 'hand_pose_ros' / 'inference' / 'mediapipe_files.py'
+    command = [environment.folder / 'bin' / 'hand-pose', 'models', 'get', 'mediapipe']
+    try:
+        environment.step(
+            'mediapipe', "MediaPipe's networks", digest([script], *environment.facts), lambda: run(command)
+        )
+    except SetupError as error:
+        print(f"{error}\nsetup: MediaPipe's networks cannot be had; color is tracked by the shipped ones", flush=True)
+
+
+def set_up(folder: Path, wanted: tuple[str, ...] = (), optional: tuple[str, ...] = ()) -> None:
     """Bring the environment in ``folder`` to the state that the requirements describe.
+
+    Args:
+        folder: the virtual environment.
+        wanted: names of requirements files, beside what the package itself needs.
+        optional: more of them; where one cannot be installed, that is said, and its tests are skipped.
 
     Raises:
         SetupError: a step is not possible.
@@ -280,23 +359,33 @@ def set_up(folder: Path, training: bool, training_optional: bool) -> None:
     environment.step('base', f'Virtual environment {folder} on {origin} ({python})', base_key, environment.create)
     if ros:
         check_distribution(environment)
-    environment.step('runtime', f'Requirements: {", ".join(names)}', digest(requirements(*names), *facts),
-                     lambda: install(environment, names))
+    environment.step(
+        'runtime',
+        f'Requirements: {", ".join(names)}',
+        digest(requirements(*names), *facts),
+        lambda: install(environment, names),
+    )
     if not ros:
-        environment.step('overlay', 'Overlay: tf2_msgs for ROS 2 from pip',
-                         digest([ROOT / 'overlay' / 'tf2_msgs', *requirements('overlay', 'ros')], *facts),
-                         lambda: build_overlay(environment))
-    environment.step('package', 'This package, editable', digest([ROOT / 'setup.py', ROOT / 'package.xml'], *facts),
-                     lambda: environment.pip('--no-deps', '--no-build-isolation', '-e', ROOT))
-    # What tests want beside: where one of these cannot be installed, its tests are skipped.
-    for name in (('training', 'view') if training_optional else ('training',) if training else ()):
+        environment.step(
+            'overlay',
+            'Overlay: tf2_msgs for ROS 2 from pip',
+            digest([ROOT / 'overlay' / 'tf2_msgs', *requirements('overlay', 'ros')], *facts),
+            lambda: build_overlay(environment),
+        )
+    environment.step(
+        'package',
+        'This package, editable',
+        digest([ROOT / 'setup.py', ROOT / 'package.xml'], *facts),
+        lambda: environment.pip('--no-deps', '--no-build-isolation', '-e', ROOT),
+    )
+    for name in (*wanted, *optional):
         try:
-            environment.step(name, f'Requirements: {name}', digest(requirements(name), *facts),
-                             lambda: install(environment, (name,)))
+            install_extra(environment, name)
         except SetupError as error:
-            if not training_optional:
+            if name in wanted:
                 raise
             print(f'{error}\nsetup: {name} requirements cannot be installed; its tests will be skipped', flush=True)
+    get_networks(environment)
     state = 'ready' if environment.changed else 'up to date'
     print(f'{folder} is {state}; `{folder}/bin/hand-pose doctor` looks it over')
 
