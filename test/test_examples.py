@@ -2,34 +2,36 @@
 
 import runpy
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
-from ros_graph import Graph  # noqa: E402
-from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
-from sensor_msgs.msg import JointState  # noqa: E402
-from std_msgs.msg import Header, String  # noqa: E402
-from synthetic_hand import make_hand, open_hand  # noqa: E402
+from checkout import ROOT
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from ros_graph import Graph
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Header, String
+from synthetic_hand import make_hand, open_hand
 
-from hand_pose_ros import topics  # noqa: E402
-from hand_pose_ros.geometry.joints import SIDES  # noqa: E402
-from hand_pose_ros.gestures import GESTURES, NONE  # noqa: E402
-from hand_pose_ros.hand_model.fitting import HandFitter  # noqa: E402
-from hand_pose_ros.hand_model.kinematics import DOF_NAMES, LOWER, UPPER  # noqa: E402
-from hand_pose_ros.hand_model.loading import load_hand_models  # noqa: E402
-from hand_pose_ros.nodes.messages import joint_states_message  # noqa: E402
+from hand_pose_ros import topics
+from hand_pose_ros.geometry.joints import SIDES
+from hand_pose_ros.gestures.recognition import GESTURES, NONE
+from hand_pose_ros.hand_model.inverse_kinematics import InverseKinematics
+from hand_pose_ros.hand_model.kinematics import DOF_NAMES, LOWER, UPPER
+from hand_pose_ros.hand_model.loading import load_hand_models
+from hand_pose_ros.nodes.messages import joint_states_message
 
-EXAMPLE = runpy.run_path(str(Path(__file__).resolve().parents[1] / 'examples' / 'answer_hands.py'))
+pytestmark = pytest.mark.ros
+
+EXAMPLE = runpy.run_path(str(ROOT / 'examples' / 'answer_hands.py'))
 
 
 def angles_of_an_open_hand(side):
     """What the tracker sends of it."""
     hand = make_hand(side, open_hand(side))
-    fit = HandFitter(*load_hand_models('')).fit(hand.joints, side, mesh=False)
+    fit = InverseKinematics(*load_hand_models('')).fit(hand.joints, side, mesh=False)
     return joint_states_message(Header(frame_id='camera'), replace(hand, fit=fit))
 
 
@@ -43,7 +45,9 @@ def test_fingers_close_as_the_hand_does():
         stretched = closing(angles_of_an_open_hand(side), side)
         assert list(stretched) == ['thumb', 'index', 'middle', 'ring', 'pinky'] and max(stretched.values()) < 0.25
         for limits, wanted in ((LOWER, 0.0), (UPPER, 1.0)):
-            message = JointState(name=[f'{side}_{name}' for name in DOF_NAMES], position=np.asarray(limits, float).tolist())
+            message = JointState(
+                name=[f'{side}_{name}' for name in DOF_NAMES], position=np.asarray(limits, float).tolist()
+            )
             assert list(closing(message, side).values()) == [wanted] * 5
 
 
@@ -62,7 +66,7 @@ def test_it_answers_and_imitates_through_topics():
         graph.wait(lambda: answers, 'for an answer')
         assert [message.data for message in answers] == ['nod']
         angles.publish(angles_of_an_open_hand('left'))
-        command, = graph.wait(lambda: commands, 'for a command')
+        (command,) = graph.wait(lambda: commands, 'for a command')
         assert command.name[0] == 'right_thumb' and len(command.position) == 5 and command.header.frame_id == 'camera'
     finally:
         graph.close()

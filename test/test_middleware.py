@@ -14,13 +14,17 @@ from hand_pose_ros.resources import resource_path
 PROFILE = str(resource_path('config', 'fastdds.xml'))
 
 
-@pytest.mark.parametrize('before, after', [
-    ({}, {'FASTDDS_DEFAULT_PROFILES_FILE': PROFILE}),
-    ({'ROS_DISTRO': 'lyrical'}, {'FASTDDS_DEFAULT_PROFILES_FILE': PROFILE}),
-    ({'ROS_DISTRO': 'jazzy'}, {'FASTRTPS_DEFAULT_PROFILES_FILE': PROFILE}),
-    ({'FASTDDS_DEFAULT_PROFILES_FILE': 'mine.xml'}, {'FASTDDS_DEFAULT_PROFILES_FILE': 'mine.xml'}),
-    ({'FASTRTPS_DEFAULT_PROFILES_FILE': 'mine.xml'}, {'FASTRTPS_DEFAULT_PROFILES_FILE': 'mine.xml'}),
-    ({'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}, {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'})])
+@pytest.mark.parametrize(
+    'before, after',
+    [
+        ({}, {'FASTDDS_DEFAULT_PROFILES_FILE': PROFILE}),
+        ({'ROS_DISTRO': 'lyrical'}, {'FASTDDS_DEFAULT_PROFILES_FILE': PROFILE}),
+        ({'ROS_DISTRO': 'jazzy'}, {'FASTRTPS_DEFAULT_PROFILES_FILE': PROFILE}),
+        ({'FASTDDS_DEFAULT_PROFILES_FILE': 'mine.xml'}, {'FASTDDS_DEFAULT_PROFILES_FILE': 'mine.xml'}),
+        ({'FASTRTPS_DEFAULT_PROFILES_FILE': 'mine.xml'}, {'FASTRTPS_DEFAULT_PROFILES_FILE': 'mine.xml'}),
+        ({'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}, {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}),
+    ],
+)
 def test_the_profile_is_used_unless_the_user_has_another(monkeypatch, before, after):
     monkeypatch.setattr(os, 'environ', dict(before))
     middleware.make_room_for_images()
@@ -39,7 +43,7 @@ def test_the_profile_holds_several_images_and_keeps_the_network():
 
 def test_memory_of_an_images_size_is_used_again():
     """No page faults when blocks of a 1280x720 image come and go; without it every one of their 450 pages has one."""
-    program = '''
+    program = """
 import resource, sys
 from hand_pose_ros.middleware import make_room_for_images
 import numpy as np
@@ -51,9 +55,10 @@ def pages():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 pages()
 print(pages())
-'''
+"""
     if platform.libc_ver()[0] != 'glibc':
         pytest.skip('only glibc is told how to keep memory')
-    run = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True,
-                         cwd=resource_path('config').parent)
+    run = subprocess.run(
+        [sys.executable, '-c', program], capture_output=True, text=True, check=True, cwd=resource_path('config').parent
+    )
     assert int(run.stdout) < 450, 'faults of less than one image in twenty'

@@ -10,22 +10,35 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from checkout import ROOT
 
 import hand_pose_ros
 from hand_pose_ros import resources
 from hand_pose_ros.cli import main as command
 from hand_pose_ros.resources import resource_path
 
-ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / 'hand_pose_ros').rglob('*.py'))
 INSTALLED = ('launch', 'config', 'models', 'demo')
-ROSDEP = {'matplotlib': 'python3-matplotlib', 'numpy': 'python3-numpy', 'cv2': 'python3-opencv', 'yaml': 'python3-yaml',
-          'transforms3d': 'python3-transforms3d'}
+ROSDEP = {
+    'matplotlib': 'python3-matplotlib',
+    'numpy': 'python3-numpy',
+    'cv2': 'python3-opencv',
+    'yaml': 'python3-yaml',
+    'transforms3d': 'python3-transforms3d',
+}
 #: The last ones come with extras: for NVIDIA's GPUs, imported only to build for them, and for `hand-pose view`.
 FROM_PIP = {'openvino', 'onnxruntime', 'rosbags', 'onnx', 'rerun', 'mediapipe'}
 #: Parts of the package; none imports one of a higher level.
-LEVELS = {'geometry': 0, 'hand_model': 1, 'estimation': 1, 'localization': 1, 'pipeline': 2, 'evaluation': 3, 'nodes': 3,
-          'cli': 4}
+LEVELS = {
+    'geometry': 0,
+    'hand_model': 1,
+    'estimation': 1,
+    'localization': 1,
+    'pipeline': 2,
+    'evaluation': 3,
+    'nodes': 3,
+    'cli': 4,
+}
 
 pytestmark = pytest.mark.skipif(not (ROOT / 'setup.py').is_file(), reason='needs the checkout')
 
@@ -94,10 +107,34 @@ def installation(tmp_path_factory) -> dict[str, Path]:
     for name in ('package.xml', 'setup.py', 'setup.cfg', 'pyproject.toml'):
         shutil.copy(ROOT / name, copy)
     places = {'checkout': copy, 'colcon': folder / 'colcon', 'pip': folder / 'pip'}
-    for line in (['setup.py', '--quiet', 'install', '--prefix', places['colcon'], '--no-compile',
-                  '--single-version-externally-managed', '--record', folder / 'record'],
-                 ['-m', 'pip', '--quiet', '--disable-pip-version-check', 'install', '--no-deps', '--no-build-isolation',
-                  '--ignore-installed', '--no-compile', '--no-warn-script-location', '--prefix', places['pip'], '.']):
+    for line in (
+        [
+            'setup.py',
+            '--quiet',
+            'install',
+            '--prefix',
+            places['colcon'],
+            '--no-compile',
+            '--single-version-externally-managed',
+            '--record',
+            folder / 'record',
+        ],
+        [
+            '-m',
+            'pip',
+            '--quiet',
+            '--disable-pip-version-check',
+            'install',
+            '--no-deps',
+            '--no-build-isolation',
+            '--ignore-installed',
+            '--no-compile',
+            '--no-warn-script-location',
+            '--prefix',
+            places['pip'],
+            '.',
+        ],
+    ):
         result = subprocess.run([sys.executable, *map(str, line)], cwd=copy, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr[-2000:]
     return places
@@ -113,8 +150,19 @@ def test_an_installation_finds_its_files(installation, way, tmp_path):
             if source.is_file():
                 parts = source.relative_to(checkout)
                 assert (prefix / 'share' / 'hand_pose_ros' / parts).read_bytes() == source.read_bytes()
-    found = subprocess.run([sys.executable, '-S', '-c', f'import sys; sys.path.insert(0, {str(packages)!r}); {script}',
-                            'config', 'tracker.yaml'], cwd=tmp_path, capture_output=True, text=True)
+    found = subprocess.run(
+        [
+            sys.executable,
+            '-S',
+            '-c',
+            f'import sys; sys.path.insert(0, {str(packages)!r}); {script}',
+            'config',
+            'tracker.yaml',
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert Path(found.stdout.strip()) == prefix / 'share' / 'hand_pose_ros' / 'config' / 'tracker.yaml', found.stderr
     assert (prefix / 'share' / 'ament_index' / 'resource_index' / 'packages' / 'hand_pose_ros').is_file()
 
@@ -122,7 +170,7 @@ def test_an_installation_finds_its_files(installation, way, tmp_path):
 def test_executables_lie_where_ros2_run_and_the_shell_look(installation):
     for name in ('hand-pose', 'tracker', 'playback'):
         first = (installation['colcon'] / 'lib' / 'hand_pose_ros' / name).read_text().splitlines()[0]
-        assert first == '#!/usr/bin/env python3'   # the Python of an activated .venv
+        assert first == '#!/usr/bin/env python3'  # the Python of an activated .venv
         assert (installation['pip'] / 'bin' / name).is_file()
 
 
@@ -145,9 +193,11 @@ def test_a_missing_resource_of_an_installation(monkeypatch, tmp_path):
 
 
 def test_help_is_light():
-    code = ('import sys\nfrom hand_pose_ros.cli.main import main\n'
-            'try:\n    main(["--help"])\nexcept SystemExit as end:\n    assert end.code == 0\n'
-            'print("loaded:", *sorted({"rclpy", "openvino", "onnxruntime", "cv2", "rosbags"} & set(sys.modules)))')
+    code = (
+        'import sys\nfrom hand_pose_ros.cli.main import main\n'
+        'try:\n    main(["--help"])\nexcept SystemExit as end:\n    assert end.code == 0\n'
+        'print("loaded:", *sorted({"rclpy", "openvino", "onnxruntime", "cv2", "rosbags"} & set(sys.modules)))'
+    )
     result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == 'loaded:'
@@ -162,15 +212,24 @@ def test_every_command_has_help(name, capsys):
     assert f'usage: hand-pose {name}' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('error, code, line', [
-    (FileNotFoundError(2, 'No such file or directory', 'clip.mcap'), 2,
-     "hand-pose: error: [Errno 2] No such file or directory: 'clip.mcap'"),
-    (ValueError('camera.yaml: width\nis 0'), 2, 'hand-pose: error: camera.yaml: width is 0'),
-    (ModuleNotFoundError("No module named 'rclpy'", name='rclpy'), 2,
-     f'hand-pose: error: this Python ({sys.executable}) has no module rclpy; '
-     '`hand-pose doctor` says how to get what is missing'),
-    (KeyboardInterrupt(), 130, ''),
-])
+@pytest.mark.parametrize(
+    'error, code, line',
+    [
+        (
+            FileNotFoundError(2, 'No such file or directory', 'clip.mcap'),
+            2,
+            "hand-pose: error: [Errno 2] No such file or directory: 'clip.mcap'",
+        ),
+        (ValueError('camera.yaml: width\nis 0'), 2, 'hand-pose: error: camera.yaml: width is 0'),
+        (
+            ModuleNotFoundError("No module named 'rclpy'", name='rclpy'),
+            2,
+            f'hand-pose: error: this Python ({sys.executable}) has no module rclpy; '
+            '`hand-pose doctor` says how to get what is missing',
+        ),
+        (KeyboardInterrupt(), 130, ''),
+    ],
+)
 def test_errors_end_as_one_line(monkeypatch, capsys, error, code, line):
     def fail(arguments):
         raise error
@@ -193,8 +252,12 @@ def test_a_bug_is_not_hidden(monkeypatch):
 
 
 def test_a_reader_that_leaves_ends_the_command_quietly():
-    process = subprocess.Popen([sys.executable, '-m', 'hand_pose_ros.cli.main', 'doctor', '--help'],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'hand_pose_ros.cli.main', 'doctor', '--help'],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    )
     process.stdout.close()
     assert process.wait(timeout=60) != 2
     assert b'Traceback' not in process.stderr.read()

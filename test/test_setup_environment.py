@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from checkout import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / 'scripts' / 'setup_environment.py'
 
 pytestmark = pytest.mark.skipif(not SCRIPT.is_file(), reason='needs the checkout')
 
 
-@pytest.fixture()
+@pytest.fixture
 def setup():
     """The set-up script as a module."""
     spec = importlib.util.spec_from_file_location('setup_environment', SCRIPT)
@@ -56,22 +56,30 @@ class Machine:
     def note(self, environment, *arguments):
         arguments = [str(part) for part in arguments]
         constraints = arguments[arguments.index('-c') + 1] if '-c' in arguments else None
-        self.pip.append(([Path(part).stem for part in arguments if part.endswith('.txt') and part != constraints],
-                         Path(constraints).read_text() if constraints else ''))
+        self.pip.append(
+            (
+                [Path(part).stem for part in arguments if part.endswith('.txt') and part != constraints],
+                Path(constraints).read_text() if constraints else '',
+            )
+        )
+
+    @property
+    def networks(self):
+        return [str(self.folder / 'bin' / 'hand-pose'), 'models', 'get', 'mediapipe']
 
     def set_up(self, **options):
         self.pip, self.commands = [], []
-        self.setup.set_up(self.folder, options.get('training', False), options.get('training_optional', False))
+        self.setup.set_up(self.folder, **options)
 
 
-@pytest.fixture()
+@pytest.fixture
 def machine(setup, monkeypatch, tmp_path):
     for name in ('ROS_DISTRO', 'AMENT_PREFIX_PATH'):
         monkeypatch.delenv(name, raising=False)
     return Machine(setup, monkeypatch, tmp_path / '.venv')
 
 
-@pytest.fixture()
+@pytest.fixture
 def jazzy(monkeypatch, tmp_path, setup):
     """A sourced ROS distribution of empty modules, with NumPy 1 as Ubuntu 24.04 has it."""
     packages = tmp_path / 'opt' / 'lib' / 'site-packages'
@@ -81,7 +89,8 @@ def jazzy(monkeypatch, tmp_path, setup):
     for name, version in {'numpy': '1.26.4', 'PyYAML': '6.0.1'}.items():
         (packages / f'{name}-{version}.dist-info').mkdir()
         (packages / f'{name}-{version}.dist-info' / 'METADATA').write_text(
-            f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n')
+            f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n'
+        )
     monkeypatch.setenv('PYTHONPATH', str(packages))
 
     def source():
@@ -104,8 +113,8 @@ def test_without_ros_it_comes_from_pip_once(machine, capsys):
 
 def test_with_ros_nothing_of_the_distribution_is_installed_or_replaced(machine, jazzy):
     jazzy()
-    machine.set_up(training=True)
-    assert [names for names, _ in machine.pip] == [['build', 'inference'], [], ['training']]
+    machine.set_up(wanted=('training', 'checks'))
+    assert [names for names, _ in machine.pip] == [['build', 'inference'], [], ['training'], ['checks']]
     assert all('numpy==1.26.4\nPyYAML==6.0.1\n' == held for names, held in machine.pip if names)
     assert machine.commands[0][1:4] == ['-m', 'venv', '--system-site-packages']
     assert 'overlay' not in machine.commands
@@ -153,8 +162,26 @@ def test_a_failed_step_is_tried_again(machine, setup, monkeypatch):
         machine.set_up()
     monkeypatch.setattr(setup, 'build_overlay', working)
     machine.set_up()
-    assert machine.commands == ['overlay']
+    assert machine.commands[0] == 'overlay' and machine.commands[1:] == [machine.networks]
     assert [names for names, _ in machine.pip] == [[]]
+
+
+def test_networks_of_others_may_be_left_out_and_are_tried_again(machine, setup, monkeypatch, capsys):
+    run = machine.run
+
+    def unreachable(command, environment=None):
+        run(command, environment)
+        if 'models' in command:
+            raise setup.SetupError('pip cannot get mediapipe')
+
+    monkeypatch.setattr(setup, 'run', unreachable)
+    machine.set_up()
+    assert 'is ready' in (said := capsys.readouterr().out) and 'color is tracked by the shipped ones' in said
+    monkeypatch.setattr(setup, 'run', run)
+    machine.set_up()
+    assert machine.commands == [machine.networks] and machine.pip == []
+    machine.set_up()
+    assert machine.commands == []
 
 
 def test_training_may_be_left_out_where_it_cannot_be_installed(machine, setup, monkeypatch, capsys):
@@ -166,10 +193,28 @@ def test_training_may_be_left_out_where_it_cannot_be_installed(machine, setup, m
         install(environment, names)
 
     monkeypatch.setattr(setup, 'install', refuse)
-    machine.set_up(training=True, training_optional=True)
+    machine.set_up(wanted=('checks',), optional=('training', 'view'))
     assert 'its tests will be skipped' in capsys.readouterr().out
+    assert [names for names, _ in machine.pip][-2:] == [['checks'], ['view']]
     with pytest.raises(setup.SetupError, match='no torch'):
-        machine.set_up(training=True)
+        machine.set_up(wanted=('training',))
+
+
+@pytest.mark.parametrize(
+    'flags, wanted, optional',
+    [
+        ([], (), ()),
+        (['--checks'], ('checks',), ()),
+        (['--tests'], ('checks',), ('training', 'view')),
+        (['--training', '--tests'], ('training', 'checks'), ('view',)),
+    ],
+)
+def test_the_flags_name_requirements(setup, monkeypatch, flags, wanted, optional):
+    asked = []
+    monkeypatch.setattr(setup, 'set_up', lambda folder, *names: asked.append(names))
+    monkeypatch.setattr(setup.sys, 'argv', ['setup_environment.py', *flags])
+    assert setup.main() == 0 and asked == [(wanted, optional)]
+    assert all((ROOT / 'requirements' / f'{name}.txt').is_file() for name in (*wanted, *optional))
 
 
 def test_a_lacking_distribution_is_named(machine, jazzy, setup, monkeypatch):
@@ -200,4 +245,5 @@ def test_the_overlay_is_the_message_that_other_machines_know():
     hashes = {each['type_name']: each['hash_string'] for each in json.loads(described.read_text())['type_hashes']}
     # The hash that Jazzy, Kilted and Lyrical announce; a receiver matches it against its own.
     assert hashes['tf2_msgs/msg/TFMessage'] == (
-        'RIHS01_e369d0f05a23ae52508854b66f6aa0437f3449d652e8cbf22d5abe85d020f087')
+        'RIHS01_e369d0f05a23ae52508854b66f6aa0437f3449d652e8cbf22d5abe85d020f087'
+    )
