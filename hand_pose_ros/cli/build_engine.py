@@ -14,7 +14,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         'build-engine',
         help="make a TensorRT engine from a model, for this machine's NVIDIA GPU",
-        description="Engines go to $HAND_POSE_ENGINES, or the user's cache, where the tracker looks.",
+        description="Engines go to $HAND_POSE_ENGINES, or the user's cache, where the tracker finds them.",
     )
     parser.add_argument('model', metavar='MODEL', help='a name from models/manifest.yaml, or the path of an .onnx file')
     parser.add_argument(

@@ -26,7 +26,7 @@ class ScalesConfiguration:
     #: Border around the image, as a share of its longer side: a hand that fills the image is a smaller one in it.
     border: float = 0.5
     #: What is found in a part is another hand only when it is so far from those found in more of the image, in half
-    #: sides of the larger region: a finger looks like a hand where one sees nothing else.
+    #: sides of the larger region: a finger resembles a hand where one sees nothing else.
     apart: float = 1.0
     #: Share of a region's side about its center that must be in the part: what is cut off is found in another.
     inside: float = 0.5

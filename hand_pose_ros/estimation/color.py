@@ -11,10 +11,10 @@ from hand_pose_ros.core.frame import CameraFrame, Channel
 from hand_pose_ros.core.hand import HandEstimate
 from hand_pose_ros.core.stage_timer import StageTimer
 from hand_pose_ros.estimation.fusion import merge
+from hand_pose_ros.estimation.pose_network import PoseNetwork
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import NOMINAL_HAND_SIZE_M, WRIST, hand_center
-from hand_pose_ros.inference.engines import Engine, open_engine, warm_up
-from hand_pose_ros.inference.models import COLOR_POSE, Model, ModelError, choose_model
+from hand_pose_ros.inference.models import COLOR_POSE
 from hand_pose_ros.regions.base import View
 from hand_pose_ros.regions.perspective import CLOSER, PerspectiveRegion
 from hand_pose_ros.settings import ModelSettings
@@ -39,7 +39,7 @@ class PlacementConfiguration:
 PLACEMENT = PlacementConfiguration()
 
 
-class ColorPoseEstimator:
+class ColorPoseEstimator(PoseNetwork):
     """A pose network for color crops and its engine.
 
     Networks see right hands only: a left one is shown in a mirrored crop, see ``PerspectiveRegion``. Hands are taken
@@ -56,18 +56,7 @@ class ColorPoseEstimator:
     def __init__(
         self, settings: ModelSettings = ModelSettings(modality='color'), timer: StageTimer | None = None
     ) -> None:
-        self.model: Model = choose_model(settings.model, COLOR_POSE, others=settings.modality == 'rgbd')
-        self.engine: Engine = open_engine(self.model, settings.engine, settings.threads, settings.precision)
-        channels, height, self.input_size = self.engine.input_shape
-        if channels != 3 or height != self.input_size:
-            raise ModelError(
-                f'{self.model.path} takes {channels} channels of {height}x{self.input_size}; a pose network '
-                'for color images takes three square channels'
-            )
-        warm_up(self.engine)
-        self.model_name = self.model.name
-        self.description = f'{self.engine.description}, {self.model_name}'
-        self._timer = timer or StageTimer()
+        super().__init__(settings, timer, COLOR_POSE, channels=3)
 
     def estimate(self, frame: CameraFrame, regions: Sequence[PerspectiveRegion], views: int = 1) -> list[HandEstimate]:
         """See ``PoseEstimator.estimate``."""

@@ -10,8 +10,8 @@ from hand_pose_ros.core.frame import CameraFrame, Channel
 from hand_pose_ros.core.hand import HandEstimate
 from hand_pose_ros.core.stage_timer import StageTimer
 from hand_pose_ros.estimation.fusion import merge
-from hand_pose_ros.inference.engines import Engine, open_engine, warm_up
-from hand_pose_ros.inference.models import POSE, Model, ModelError, choose_model
+from hand_pose_ros.estimation.pose_network import PoseNetwork
+from hand_pose_ros.inference.models import POSE
 from hand_pose_ros.regions.cube import CubeRegion, cube_to_camera
 from hand_pose_ros.settings import ModelSettings
 
@@ -27,7 +27,7 @@ _QUARTERS = np.stack(
 )
 
 
-class DepthPoseEstimator:
+class DepthPoseEstimator(PoseNetwork):
     """A pose network for depth, and its engine.
 
     Networks see right hands only: a left one's crop is mirrored before and its joints after.
@@ -41,18 +41,7 @@ class DepthPoseEstimator:
     needs = frozenset({Channel.DEPTH})
 
     def __init__(self, settings: ModelSettings = ModelSettings(), timer: StageTimer | None = None) -> None:
-        self.model: Model = choose_model(settings.model, POSE, others=settings.modality == 'rgbd')
-        self.engine: Engine = open_engine(self.model, settings.engine, settings.threads, settings.precision)
-        channels, height, self.input_size = self.engine.input_shape
-        if channels != 1 or height != self.input_size:
-            raise ModelError(
-                f'{self.model.path} takes {channels} channels of {height}x{self.input_size}; a pose network '
-                'takes one square channel of depth'
-            )
-        warm_up(self.engine)
-        self.model_name = self.model.name
-        self.description = f'{self.engine.description}, {self.model_name}'
-        self._timer = timer or StageTimer()
+        super().__init__(settings, timer, POSE, channels=1)
 
     def estimate(self, frame: CameraFrame, regions: Sequence[CubeRegion], views: int = 1) -> list[HandEstimate]:
         """See ``PoseEstimator.estimate``."""

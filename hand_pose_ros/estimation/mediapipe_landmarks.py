@@ -93,7 +93,7 @@ class Landmarks:
 
 
 def landmark_square(points: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-    """Find where MediaPipe looks for a hand in the next image.
+    """Find where MediaPipe expects a hand in the next image.
 
     Args:
         points: (21, 2) pixels of the image, MediaPipe's.
@@ -166,7 +166,7 @@ class MediaPipeLandmarks:
     hand's pose does not depend on the side that it is taken for, and ``handedness_logit`` is the network's own word,
     turned into the odds for the region's side. Regions that are mirror images of one another, which trackers ask for
     while they are not sure of a side, are one hand: it is shown mirrored too, and both views are averaged. What is no
-    hand seldom looks like one both ways (in 643 photographs without hands, this leaves 2 of 5 false ones).
+    hand seldom resembles one both ways (in 643 photographs without hands, this leaves 2 of 5 false ones).
 
     Args:
         file: of ``mediapipe_files.FILES``.

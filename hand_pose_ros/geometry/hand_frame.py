@@ -1,7 +1,7 @@
 """The hand frame: where a hand is and which way it points, from its joints alone.
 
 Right-handed for both sides: x from the wrist towards the middle finger's knuckle, y along the axis of flexion (a
-positive turn about it bends the fingers towards the palm), z out of the back of the hand. So the palm looks along -z,
+positive turn about it bends the fingers towards the palm), z out of the back of the hand. So the palm faces along -z,
 and a right hand's thumb is on the side of +y, a left hand's on that of -y.
 """
 

@@ -83,7 +83,7 @@ def candidate_folders() -> tuple[Path, ...]:
 
 
 def mediapipe_models() -> Path | None:
-    """The folder that holds all of :data:`FILES`; None where no set-up has brought them. Only looks, reads nothing."""
+    """The folder that holds all of :data:`FILES`; None where no set-up has brought them. Reads none of them."""
     return next((folder for folder in candidate_folders() if all((folder / name).is_file() for name in FILES)), None)
 
 

@@ -103,7 +103,7 @@ class HriNode(Node):
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Convert gestures until told to stop."""
+    """Convert gestures until it is stopped."""
     return run_nodes([HriNode], args)
 
 

@@ -166,7 +166,7 @@ class RetargetNode(RobotNode):
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Retarget until told to stop."""
+    """Retarget until it is stopped."""
     return run_nodes([RetargetNode], args)
 
 

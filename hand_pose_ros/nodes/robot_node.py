@@ -25,7 +25,7 @@ from hand_pose_ros.robots.settings import SafetySettings
 
 S = TypeVar('S', bound=SafetySettings)
 
-#: Between two looks at the clock, seconds: a lost hand is noticed so much later at most.
+#: Between two checks of the clock, seconds: a lost hand is noticed so much later at most.
 WATCH_PERIOD = 0.02
 #: The longest step of a command, seconds: what passed in a gap is not made up for.
 LONGEST_STEP = 0.1

@@ -164,7 +164,7 @@ class TeleopNode(RobotNode):
         return command
 
     def _servo_switch(self, number: int) -> Callable[[], None]:
-        """Servo takes nothing before it is told of which kind commands are; returns what tries to tell it."""
+        """Servo takes nothing before it knows of which kind commands are; returns what tries to say it."""
         name = f'{self._settings.servo}/switch_command_type'
         try:
             kind = importlib.import_module('moveit_msgs.srv').ServoCommandType
@@ -218,7 +218,7 @@ def _twist_message(header: Header, twist: np.ndarray) -> TwistStamped:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Teleoperate until told to stop."""
+    """Teleoperate until it is stopped."""
     return run_nodes([TeleopNode], args)
 
 

@@ -1,6 +1,6 @@
 """The square around a hand in a color image, as a camera sees it that is turned to look at the hand's middle.
 
-A hand at the image's edge looks turned against the same hand in the middle. Networks see crops and cannot know where
+A hand at the image's edge seems turned against the same hand in the middle. Networks see crops and cannot know where
 they were cut, so a crop is what a turned camera would see, and joints are in that camera's frame (x right, y down, z
 forward, as always). The camera is held so that the fingers point up, which is far less to learn than hands every way up
 (as MediaPipe Hands does: Zhang et al., "MediaPipe Hands: On-device Real-time Hand Tracking", 2020). Nothing here needs
@@ -31,7 +31,7 @@ def pointing(points: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PerspectiveRegion:
-    """A camera that looks at a hand.
+    """A camera that is turned to a hand.
 
     Attributes:
         rotation: (3, 3) turns points from the image's camera optical frame into the crop's; a mirrored crop's first
@@ -51,7 +51,7 @@ class PerspectiveRegion:
             center: (3,) camera optical frame, in front of the camera, in any unit.
             half: half side of the square in the same unit, at the center's distance.
             turn: radians about the line of sight; the hand turns clockwise in the crop.
-            mirror: show a mirror image, so that a left hand looks like a right one.
+            mirror: show a mirror image, so that a left hand resembles a right one.
 
         """
         distance = float(np.linalg.norm(center))

@@ -134,7 +134,7 @@ COLOR = TrackingConfiguration(
 )
 
 #: Color by MediaPipe's networks. Its palms' regions are what its landmarks want, so that one further round is enough; a
-#: view from farther away tells hands from what only looks like one nearby. Presence must be high for a new hand, since
+#: view from farther away tells hands from what only resembles one nearby. Presence must be high for a new hand, since
 #: most of what is estimated then is none: of 643 photographs without hands one is taken for a hand, a foot.
 MEDIAPIPE = replace(
     COLOR,

@@ -13,6 +13,7 @@ from hand_pose_ros.core.hand import HandEstimate
 from hand_pose_ros.detection import color as detection
 from hand_pose_ros.detection.color import DETECTOR_INPUT
 from hand_pose_ros.estimation import color as estimation
+from hand_pose_ros.estimation import pose_network
 from hand_pose_ros.estimation.fusion import merge
 from hand_pose_ros.geometry.joints import WRIST, hand_center, hand_size
 from hand_pose_ros.imaging.images import DepthImage
@@ -84,10 +85,10 @@ def tracked(monkeypatch):
         monkeypatch.setattr(detection, 'find_model', lambda name, task: Model(task, None, task))
         monkeypatch.setattr(detection, 'open_engine', lambda *args: Network(world.detector))
         monkeypatch.setattr(
-            estimation, 'choose_model', lambda name, task, others: Model(task, None, task, (4, 2), (-6, 6))
+            pose_network, 'choose_model', lambda name, task, others: Model(task, None, task, (4, 2), (-6, 6))
         )
-        monkeypatch.setattr(estimation, 'open_engine', lambda *args: Network(lambda images: world.pose(shown)))
-        for module in (detection, estimation):
+        monkeypatch.setattr(pose_network, 'open_engine', lambda *args: Network(lambda images: world.pose(shown)))
+        for module in (detection, pose_network):
             monkeypatch.setattr(module, 'warm_up', lambda engine: None)
         monkeypatch.setattr(estimation.ColorPoseEstimator, 'cut', cut)
         return make_tracker(compose(TrackerSettings, {'modality': 'color', 'model': 'color_light', **settings}))
