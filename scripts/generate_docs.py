@@ -106,7 +106,7 @@ ALIGNED = {'color_light': ('color_views', 'color_light', 'new_aligned_mean', 'al
 ALIGNED_CLIP = {'color_light': ('clip', 'color --model color_light', 'aligned_joint_error_mm', 'aligned')}
 #: A call for one crop by two threads.
 CALL = '{engine}_{precision}_2_threads_batch_1'
-ENGINES = (('onnxruntime', 'f32'), ('openvino', 'f32'), ('openvino', 'bf16'), ('openvino', 'int8'))
+ENGINES = (('onnxruntime', 'f32'), ('openvino', 'f32'), ('openvino', 'int8'))
 DEFAULT = 'jgr_p2o_large'
 
 TABLES = {
@@ -134,7 +134,7 @@ TABLES = {
         ('model',),
         {name: (f'`{name}`',) for name in ('jgr_p2o_large', 'jgr_p2o')},
         tuple(
-            Column(f'{engine} {precision}', 'precision_time', CALL.format(engine=engine, precision=precision))
+            Column(f'{engine} {precision}', 'precision_time', CALL.format(engine=engine, precision=precision), digits=1)
             for engine, precision in ENGINES
         ),
     ),
