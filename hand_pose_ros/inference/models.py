@@ -157,9 +157,9 @@ def choose_model(names: str, task: str, others: bool = False) -> Model:
     return find_model(fitting[0] if fitting else '', task)
 
 
-def names_task(names: str, task: str) -> bool:
-    """Whether a model of a task is among names separated by commas."""
-    return any(_task_of(name.strip()) == task for name in names.split(','))
+def names_beyond_task(names: str, task: str) -> bool:
+    """Whether any of names separated by commas is not known to be a model of a task."""
+    return any(_task_of(name.strip()) != task for name in names.split(',') if name.strip())
 
 
 def _task_of(name: str) -> str:

@@ -18,7 +18,7 @@ from hand_pose_ros.estimation.rgbd import RgbdEstimator
 from hand_pose_ros.hand_model.inverse_kinematics import InverseKinematics
 from hand_pose_ros.hand_model.loading import load_hand_models
 from hand_pose_ros.inference.mediapipe_files import mediapipe_models
-from hand_pose_ros.inference.models import COLOR_POSE, names_task
+from hand_pose_ros.inference.models import POSE, names_beyond_task
 from hand_pose_ros.settings import AUTO, ModelSettings, TrackerSettings
 from hand_pose_ros.tracking.configuration import CONFIGURATIONS, MEDIAPIPE, TrackingConfiguration
 from hand_pose_ros.tracking.refiners import REFINERS
@@ -69,34 +69,32 @@ def make_tracker(settings: TrackerSettings = TrackerSettings(), independent: boo
 
 
 def choose_configuration(models: ModelSettings) -> TrackingConfiguration:
-    """The configuration of a modality.
-
-    Color is tracked by MediaPipe's networks where nothing else is named and set-up has taken them: on photographs they
-    are better and quicker than ours.
-    """
+    """The configuration of a modality, with the estimator that is named in the place of its first."""
     own = CONFIGURATIONS[models.modality]
-    if models.modality == 'depth':
-        return own
-    by_mediapipe = models.estimator.startswith('mediapipe')
-    if models.detector == models.estimator == AUTO and not names_task(models.model, COLOR_POSE):
-        by_mediapipe = mediapipe_models() is not None
-        if not by_mediapipe:
-            _LOG.warning(
-                'color is tracked by our own networks; get the default ones by `hand-pose models get mediapipe`'
-            )
-    if not by_mediapipe:
-        return own
-    first = MEDIAPIPE.estimators[0] if models.estimator == AUTO else models.estimator
-    return replace(MEDIAPIPE, estimators=(first, *own.estimators[1:]))
+    chosen = MEDIAPIPE if models.modality != 'depth' and _by_mediapipe(models) else own
+    first = chosen.estimators[0] if models.estimator == AUTO else models.estimator
+    return replace(chosen, estimators=(first, *own.estimators[1:]))
+
+
+def _by_mediapipe(models: ModelSettings) -> bool:
+    """Whether color is tracked by MediaPipe's networks: where nothing else is named and set-up has taken them.
+
+    On photographs they are better and quicker than ours.
+    """
+    named = bool(models.model) if models.modality == 'color' else names_beyond_task(models.model, POSE)
+    if named or models.detector != AUTO or models.estimator != AUTO:
+        return models.estimator.startswith('mediapipe')
+    if mediapipe_models() is not None:
+        return True
+    _LOG.warning('color is tracked by our own networks; get the default ones by `hand-pose models get mediapipe`')
+    return False
 
 
 def _make_estimator(
     models: ModelSettings, configuration: TrackingConfiguration, timer: StageTimer
 ) -> PoseEstimator[Any]:
-    """The estimator of a modality; one that is named takes the place of the first, and RGB-D fuses two."""
-    names = list(configuration.estimators)
-    if models.estimator != AUTO:
-        names[0] = models.estimator
+    """The estimator of a configuration; RGB-D fuses two."""
+    names = configuration.estimators
     first, *second = [_load(ESTIMATORS, 'estimator', name)(models, timer) for name in names]
     return RgbdEstimator(first, second[0]) if second else first
 

@@ -17,7 +17,7 @@ from hand_pose_ros.estimation import pose_network
 from hand_pose_ros.estimation.fusion import merge
 from hand_pose_ros.geometry.joints import WRIST, hand_center, hand_size
 from hand_pose_ros.imaging.images import DepthImage
-from hand_pose_ros.inference.models import Model
+from hand_pose_ros.inference.models import Model, ModelError
 from hand_pose_ros.io.recording import open_recording, read_joints
 from hand_pose_ros.regions.base import View
 from hand_pose_ros.regions.perspective import CLOSER, PerspectiveRegion, pointing
@@ -335,6 +335,11 @@ def test_parts_are_named_by_settings():
         compose(TrackerSettings, {'image_transport': 'compressed'})
 
 
+def test_a_color_model_that_there_is_not_is_an_error():
+    with pytest.raises(ModelError, match="no color_pose model 'color_lihgt'"):
+        make_tracker(compose(TrackerSettings, {'modality': 'color', 'model': 'color_lihgt'}))
+
+
 def test_color_is_by_mediapipe_where_nothing_else_is_named_and_its_files_are_there(monkeypatch, caplog):
     def parts(**settings):
         chosen = factory.choose_configuration(ModelSettings(**settings))
@@ -346,6 +351,10 @@ def test_color_is_by_mediapipe_where_nothing_else_is_named_and_its_files_are_the
     assert parts(modality='rgbd', model='jgr_p2o') == (*theirs, 'depth_network')
     assert parts(modality='rgbd', model='jgr_p2o, color_light') == (*ours, 'depth_network')
     assert parts(modality='color', estimator='color_network') == ours
+    # A network of one's own, or a name that is none: the estimator opens it, or says what is wrong.
+    assert parts(modality='color', model='own.onnx') == parts(modality='color', model='no such model') == ours
+    assert parts(modality='rgbd', model='own.onnx') == (*ours, 'depth_network')
+    assert parts(modality='depth', estimator='mine') == ('depth_cells', 'mine')
     lite = parts(modality='color', estimator='mediapipe_landmarks_lite')
     assert lite == ('mediapipe_palms', 'mediapipe_landmarks_lite')
     assert parts(modality='depth') == ('depth_cells', 'depth_network') and not caplog.records
