@@ -66,3 +66,11 @@ class CameraFrame:
         """The channels that the frame holds."""
         held = ((Channel.COLOR, self.color), (Channel.DEPTH, self.depth))
         return frozenset(channel for channel, image in held if image is not None)
+
+    @property
+    def picture(self) -> np.ndarray:
+        """What is drawn over: (H, W, 3) uint8 in bgr order, or without color (H, W) float32 depth in meters."""
+        if self.color is not None:
+            return self.color
+        assert self.depth is not None  # a frame holds one of them
+        return self.depth[:]

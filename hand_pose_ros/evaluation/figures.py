@@ -13,7 +13,8 @@ import numpy as np
 from hand_pose_ros.evaluation.metrics import HandComparison, compare_hands
 from hand_pose_ros.evaluation.scoring import align, area_under_curve, rounded
 from hand_pose_ros.geometry.joints import JOINTS, SIDES
-from hand_pose_ros.gestures.recognition import GESTURES, recognize
+from hand_pose_ros.gestures.library import shipped_library
+from hand_pose_ros.gestures.recognition import recognize
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class Figures:
         self.hands_seen += len(found)
         for side, joints in found.items():
             self._raw[side].add(number, joints)
-        gestures = {side: recognize(joints) for side, joints in found.items()}
+        gestures = {side: recognize(joints, side).name for side, joints in found.items()}
         self._gestures.update(gestures.values())
         if not self.with_truth:
             self._follow(seconds, found, {side: side in found for side in SIDES if side in self._seen_before})
@@ -150,7 +151,7 @@ class Figures:
                 self._mean.add(millimeters.mean())
                 self._of_truth[hand.side].add(number, truth[hand.side])
                 self._of_error[hand.side].add(number, found[hand.side] - truth[hand.side])
-                gesture = recognize(truth[hand.side])
+                gesture = recognize(truth[hand.side], hand.side).name
                 self._known_gestures[gesture] += 1
                 self._same_gestures[gesture] += gestures[hand.side] == gesture
                 self._measure_lag(number, seconds, hand.side, found[hand.side], truth[hand.side])
@@ -188,7 +189,7 @@ class Figures:
             'frames': self.frames,
             'frames_with_hands': self.frames_with_hands,
             'hands_seen': self.hands_seen,
-            'gestures_seen': {name: self._gestures[name] for name in GESTURES if self._gestures[name]},
+            'gestures_seen': {name: self._gestures[name] for name in shipped_library().names if self._gestures[name]},
             'jitter_mm': _overall(self._raw.values()),
             'losses': self.losses,
             'recovery_s': {
@@ -215,7 +216,7 @@ class Figures:
             'same_gesture_percent': _percent(self._same_gestures.total(), self.found),
             'gestures': {
                 name: {'hands': count, 'same_percent': _percent(self._same_gestures[name], count)}
-                for name in GESTURES
+                for name in shipped_library().names
                 if (count := self._known_gestures[name])
             },
             'truth_jitter_mm': _overall(self._of_truth.values()),

@@ -4,14 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hand_pose_ros.evaluation.scoring import rounded
+from hand_pose_ros.files import read_json, reading
 from hand_pose_ros.geometry.joints import JOINTS
+
+#: Figures of a run that reports compare.
+COMPARED = (
+    'mean_joint_error_mm',
+    'median_joint_error_mm',
+    'aligned_joint_error_mm',
+    'auc',
+    'hands_found',
+    'wrong_side',
+    'same_gesture_percent',
+    'hands_too_many',
+    'losses',
+    'not_recovered',
+    'jitter_mm',
+    'error_jitter_mm',
+    'truth_jitter_mm',
+    'lag_ms',
+)
 
 #: Frame name -> side -> (21, 3) joints in meters.
 HandsByFrame = Mapping[str, Mapping[str, np.ndarray]]
+
+
+class MetricsError(ValueError):
+    """A file that is no ``metrics.json`` of ``hand-pose evaluate``; the message names it and says what is wrong."""
+
+
+#: Curves of ``metrics.json``.
+_CURVES = ('threshold_mm', 'hands_by_worst_joint', 'hands_by_mean_joint', 'joints')
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Read the run of an earlier ``metrics.json``, checked as far as reports go into it.
+
+    Raises:
+        MetricsError: the file is missing or no such file.
+
+    """
+    with reading(path, MetricsError, 'a metrics.json of hand-pose evaluate'):
+        run = read_json(path)['run']
+        figures = {key: value for key, value in run.items() if isinstance(value, (int, float))}
+        if not isinstance(run['model'], str) or type(run['frames']) is not int:
+            raise MetricsError(f'{path}: it lacks the model or the number of frames')
+        tables = [run.get('per_joint_error_mm') or {}]
+        tables += [{name: known['same_percent']} for name, known in (run.get('gestures') or {}).items()]
+        rows = {name: run['curves'][name] for name in _CURVES} if run.get('curves') else {}
+        numbers = [
+            *figures.values(),
+            *(n for one in tables for n in one.values()),
+            *(n for row in rows.values() for n in row),
+        ]
+        if not all(n is None or (isinstance(n, (int, float)) and np.isfinite(float(n))) for n in numbers):
+            raise MetricsError(f'{path}: it holds figures that are no finite numbers')
+        if len({len(row) for row in rows.values()}) > 1:
+            raise MetricsError(f'{path}: its curves are not of one length')
+        texts = sorted(key for key in COMPARED if not isinstance(run.get(key), (int, float, type(None))))
+        if texts:
+            raise MetricsError(f'{path}: {texts[0]} is no number')
+        return dict(run)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,13 @@ class ScoreOptions:
     thresholds: tuple[float, ...] = (20.0,)
     auc: tuple[float, float] = (0.0, 50.0)
 
+    def __post_init__(self) -> None:
+        low, high = self.auc
+        if not 0 <= low < high < inf:
+            raise LabelError(f'--auc-range {low:g} {high:g}: the first must be at least 0 and below the second')
+        if not all(0 <= threshold < inf for threshold in self.thresholds):
+            raise LabelError(f'--thresholds {" ".join(map(str, self.thresholds))}: they must be 0 or more')
+
 
 def name_methods(paths: Sequence[str], names: Sequence[str] | None = None) -> dict[str, str]:
     """Return name -> file of predictions: the names given, else the files' own.
@@ -121,8 +129,6 @@ def _score(benchmark: Benchmark, truth: Labels, labels: Labels, options: ScoreOp
     if how == 'none' and mean > SUSPICIOUS_MM:
         notes.append(f'an error of {mean:.0f} mm looks like files of different frames, joint orders or formats')
     low, high = options.auc
-    if not 0 <= low < high:
-        raise LabelError(f'--auc-range {low:g} {high:g}: the first must be at least 0 and below the second')
     fine = np.linspace(low, high, 200)
     thresholds = np.array(options.thresholds)
     result: dict[str, Any] = {
@@ -183,7 +189,8 @@ def _points(
             to_points(one, benchmark, kind, unit, axes)
             for one, kind, unit, axes in zip((truth, labels), kinds, units, (of_truth, of_labels))
         )
-        error = float(np.nanmedian(joint_errors(estimated, true)))
+        errors = joint_errors(estimated, true)
+        error = float(np.median(errors[np.isfinite(errors)])) if np.isfinite(errors).any() else float('nan')
         if best is None or error < best[0] - 1e-6:
             best = error, true, estimated, of_truth, of_labels
     if best is None or np.isnan(best[0]):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from hand_pose_ros.files import parse_json, reading
 from hand_pose_ros.geometry.joints import JOINTS, SIDES
 from hand_pose_ros.io.bag import iterate_joints
 from hand_pose_ros.io.frame import RecordedFrame, RecordingError
@@ -17,6 +17,8 @@ Hands = Mapping[str, np.ndarray]
 
 #: A hand's message may be recorded this long before or after its image, nanoseconds.
 _MAX_DELAY_NS = 2 * 10**9
+#: No true joint is farther from the camera, meters.
+_FARTHEST_M = 1000.0
 
 
 class Truth(Protocol):
@@ -35,6 +37,7 @@ class BagTruth:
     """
 
     def __init__(self, path: Path, prefix: str = '') -> None:
+        self._path = path
         self._messages = iterate_joints(path, prefix)
         self._near: dict[int, dict[str, np.ndarray]] = {}
         self._last = -_MAX_DELAY_NS
@@ -48,7 +51,8 @@ class BagTruth:
                 self._ended = True
             else:
                 self._last, side, points = message
-                self._near.setdefault(self._last, {})[side] = points
+                with reading(self._path, RecordingError, 'a recording of true hands'):
+                    self._near.setdefault(self._last, {})[side] = check_known(points)
         for stamp in [stamp for stamp in self._near if stamp < now - _MAX_DELAY_NS]:
             del self._near[stamp]
         return self._near.get(now, {})
@@ -65,33 +69,39 @@ class FileTruth:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._places: dict[str, int] = {}
-        try:
+        with reading(path, RecordingError, 'a file like hands.jsonl'):
             self._file = path.open('rb')
-        except OSError as error:
-            raise RecordingError(f'{path}: {error.strerror or error}') from error
-        place = 0
-        for number, line in enumerate(self._file, 1):
-            if line.strip():
-                self._places[str(self._parse(number, line)['frame'])] = place
-            place += len(line)
+            place = 0
+            for number, line in enumerate(self._file, 1):
+                if line.strip():
+                    self._places[self._parse(number, line)[0]] = place
+                place += len(line)
 
-    def _parse(self, number: int, line: bytes) -> dict:
-        try:
-            content = json.loads(line)
+    def _parse(self, number: int, line: bytes) -> tuple[str, Hands]:
+        """A line's frame and its hands."""
+        with reading(f'{self._path}, line {number}', RecordingError, 'a line of hands.jsonl'):
+            content = parse_json(line)
+            hands = {}
             for hand in content['hands']:
-                if hand['side'] not in SIDES or np.shape(hand['joints']) != (len(JOINTS), 3):
+                joints = np.array(hand['joints'], float)
+                if hand['side'] not in SIDES or joints.shape != (len(JOINTS), 3):
                     raise ValueError('a hand has a side, left or right, and 21 joints')
-            content['frame']
-        except (ValueError, KeyError, TypeError) as error:
-            raise RecordingError(f'{self._path}, line {number} is not a line of hands.jsonl: {error}') from error
-        return content
+                hands[hand['side']] = check_known(joints)
+            return str(content['frame']), hands
 
     def hands(self, frame: RecordedFrame) -> Hands:
         if frame.name not in self._places:
             return {}
         self._file.seek(self._places[frame.name])
-        content = json.loads(self._file.readline())
-        return {hand['side']: np.array(hand['joints'], float) for hand in content['hands']}
+        return self._parse(0, self._file.readline())[1]
+
+
+def check_known(joints: np.ndarray) -> np.ndarray:
+    """Return true joints (21, 3), meters, as they are; raises ValueError where they cannot be before a camera."""
+    with np.errstate(invalid='ignore'):
+        if not (np.abs(joints) < _FARTHEST_M).all():
+            raise ValueError(f'its joints are not all within {_FARTHEST_M:g} m')
+    return joints
 
 
 def open_truth(recording: Path, given: str = '') -> Truth | None:

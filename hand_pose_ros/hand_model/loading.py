@@ -36,7 +36,8 @@ def load_hand_models(path: str | Path = '') -> tuple[HandModel, ...]:
 
 def _holds_mano(path: Path) -> bool:
     # Whatever is wrong with the file, its reader says it better.
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return 'v_template.npy' in archive.namelist()
+    except Exception:
         return False
-    with zipfile.ZipFile(path) as archive:
-        return 'v_template.npy' in archive.namelist()

@@ -16,21 +16,19 @@ What becomes of MANO's conventions:
 
 from __future__ import annotations
 
-import pickle
-import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from hand_pose_ros.files import printable, reading, reason
 from hand_pose_ros.geometry.joint_orders import MANO
 from hand_pose_ros.geometry.joints import JOINTS, SIDES, TIPS
 from hand_pose_ros.geometry.rotations import rotation_vector_to_matrix
 from hand_pose_ros.hand_model.arrays import read_npz
 from hand_pose_ros.hand_model.kinematics import BONE_JOINTS, bone_axes, flexion_axes, measure_rest_angles
 from hand_pose_ros.hand_model.mano_file import RefusedError, read_pickle, to_array
-from hand_pose_ros.hand_model.model import HandModel, HandModelError
+from hand_pose_ros.hand_model.model import HandModel, HandModelError, checked_by_posing
 
 #: MANO's number of each bone of ``kinematics.BONE_JOINTS``.
 MANO_BONES = tuple(MANO.index(JOINTS[joint]) for joint in BONE_JOINTS)
@@ -112,7 +110,11 @@ def load_mano(path: str | Path, mirror_left_shape: bool | None = None) -> ManoMo
             f'{path}: the name of this MANO file does not say its side; '
             f'name it MANO_LEFT{path.suffix} or MANO_RIGHT{path.suffix}'
         )
-    side = sides[0]
+    with reading(path, HandModelError, 'a hand of MANO; download it again'):
+        return checked_by_posing(_load(path, sides[0], mirror_left_shape), path)
+
+
+def _load(path: Path, side: str, mirror_left_shape: bool | None) -> ManoModel:
     data = _read(path)
     shapes = data['shapedirs'][:, :, :SHAPES].copy()
     if side == 'left':
@@ -120,7 +122,8 @@ def load_mano(path: str | Path, mirror_left_shape: bool | None = None) -> ManoMo
             mirror_left_shape = _same_as_right(path, shapes)
         if mirror_left_shape:
             shapes[:, 0] *= -1
-    return _model(side, data, shapes, path)
+    with np.errstate(all='ignore'):  # of what a damaged file makes; the hand that comes out is checked
+        return _model(side, data, shapes, path)
 
 
 def _same_as_right(path: Path, shapes: np.ndarray) -> bool:
@@ -183,27 +186,12 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     except FileNotFoundError as error:
         raise HandModelError(f'{path}: no such file; MANO is had from its authors, mano.is.tue.mpg.de') from error
     except RefusedError as error:
-        raise HandModelError(f'{path}: refused, as {error}: no MANO file of its authors does') from error
-    # A damaged pickle raises nearly anything: its opcodes have become others.
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        OverflowError,
-        MemoryError,
-        RecursionError,
-        UnicodeDecodeError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
         raise HandModelError(
-            f'{path}: not a readable MANO file ({type(error).__name__}: {error}); download it again'
+            f'{path}: refused, as {printable(str(error))}: no MANO file of its authors does'
         ) from error
+    # A damaged pickle raises nearly anything: its opcodes have become others.
+    except Exception as error:
+        raise HandModelError(f'{path}: not a readable MANO file ({reason(error)}); download it again') from error
     if not isinstance(data, dict):
         raise HandModelError(f'{path}: not a MANO file: it holds a {type(data).__name__}, not a dictionary')
     return {name: _array(path, data, name, shape) for name, shape in _ARRAYS.items()}
@@ -214,8 +202,8 @@ def _array(path: Path, data: dict, name: str, shape: tuple[int | None, ...]) -> 
         raise HandModelError(f'{path}: not a MANO file: {name} is missing')
     try:
         array = to_array(data[name]).astype(float)
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError, RecursionError, MemoryError) as error:
-        raise HandModelError(f'{path}: {name} cannot be read ({error})') from error
+    except Exception as error:
+        raise HandModelError(f'{path}: {name} cannot be read ({reason(error)})') from error
     if array.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, array.shape)):
         wanted = ', '.join('any' if want is None else str(want) for want in shape)
         raise HandModelError(f'{path}: {name} has shape {array.shape}; MANO has ({wanted})')

@@ -10,8 +10,6 @@ joint towards the palm, z out of the back of the hand. Both sides follow the sam
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +17,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from hand_pose_ros.geometry.joints import JOINTS, SIDES, other_side
+from hand_pose_ros.files import reading
+from hand_pose_ros.geometry.joints import JOINTS, SIDES, hand_size, other_side
 from hand_pose_ros.hand_model.arrays import read_npz
 from hand_pose_ros.hand_model.kinematics import (
     BONE_JOINTS,
@@ -225,13 +224,31 @@ def load_hand_model(path: str | Path | None = None) -> HandModel:
     """
     try:
         path = Path(path) if path else resource_path('models', 'hand_model.npz')
-        arrays = read_npz(path)
     except FileNotFoundError as error:
-        raise HandModelError(f'{path}: no such hand model file' if path else str(error)) from error
-    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise HandModelError(
-            f'{path}: not a readable hand model ({type(error).__name__}: {error}); restore the file from the package'
-        ) from error
+        raise HandModelError(str(error)) from error
+    with reading(path, HandModelError, 'a readable hand model; restore the file from the package'):
+        arrays = read_npz(path)
+        with np.errstate(all='ignore'):  # of what a damaged file makes; the hand that comes out is checked
+            return checked_by_posing(_model_of(arrays, path), path)
+
+
+def checked_by_posing(model: AnyHandModel, path: Path) -> AnyHandModel:
+    """Return the model; raises HandModelError where its poses are not finite or not of a hand's size."""
+    with np.errstate(all='ignore'):
+        for angles in (model.rest_angles, np.full_like(model.rest_angles, 0.2)):
+            posed = model.pose(angles, np.ones(model.shape_size))
+            if not (np.isfinite(posed.vertices).all() and np.isfinite(posed.joints).all()):
+                raise HandModelError(f'{path}: its poses are not finite; the file is damaged')
+            size, extent = hand_size(posed.joints), np.abs(posed.vertices - posed.joints.mean(0)).max(initial=0.0)
+            if not (0.02 < size < 0.5 and extent < 1.0):
+                raise HandModelError(
+                    f'{path}: its palm is {size:.3g} m long, its skin {extent:.3g} m away; a hand model is in meters'
+                )
+    return model
+
+
+def _model_of(arrays: dict[str, np.ndarray], path: Path) -> HandModel:
+    """Check the format of a file's arrays, and make a model of them."""
     if 'format' not in arrays or int(arrays['format']) != FORMAT:
         raise HandModelError(f'{path}: not a hand model of format {FORMAT}; it holds {", ".join(sorted(arrays))}')
     return _checked(arrays, path)

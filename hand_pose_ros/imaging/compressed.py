@@ -8,16 +8,17 @@ parameters), then a 16-bit PNG. A 16UC1 image is stored as it is; a 32FC1 image 
 from __future__ import annotations
 
 import struct
-import zlib
 
 import cv2
 import numpy as np
 
+from hand_pose_ros.files import reason
 from hand_pose_ros.imaging.images import Buffer, ImageError
+from hand_pose_ros.imaging.rvl import decode_rvl
+from hand_pose_ros.imaging.sizes import PNG_SIGNATURE, check_size
 
 _HEADER = struct.Struct('<iff')
 _INVERSE_DEPTH = 0
-_PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 
 # The transport's own defaults: steps of 0.1 mm at 1 m, and nothing beyond 10 m.
 _QUANTIZATION = 100.0
@@ -72,16 +73,32 @@ def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
     return cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def is_depth(message_format: str) -> bool:
-    """Whether a ``CompressedImage`` of this ``format`` holds depth."""
-    return 'compressedDepth' in message_format or message_format.split(';')[0].strip() in ('16UC1', '32FC1')
+def is_depth(message_format: str, data: Buffer = b'') -> bool:
+    """Whether a ``CompressedImage`` holds depth: by its ``format``, and by its bytes, since names are often wrong."""
+    named = 'compressedDepth' in message_format or message_format.split(';')[0].strip() in ('16UC1', '32FC1')
+    start = bytes(data[:_HEAD_BYTES])
+    return named or _is_deep_png(start) or start[_HEADER.size : _HEADER.size + 8] == PNG_SIGNATURE
+
+
+#: Bytes that tell what a payload is.
+_HEAD_BYTES = 40
+
+
+def _is_deep_png(start: bytes) -> bool:
+    """Whether a PNG has one channel of 16 bits."""
+    return start[:8] == PNG_SIGNATURE and start[24:26] == b'\x10\x00'
+
+
+def _is_rvl(message_format: str) -> bool:
+    return 'rvl' in message_format.lower()
 
 
 def decode_compressed(message_format: str, data: Buffer) -> tuple[np.ndarray, str]:
     """Decompress the payload of a ``CompressedImage``.
 
     Args:
-        message_format: the message's ``format``, e.g. ``16UC1; compressedDepth png`` or ``jpeg``.
+        message_format: the message's ``format``, e.g. ``16UC1; compressedDepth png``, ``16UC1; compressedDepth rvl`` or
+            ``jpeg``; whether it is of depth the bytes tell.
         data: the message's bytes.
 
     Returns:
@@ -93,22 +110,19 @@ def decode_compressed(message_format: str, data: Buffer) -> tuple[np.ndarray, st
 
     """
     data = bytes(data)
-    if not is_depth(message_format):
+    if not is_depth(message_format, data):
         return decode_color(data), 'bgr8'
-    encoding, _, transport = (part.strip() for part in message_format.partition(';'))
-    if 'compressedDepth' not in transport:
+    if _is_deep_png(data[:_HEAD_BYTES]):
         return decode_depth_png(data), '16UC1'
-    if encoding not in ('16UC1', 'mono16', '32FC1') or transport not in ('compressedDepth', 'compressedDepth png'):
-        raise ImageError(
-            f'compressed depth of format {message_format!r} is not supported; '
-            'record it with the png format of compressedDepth, or uncompressed'
-        )
     if len(data) < _HEADER.size:
         raise ImageError(f'a compressedDepth image of {len(data)} bytes is shorter than its header')
     _, a, b = _HEADER.unpack_from(data)
-    stored = decode_depth_png(data[_HEADER.size :])
-    if encoding != '32FC1':
+    body = data[_HEADER.size :]
+    stored = decode_rvl(body) if _is_rvl(message_format) else decode_depth_png(body)
+    if message_format.split(';')[0].strip() != '32FC1':
         return stored, '16UC1'
+    if not (np.isfinite([a, b]).all() and a > 0):
+        raise ImageError(f'the compressed depth is damaged: its steps are {a:g}, {b:g}')
     with np.errstate(divide='ignore'):
         depth = np.float32(a) / (stored.astype(np.float32) - np.float32(b))
     depth[stored == 0] = np.nan
@@ -122,8 +136,9 @@ def decode_depth_png(data: bytes) -> np.ndarray:
         ImageError: the data are not a PNG, are damaged or cut short, or hold another kind of image.
 
     """
-    _check_png(data)
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if data[:8] != PNG_SIGNATURE:
+        raise ImageError('not a PNG' if data else 'the PNG is empty')
+    image = _decode(data, cv2.IMREAD_UNCHANGED)
     if image is None:
         raise ImageError('the PNG is damaged')
     if image.ndim != 2 or image.dtype != np.uint16:
@@ -134,35 +149,31 @@ def decode_depth_png(data: bytes) -> np.ndarray:
     return image
 
 
+def decode_mask(data: bytes) -> np.ndarray:
+    """Decode an image to a (H, W) bool array: not zero, as gray, is True; raises ImageError where it cannot."""
+    image = _decode(data, cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise ImageError('the image is damaged')
+    return image > 0
+
+
 def decode_color(data: bytes) -> np.ndarray:
     """Decode a PNG or JPEG to a (H, W, 3) uint8 bgr array.
 
     Raises:
-        ImageError: the data cannot be decoded.
+        ImageError: the data cannot be decoded, or make too large an image.
 
     """
-    if data[:8] == _PNG_SIGNATURE:
-        _check_png(data)
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    image = _decode(data, cv2.IMREAD_COLOR)
     if image is None:
         raise ImageError('the compressed image is damaged or neither PNG nor JPEG')
     return image
 
 
-def _check_png(data: bytes) -> None:
-    """Walk the PNG's chunks: decoders differ in what they make of a damaged file, some return half an image."""
-    if not data:
-        raise ImageError('the PNG is empty')
-    if data[:8] != _PNG_SIGNATURE:
-        raise ImageError('not a PNG')
-    at, kind = 8, b''
-    while kind != b'IEND':
-        if at + 12 > len(data):
-            raise ImageError('the PNG is cut short')
-        length = int.from_bytes(data[at : at + 4], 'big')
-        kind, end = data[at + 4 : at + 8], at + 12 + length
-        if end > len(data):
-            raise ImageError('the PNG is cut short')
-        if zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], 'big'):
-            raise ImageError('the PNG is damaged: a checksum does not match')
-        at = end
+def _decode(data: bytes, how: int) -> np.ndarray | None:
+    """Decode an image whose size has been looked at; None where OpenCV cannot. The one place that decodes."""
+    check_size(data)
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), how)
+    except (cv2.error, MemoryError) as error:
+        raise ImageError(f'the compressed image cannot be decoded: {reason(error)}') from error

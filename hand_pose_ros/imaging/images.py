@@ -12,29 +12,65 @@ import numpy as np
 #: The bytes of a message: what rclpy and rosbags give, and what this package packs.
 Buffer: TypeAlias = 'bytes | bytearray | memoryview | array[int] | np.ndarray'
 
-#: Encoding -> (dtype, channels) of every raw encoding read here.
+#: Encoding -> (dtype, channels) of every raw encoding read here; those in parts have rows of their own below the first.
 ENCODINGS = {
     '16UC1': ('u2', 1),
     'mono16': ('u2', 1),
     '32FC1': ('f4', 1),
     'mono8': ('u1', 1),
     '8UC1': ('u1', 1),
+    '8UC3': ('u1', 3),
+    '8UC4': ('u1', 4),
     'rgb8': ('u1', 3),
     'bgr8': ('u1', 3),
     'rgba8': ('u1', 4),
     'bgra8': ('u1', 4),
+    'rgb16': ('u2', 3),
+    'bgr16': ('u2', 3),
+    'rgba16': ('u2', 4),
+    'bgra16': ('u2', 4),
+    '16UC3': ('u2', 3),
+    **{f'bayer_{order}8': ('u1', 1) for order in ('rggb', 'bggr', 'gbrg', 'grbg')},
+    **{f'bayer_{order}16': ('u2', 1) for order in ('rggb', 'bggr', 'gbrg', 'grbg')},
+    **dict.fromkeys(('yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv'), ('u1', 2)),
+    **dict.fromkeys(('nv12', 'nv21', 'i420', 'yv12'), ('u1', 1)),
 }
 
 DEPTH_ENCODINGS = ('16UC1', 'mono16', '32FC1')
 
-#: Encoding of a color (or gray) image -> what turns it into bgr8.
+#: Encoding of a color (or gray) image -> what turns it into bgr8, once it has 8 bits.
 COLOR_ENCODINGS = {
     'bgr8': None,
     'rgb8': cv2.COLOR_RGB2BGR,
     'rgba8': cv2.COLOR_RGBA2BGR,
     'bgra8': cv2.COLOR_BGRA2BGR,
     'mono8': cv2.COLOR_GRAY2BGR,
+    'mono16': cv2.COLOR_GRAY2BGR,
+    '8UC1': cv2.COLOR_GRAY2BGR,
+    # What cv_bridge makes of an array without a word on its order is OpenCV's.
+    '8UC3': None,
+    '8UC4': cv2.COLOR_BGRA2BGR,
+    '16UC3': None,
+    'bgr16': None,
+    'rgb16': cv2.COLOR_RGB2BGR,
+    'rgba16': cv2.COLOR_RGBA2BGR,
+    'bgra16': cv2.COLOR_BGRA2BGR,
+    # ROS names a pattern by its first row, OpenCV by the second row's second and third pixel.
+    **{f'bayer_rggb{bits}': cv2.COLOR_BayerBG2BGR for bits in (8, 16)},
+    **{f'bayer_bggr{bits}': cv2.COLOR_BayerRG2BGR for bits in (8, 16)},
+    **{f'bayer_gbrg{bits}': cv2.COLOR_BayerGR2BGR for bits in (8, 16)},
+    **{f'bayer_grbg{bits}': cv2.COLOR_BayerGB2BGR for bits in (8, 16)},
+    'yuv422': cv2.COLOR_YUV2BGR_UYVY,
+    'uyvy': cv2.COLOR_YUV2BGR_UYVY,
+    'yuv422_yuy2': cv2.COLOR_YUV2BGR_YUY2,
+    'yuyv': cv2.COLOR_YUV2BGR_YUY2,
+    'nv12': cv2.COLOR_YUV2BGR_NV12,
+    'nv21': cv2.COLOR_YUV2BGR_NV21,
+    'i420': cv2.COLOR_YUV2BGR_I420,
+    'yv12': cv2.COLOR_YUV2BGR_YV12,
 }
+#: Encodings whose colors, at half the size, are in rows below those of the brightness.
+PLANAR = ('nv12', 'nv21', 'i420', 'yv12')
 
 
 #: What selects a part of an image: slices, masks, index arrays, one or two of them.
@@ -59,7 +95,8 @@ def view_image(
         is_bigendian: byte order of samples wider than a byte.
 
     Returns:
-        (height, width) or (height, width, channels) array that shares memory with ``data``.
+        (height, width) or (height, width, channels) array that shares memory with ``data``; half as many rows again for
+        ``PLANAR`` ones.
 
     Raises:
         ImageError: the encoding is unknown, or the sizes do not fit together.
@@ -71,6 +108,10 @@ def view_image(
     dtype = np.dtype(('>' if is_bigendian else '<') + kind)
     if width <= 0 or height <= 0:
         raise ImageError(f'the image is empty ({width}x{height})')
+    if encoding in PLANAR:
+        if width % 2 or height % 2:
+            raise ImageError(f'an image of {width}x{height} cannot be {encoding}, which takes even sides')
+        height += height // 2
     row = width * channels * dtype.itemsize
     if step < row:
         raise ImageError(f'step is {step} bytes, but a row of {width} {encoding} pixels takes {row}')
@@ -88,9 +129,16 @@ def view_image(
 
 def color_in_bgr(image: np.ndarray, encoding: str) -> np.ndarray:
     """Convert an image of one of ``COLOR_ENCODINGS`` to (H, W, 3) uint8 in bgr order, without a copy where it is so."""
+    if image.dtype.itemsize == 2:
+        image = (image >> 8).astype(np.uint8)
     # What cv_bridge made of another encoding is bgr8 already.
     conversion = COLOR_ENCODINGS.get(encoding)
-    return image if conversion is None else cv2.cvtColor(np.ascontiguousarray(image), conversion)
+    if conversion is None:
+        return image
+    try:
+        return cv2.cvtColor(np.ascontiguousarray(image), conversion)
+    except cv2.error as error:
+        raise ImageError(f'{image.shape[1]}x{image.shape[0]} pixels cannot be of encoding {encoding!r}') from error
 
 
 def depth_in_meters(image: np.ndarray, depth_unit: float, near: float = 0.0, far: float = np.inf) -> np.ndarray:
@@ -166,3 +214,35 @@ class DepthImage:
             borderValue=0,
         )
         return depth_in_meters(warped, self.unit, self.near, self.far)
+
+
+def explain_emptiness(depth: DepthImage, near: float, far: float) -> str:
+    """Say why no hand can be in a depth image, for people: nothing in it is within reach; empty where something is.
+
+    Args:
+        depth: whatever its own limits are.
+        near: closer returns are ignored, meters.
+        far: farther returns are ignored, meters.
+
+    """
+    step = max(1, min(depth.shape[:2]) // 120)
+    seen = DepthImage(depth.pixels[::step, ::step], depth.unit)[:]
+    seen = seen[seen > 0]
+    if not seen.size:
+        return 'the depth image holds nothing but holes'
+    within = np.count_nonzero((seen >= near) & (seen <= far)) / seen.size
+    if within > LEAST_WITHIN:
+        return ''
+    median = float(np.median(seen))
+    where = f'{1 - within:.1%} of the depth lies outside {near:g} to {far:g} m (parameters near, far); half beyond '
+    if depth.pixels.dtype.kind == 'f' and median > MOST_METERS:
+        return f'{where}{median:g} m: a 32FC1 image is in meters, and this one seems to be in millimeters'
+    if depth.pixels.dtype.kind != 'f':
+        return f'{where}{median:.2f} m: is depth_unit, {depth.unit:g} m, the unit of this camera?'
+    return f'{where}{median:.2f} m'
+
+
+#: With less than this share of a depth image within reach, there is no hand in it.
+LEAST_WITHIN = 0.002
+#: No camera for hands sees farther, meters.
+MOST_METERS = 50.0

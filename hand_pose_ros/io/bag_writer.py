@@ -154,13 +154,12 @@ def _image_message(header: Any, image: np.ndarray, color: bool, compressed: bool
 def _info_message(header: Any, camera: Camera) -> Any:
     types = typestore().types
     projection = np.concatenate([camera.matrix, np.zeros((3, 1))], axis=1)
-    model = 'rational_polynomial' if len(camera.distortion) == 8 else 'plumb_bob'
     region = types['sensor_msgs/msg/RegionOfInterest'](x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
     return types[CAMERA_INFO](
         header=header,
         height=camera.height,
         width=camera.width,
-        distortion_model=model,
+        distortion_model=camera.distortion_model,
         d=np.array(camera.distortion or (0.0,) * 5),
         k=camera.matrix.reshape(-1).astype(float),
         r=np.eye(3).reshape(-1),

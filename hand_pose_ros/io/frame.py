@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -120,6 +121,12 @@ class Recording:
         if self.count is None:
             raise TypeError(f'{self.path}: the number of images is not known')
         return self.count
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """A key by which names are in the order of the numbers in them: ``image_2`` before ``image_10``."""
+    parts = re.split(r'(\d+)', name)
+    return [(1, int(part), part) if part.isdigit() and part.isascii() else (0, 0, part) for part in parts]
 
 
 def stamp_name(nanoseconds: int) -> str:

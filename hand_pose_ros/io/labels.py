@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from hand_pose_ros.files import parse_json, read_json, reading, reason
 from hand_pose_ros.geometry.joints import JOINTS
+from hand_pose_ros.hand_model.arrays import read_npy, read_npz
+from hand_pose_ros.imaging.compressed import decode_mask
 from hand_pose_ros.io.benchmarks import Benchmark
 
 #: What the three numbers of a joint may be: pixels, pixels and depth; or a point.
@@ -19,6 +20,11 @@ UNITS = {'mm': 1.0, 'm': 1000.0}
 
 #: Numbers of a file below this are in meters, above it in millimeters: a depth, or a hand's extent.
 METERS_BELOW = 5.0
+
+#: No coordinate is larger, whatever its unit: a kilometer in millimeters. Beyond it sums of squares lose all meaning.
+LARGEST_VALUE = 1e6
+
+_LABELS = 'a file of labels (text, .json, .jsonl, .npy or .npz)'
 
 
 class LabelError(ValueError):
@@ -60,12 +66,8 @@ def read_labels(path: str | Path) -> Labels:
     """
     path = Path(path)
     reader = {'.json': _read_json, '.jsonl': _read_results, '.npy': _read_array, '.npz': _read_array}
-    try:
+    with reading(path, LabelError, _LABELS):
         labels = reader.get(path.suffix.lower(), _read_text)(path)
-    except OSError as error:
-        raise LabelError(f'{path}: {error.strerror or error}') from error
-    except UnicodeDecodeError as error:
-        raise LabelError(f'{path} is not a text file; labels are text, .json, .jsonl, .npy or .npz') from error
     if not len(labels.values):
         raise LabelError(f'{path} holds no frame')
     return labels
@@ -73,7 +75,7 @@ def read_labels(path: str | Path) -> Labels:
 
 def _read_text(path: Path) -> Labels:
     rows, names, width = [], [], None
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
         words = re.split(r'[\s,;]+', line.strip(' \t,;\r'))
         if words == ['']:
             continue
@@ -95,6 +97,7 @@ def _read_text(path: Path) -> Labels:
         rows.append(row)
         names.append(name)
     values = np.array(rows).reshape(len(rows), -1, 3)
+    _check_values(path, values)
     return Labels(path, values, tuple(names) if all(names) and names else None)
 
 
@@ -106,18 +109,16 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _load_json(path: Path) -> object:
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise LabelError(f'{path} is no JSON ({error}): is the file cut off?') from error
-
-
 def _read_json(path: Path) -> Labels:
-    content = _load_json(path)
+    return Labels(path, _as_points(path, _joints_and_vertices(path)[0]), format='xyz')
+
+
+def _joints_and_vertices(path: Path) -> tuple[object, object]:
+    """Both lists of FreiHAND's predictions; of another file its content, twice."""
+    content = read_json(path)
     if isinstance(content, list) and len(content) == 2 and np.ndim(content[0][0]) == 2:
-        content = content[0]  # FreiHAND's predictions: joints, then vertices
-    return Labels(path, _as_points(path, content), format='xyz')
+        return content[0], content[1]
+    return content, content
 
 
 def _read_array(path: Path, key: str = 'joints') -> Labels:
@@ -125,16 +126,12 @@ def _read_array(path: Path, key: str = 'joints') -> Labels:
 
 
 def _load_array(path: Path, key: str) -> np.ndarray:
-    try:
-        content = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise LabelError(f'{path} is damaged or holds Python objects, which are not read ({error})') from error
-    if isinstance(content, np.ndarray):
-        return content
-    with content:
-        if key not in content:
-            raise LabelError(f'{path} has no array {key!r}; it has {", ".join(content.files) or "none"}')
-        return content[key]
+    if path.suffix.lower() == '.npy':
+        return read_npy(path)
+    content = read_npz(path)
+    if key not in content:
+        raise LabelError(f'{path} has no array {key!r}; it has {", ".join(content) or "none"}')
+    return content[key]
 
 
 def _as_points(path: Path, content: object) -> np.ndarray:
@@ -148,16 +145,28 @@ def _as_points(path: Path, content: object) -> np.ndarray:
         values = values.reshape(len(values), -1, 3)
     if values.ndim != 3 or values.shape[2] != 3:
         raise LabelError(f'{path} has shape {values.shape}; expected (frames, joints, 3)')
+    _check_values(path, values)
     return values
+
+
+def _check_values(path: Path, values: np.ndarray) -> None:
+    """Raise LabelError where a value is infinite or larger than any coordinate; NaN is one that is not known."""
+    with np.errstate(invalid='ignore'):
+        wrong = np.abs(values) > LARGEST_VALUE
+    if wrong.any():
+        raise LabelError(
+            f'{path} holds {values[wrong][0]:g}; no coordinate is larger than {LARGEST_VALUE:g}, whatever its unit: is '
+            'the file damaged?'
+        )
 
 
 def _read_results(path: Path) -> Labels:
     values, names = [], []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
         if not line.strip():
             continue
         try:
-            frame = json.loads(line)
+            frame = parse_json(line)
             hand = max(frame['hands'], key=lambda h: h['score'], default=None)
             values.append(
                 np.full((len(JOINTS), 3), np.nan)
@@ -165,11 +174,11 @@ def _read_results(path: Path) -> Labels:
                 else np.array(hand['joints'], float).reshape(len(JOINTS), 3)
             )
             names.append(str(frame['frame']))
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
             raise LabelError(
-                f'{path}, line {number} is not a line of hands.jsonl ({error}): is the file cut off?'
+                f'{path}, line {number} is not a line of hands.jsonl ({reason(error)}): is the file cut off?'
             ) from error
-    return Labels(path, np.array(values), tuple(names), 'xyz', 'm', ours=True)
+    return Labels(path, _as_points(path, values) if values else np.array(values), tuple(names), 'xyz', 'm', ours=True)
 
 
 def read_vertices(path: str | Path) -> np.ndarray:
@@ -180,15 +189,10 @@ def read_vertices(path: str | Path) -> np.ndarray:
 
     """
     path = Path(path)
-    try:
-        if path.suffix.lower() != '.json':
-            return _as_points(path, _load_array(path, 'vertices'))
-        content = _load_json(path)
-    except OSError as error:
-        raise LabelError(f'{path}: {error.strerror or error}') from error
-    if isinstance(content, list) and len(content) == 2 and np.ndim(content[0][0]) == 2:
-        content = content[1]
-    return _as_points(path, content)
+    with reading(path, LabelError, 'a file of vertices (.json, .npy or .npz)'):
+        if path.suffix.lower() == '.json':
+            return _as_points(path, _joints_and_vertices(path)[1])
+        return _as_points(path, _load_array(path, 'vertices'))
 
 
 def select_joints(labels: Labels, benchmark: Benchmark) -> Labels:
@@ -221,6 +225,8 @@ def guess_format(labels: Labels, benchmark: Benchmark) -> str:
         return 'xyz'
     uv = labels.values[..., :2]
     uv = uv[np.isfinite(uv).all(-1)]
+    if not len(uv):
+        return 'xyz'
     middle, size = np.median(uv, 0), (benchmark.camera.width, benchmark.camera.height)
     inside = (0.1 * size[0] < middle[0] < 0.9 * size[0]) and (0.1 * size[1] < middle[1] < 0.9 * size[1])
     return 'uvd' if inside and np.mean(uv >= 0) > 0.98 else 'xyz'
@@ -231,7 +237,9 @@ def guess_units(labels: Labels, form: str) -> str:
     if labels.units:
         return labels.units
     if form == 'uvd':
-        return 'm' if np.nanmedian(np.abs(labels.values[..., 2])) < METERS_BELOW else 'mm'
+        depths = np.abs(labels.values[..., 2])
+        known = depths[np.isfinite(depths)]
+        return 'm' if len(known) and np.median(known) < METERS_BELOW else 'mm'
     known = labels.values[np.isfinite(labels.values).all((1, 2))]
     known = known if len(known) else np.nan_to_num(labels.values)
     return 'm' if np.median(np.ptp(known, axis=1).max(1)) < METERS_BELOW else 'mm'
@@ -291,7 +299,5 @@ def read_mask(path: Path) -> np.ndarray:
         LabelError: the file is missing or no image.
 
     """
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
-    if image is None:
-        raise LabelError(f'{path} is {"no image that can be read" if path.is_file() else "missing"}')
-    return image > 0
+    with reading(path, LabelError, 'an image'):
+        return decode_mask(path.read_bytes())

@@ -48,6 +48,8 @@ def read_keypoints(message: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
             f'points of {KEYPOINT.itemsize} bytes: {", ".join(KEYPOINT.names or ())}'
         )
     hands = np.frombuffer(message.data, point).reshape(-1, len(JOINTS))
+    if (hands[side] >= len(SIDES)).any():
+        raise ValueError(f'a hand of side {hands[side].max()}; 0 is left, 1 right')
     # By score, the best first: of several hands of one side, the first is taken.
     return {
         SIDES[hand[side][0]]: (

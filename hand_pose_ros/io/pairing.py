@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Generic, TypeVar
 
 C = TypeVar('C')
@@ -14,37 +15,75 @@ REGISTER = (
     'depth_to_rgb/image_raw. ZED: read depth/depth_registered'
 )
 
-#: Two images belong together when their stamps are no further apart, nanoseconds: half a frame at 30 Hz.
-MAX_STAMP_DIFFERENCE_NS = 17_000_000
+#: Two images belong together when their stamps are no further apart, seconds: half a frame at 30 Hz.
+TOLERANCE_S = 0.017
+#: Color images that wait at most: live for depth that is late by a quarter of a second at 30 Hz, in a recording for
+#: what was written much later.
+LIVE_WAITING, RECORDED_WAITING = 8, 40
+#: Depth that is older than this against color has stopped: nothing waits for it, nanoseconds.
+STOPPED_NS = 1_000_000_000
 
 
 class DepthPairing(Generic[C, D]):
-    """Holds a color image until the depth image of its moment has come, or the next color image.
+    """Pairs by stamps, whenever images come: registering depth takes drivers a while.
 
-    Both methods return what is complete now: color images in order, each with its depth image or None.
+    Both methods return what is complete now: color images in order, each with its depth image, or None where none of
+    its moment came.
+
+    Args:
+        tolerance_s: stamps of one moment are no further apart.
+        recorded: nobody waits for the pairs, so that color can wait for depth that was written much later.
+
     """
 
-    def __init__(self) -> None:
-        self._waiting: tuple[int, C] | None = None
-        self._depth: tuple[int, D] | None = None
+    def __init__(self, tolerance_s: float = TOLERANCE_S, recorded: bool = False) -> None:
+        self.tolerance_s, self._recorded = tolerance_s, recorded
+        self._most_waiting = most_waiting = RECORDED_WAITING if recorded else LIVE_WAITING
+        self._waiting: deque[tuple[int, C]] = deque()
+        self._depths: deque[tuple[int, D]] = deque(maxlen=most_waiting)
 
     def color(self, stamp: int, image: C) -> list[tuple[C, D | None]]:
         """Take a color image, its stamp in nanoseconds."""
-        ready = self.flush()
-        if self._depth is not None and abs(stamp - self._depth[0]) <= MAX_STAMP_DIFFERENCE_NS:
-            ready.append((image, self._depth[1]))
-        else:
-            self._waiting = stamp, image
-        return ready
+        self._waiting.append((stamp, image))
+        return self._ready()
 
     def depth(self, stamp: int, image: D) -> list[tuple[C, D | None]]:
         """Take a depth image, its stamp in nanoseconds."""
-        self._depth = stamp, image
-        if self._waiting is None or abs(stamp - self._waiting[0]) > MAX_STAMP_DIFFERENCE_NS:
-            return []
-        return [(one, image) for one, _ in self.flush()]
+        self._depths.append((stamp, image))
+        return self._ready()
 
     def flush(self) -> list[tuple[C, D | None]]:
-        """Return the color image that still waits, without depth."""
-        waiting, self._waiting = self._waiting, None
-        return [(waiting[1], None)] if waiting else []
+        """Return the color images that still wait, and forget the depth images but the last: it may be of a new round,
+        where time has jumped back.
+        """
+        rest = [(image, self._of(stamp)) for stamp, image in self._waiting]
+        self._waiting.clear()
+        while len(self._depths) > 1:
+            self._depths.popleft()
+        return rest
+
+    def _ready(self) -> list[tuple[C, D | None]]:
+        done: list[tuple[C, D | None]] = []
+        while self._waiting:
+            stamp, image = self._waiting[0]
+            found = self._of(stamp)
+            if found is None and not self._given_up(stamp):
+                break
+            self._waiting.popleft()
+            done.append((image, found))
+        return done
+
+    def _given_up(self, stamp: int) -> bool:
+        """Whether no depth of a moment will come any more."""
+        newest = max((other for other, _ in self._depths), default=None)
+        if newest is not None and newest > stamp + 1e9 * self.tolerance_s:
+            return True
+        flowing = self._recorded or (newest is not None and self._waiting[-1][0] - newest < STOPPED_NS)
+        return len(self._waiting) > (self._most_waiting if flowing else 1)
+
+    def _of(self, stamp: int) -> D | None:
+        """The depth image whose stamp is closest, within the tolerance."""
+        apart, image = min(((abs(other - stamp), n) for n, (other, _) in enumerate(self._depths)), default=(None, None))
+        if apart is None or image is None or apart > 1e9 * self.tolerance_s:
+            return None
+        return self._depths[image][1]

@@ -15,10 +15,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from hand_pose_ros.files import reading
+from hand_pose_ros.geometry.calibration import ASSUMED, assumed_camera, read_calibration
 from hand_pose_ros.geometry.camera import Camera, CameraError
 from hand_pose_ros.imaging.compressed import decode_color, decode_depth_png
 from hand_pose_ros.imaging.images import DepthImage, ImageError
-from hand_pose_ros.io.bag import open_bag, read_joints
+from hand_pose_ros.imaging.sizes import check_pixels
+from hand_pose_ros.io.bag import BAG_SUFFIXES, open_bag, read_joints, storages
 from hand_pose_ros.io.bag_writer import write_bag
 from hand_pose_ros.io.frame import (
     COLOR_FRAME_ID,
@@ -27,16 +30,16 @@ from hand_pose_ros.io.frame import (
     RecordedFrame,
     Recording,
     RecordingError,
+    natural,
     stamp_name,
 )
 
 __all__ = ['RecordedFrame', 'Recording', 'RecordingError', 'open_recording', 'read_joints', 'stamp_name', 'write_bag']
 
-#: Horizontal field of view that color images without a calibration are taken to have, degrees.
-FIELD_OF_VIEW_DEG = 60.0
-_ASSUMED = f'no camera calibration: a horizontal field of view of {FIELD_OF_VIEW_DEG:.0f} degrees is assumed'
-
-BAG_SUFFIXES = ('.mcap', '.db3')
+#: Recordings of ROS 1, which rosbags reads as well.
+ROS1_SUFFIX = '.bag'
+#: A rate beyond this is a clock's and no camera's, images a second.
+MOST_FRAMES_HZ = 500.0
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg')
 VIDEO_SUFFIXES = ('.mp4', '.m4v', '.mkv', '.avi', '.mov', '.webm', '.mpg', '.mpeg')
 
@@ -47,16 +50,19 @@ def open_recording(
     depth_unit: float = 0.001,
     topic: str | None = None,
     modality: str | None = None,
+    depth_topic: str | None = None,
 ) -> Recording:
     """Open a recording.
 
     Args:
-        path: a folder of 16-bit PNGs of depth, or of 8-bit PNGs or JPEGs of color (read in name order; its
-            ``camera_info.yaml`` is used when no camera is given), a rosbag2 folder or its bare ``.mcap`` or ``.db3``
-            file, a video, or a webcam's device such as ``/dev/video0``, which never ends.
+        path: a folder of 16-bit PNGs of depth, or of 8-bit PNGs or JPEGs of color (in the order of the numbers in their
+            names; its ``camera_info.yaml`` is used when no camera is given), a rosbag2 folder or its bare ``.mcap`` or
+            ``.db3`` file, packed by zstd or not, a bag of ROS 1, a video, or a webcam's device such as
+            ``/dev/video0``, which never ends.
         camera: overrides the recorded camera.
         depth_unit: meters in one unit of a 16-bit depth image.
         topic: image topic of a bag, needed only where there are several.
+        depth_topic: likewise of the registered depth for ``rgbd``.
         modality: ``depth``, ``color``, or ``rgbd`` for a bag's color images, each with the depth image of its moment,
             which must be registered to it. By default depth where there is any, else color.
 
@@ -77,29 +83,24 @@ def open_recording(
             'you may not read it (on most systems the group video may)',
         )
     if path.is_dir():
-        images = sorted((p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=lambda p: p.name)
+        images = sorted(
+            (p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith('.')),
+            key=lambda p: natural(p.name),
+        )
         if images:
             return _open_folder(path, images, camera, depth_unit, modality)
-        if (path / 'metadata.yaml').exists():
-            return open_bag(path, camera, depth_unit, topic, modality)
-        storages = [p for p in path.iterdir() if p.suffix in BAG_SUFFIXES]
-        if not storages:
+        if not (path / 'metadata.yaml').exists() and not storages(path):
             raise RecordingError(f'{path}: the folder holds neither PNG or JPEG files nor a rosbag2')
-        if len(storages) > 1:
-            raise RecordingError(
-                f'{path}: a bag of {len(storages)} files without metadata.yaml; rebuild it with "ros2 bag reindex"'
-            )
-        return open_bag(storages[0], camera, depth_unit, topic, modality)
-    if suffix in BAG_SUFFIXES:
-        return open_bag(path, camera, depth_unit, topic, modality)
+        return open_bag(path, camera, depth_unit, topic, modality, depth_topic)
+    if Path(path.name.removesuffix('.zstd')).suffix.lower() in (*BAG_SUFFIXES, ROS1_SUFFIX):
+        return open_bag(path, camera, depth_unit, topic, modality, depth_topic)
     if suffix in VIDEO_SUFFIXES:
         return _open_video(
             path, camera, modality, 'no frame can be read; the video is empty, damaged or of an unknown codec'
         )
-    hint = '; convert it with rosbags-convert' if suffix == '.bag' else ''
     raise RecordingError(
-        f'{path}: not a folder of images, a rosbag2 ({", ".join(BAG_SUFFIXES)}), '
-        f'a video ({", ".join(VIDEO_SUFFIXES)}) or a webcam (/dev/video0){hint}'
+        f'{path}: not a folder of images, a recording ({", ".join((*BAG_SUFFIXES, ROS1_SUFFIX))}), '
+        f'a video ({", ".join(VIDEO_SUFFIXES)}) or a webcam (/dev/video0)'
     )
 
 
@@ -116,20 +117,28 @@ def _open_folder(
     info = path / 'camera_info.yaml'
     if camera is None and info.exists():
         try:
-            camera = Camera.from_yaml(info)
+            camera = read_calibration(info)
         except CameraError as error:
             raise RecordingError(str(error)) from error
-    is_color = any(file.suffix.lower() != '.png' for file in files) or _is_color(files[0])
+    kinds: dict[bool, list[str]] = {True: [], False: []}
+    for file in files:
+        kinds[_is_color(file)].append(file.name)
+    if kinds[True] and kinds[False]:
+        raise RecordingError(
+            f'{path}: holds images of color ({kinds[True][0]} and {len(kinds[True]) - 1} others) and of depth '
+            f'({kinds[False][0]} and {len(kinds[False]) - 1} others); put each kind into a folder of its own'
+        )
+    is_color = bool(kinds[True])
     _check_modality(path, 'color' if is_color else 'depth', modality)
     if is_color:
-        return Recording(
-            path, 'color', '', len(files), partial(_photographs, files, camera), '' if camera else _ASSUMED
-        )
+        return Recording(path, 'color', '', len(files), partial(_photographs, files, camera), '' if camera else ASSUMED)
     return Recording(path, 'depth', '', len(files), partial(_folder_frames, files, camera, depth_unit))
 
 
 def _is_color(file: Path) -> bool:
-    """Whether a PNG has 8 bits a channel: what its header says, so that damage is reported where the image is read."""
+    """Whether it is no PNG or has 8 bits a channel, by its header: damage is reported where the image is read."""
+    if file.suffix.lower() != '.png':
+        return True
     with open(file, 'rb') as stream:
         header = stream.read(25)
     return header[12:16] == b'IHDR' and header[24:25] == b'\x08'
@@ -153,8 +162,7 @@ def _photographs(files: Sequence[Path], camera: Camera | None) -> Iterator[Recor
 
 
 def _assumed(image: np.ndarray) -> Camera:
-    height, width = image.shape[:2]
-    return Camera.from_field_of_view(width, height, FIELD_OF_VIEW_DEG)
+    return assumed_camera(image.shape[1], image.shape[0])
 
 
 def _folder_frames(files: Sequence[Path], camera: Camera | None, depth_unit: float) -> Iterator[RecordedFrame]:
@@ -166,6 +174,11 @@ def _open_video(path: Path, camera: Camera | None, modality: str | None, unreada
     _check_modality(path, 'color', modality)
     capture = _capture(path)
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    if not 0 < capture.get(cv2.CAP_PROP_FPS) <= MOST_FRAMES_HZ:
+        count = 0  # of a video without a rate it is a guess, often in milliseconds
+    size = [max(int(capture.get(side)), 1) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
+    with reading(path, RecordingError, 'a video'):
+        check_pixels(*size)
     image = capture.read()[1]
     capture.release()
     if image is None:
@@ -176,20 +189,27 @@ def _open_video(path: Path, camera: Camera | None, modality: str | None, unreada
         '',
         count if count > 0 else None,
         partial(_video_frames, path, camera or _assumed(image)),
-        '' if camera else _ASSUMED,
+        '' if camera else ASSUMED,
     )
 
 
 def _video_frames(path: Path, camera: Camera) -> Iterator[RecordedFrame]:
     capture = _capture(path)
-    rate = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_RATE_HZ
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    rate = rate if 0 < rate <= MOST_FRAMES_HZ else DEFAULT_RATE_HZ
     live = path.is_char_device()
     try:
-        index = 0
+        last = -1
         while (image := capture.read()[1]) is not None:
-            stamp = time.time_ns() if live else round(index * 1e9 / rate)
+            if live:
+                stamp = time.time_ns()
+            else:
+                # The picture's own time: phones and browsers do not keep their rate. Where the file has none, by rate.
+                stamp = round(1e6 * capture.get(cv2.CAP_PROP_POS_MSEC))
+                if stamp <= last or (last < 0 and stamp < 0):
+                    stamp = 0 if last < 0 else last + round(1e9 / rate)
+                last = stamp
             yield RecordedFrame(stamp_name(stamp), stamp, COLOR_FRAME_ID, camera, image)
-            index += 1
     finally:
         capture.release()
 
