@@ -1,7 +1,8 @@
-"""Where the files that come with the package lie: models, configuration, launch files, the demo clip."""
+"""Where the files that come with the package lie, and where what it finds out about a machine is cached."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -34,3 +35,18 @@ def resource_path(*parts: str) -> Path:
         f'{relative} is missing from the installation of {_PACKAGE.name} that holds {_PACKAGE}: '
         'install the package again, by `colcon build` or `pip install .` in a complete checkout'
     )
+
+
+def cache_folder(name: str) -> Path | None:
+    """Return a folder of the user's own for what can be found out again, or None where none can be written to.
+
+    It is ``hand_pose_ros/<name>`` in ``XDG_CACHE_HOME``, by default ``~/.cache``; nobody else may read or write there,
+    since compiled networks are loaded from it.
+    """
+    base = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
+    folder = Path(base, _PACKAGE.name, name)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK | os.X_OK) else None

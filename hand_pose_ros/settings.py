@@ -84,9 +84,10 @@ class ModelSettings(Settings):
         AUTO, 'Part that estimates poses, by its registered name; auto takes the one of the modality.'
     )
     model: str = setting(
-        '',
+        AUTO,
         'Pose network: a name from models/manifest.yaml or the path of an .onnx file; for rgbd two may be named, '
-        'separated by a comma; empty for the default ones.',
+        'separated by a comma. auto takes the most accurate; a node times them at start and takes the most accurate '
+        'that keeps up with the camera here, and a smaller one while the machine is too busy.',
     )
     engine: str = setting(
         AUTO, 'Inference engine; auto takes the fastest that this machine has.', choices=(AUTO, *ENGINE_NAMES)
@@ -108,7 +109,7 @@ class ModelSettings(Settings):
 class TrackingSettings(Settings):
     """What a tracker does with each frame. Lengths in meters."""
 
-    max_hands: int = setting(2, 'Hands to track at once.', low=1, high=2, live=True)
+    max_hands: int = setting(2, 'Hands to track at once; over two: of several people.', low=1, high=8, live=True)
     views: int = setting(
         1,
         'Views of each hand in each frame, every one turned another way and all averaged: more accurate, and as many '
@@ -126,6 +127,13 @@ class TrackingSettings(Settings):
     mesh: bool = setting(True, 'Pose the hand model and publish its mesh.')
     near: float = setting(0.15, 'Depth closer than this is ignored, meters.', low=0.0, high=10.0, live=True)
     far: float = setting(1.5, 'Depth beyond this is ignored, meters.', low=0.1, high=10.0, live=True)
+    image_rotation: int = setting(
+        0,
+        'Degrees clockwise by which images must be turned to be upright, where the camera stands on its side or upside '
+        "down; results stay in the camera's own frame.",
+        choices=(0, 90, 180, 270),
+        live=True,
+    )
     hand_size: float = setting(
         0.09,
         'Size of the hands where no depth measures it, wrist to knuckles, which distances follow from: 0.09 to 0.1 for '
@@ -153,10 +161,48 @@ class NodeSettings(Settings):
         'that suffix; for rgbd compressed stands for both.',
         choices=IMAGE_TRANSPORTS,
     )
+    pairing_tolerance: float = setting(
+        0.017,
+        'With color and depth: stamps of two images of one moment are no further apart, seconds.',
+        low=0.0,
+        high=1.0,
+        live=True,
+    )
+    mirrored: bool = setting(
+        False, "The images are mirrored, left and right, as a selfie camera's; results are as without that.", live=True
+    )
+    tf_prefix: str = setting(
+        '', 'Put before the names of TF frames, so that several trackers can share one tree, e.g. front_.'
+    )
+    expected_rate_hz: float = setting(
+        30.0, 'Images a second that the model chosen by auto must keep up with.', low=1.0, high=1000.0
+    )
     gesture_hold: float = setting(
         0.2, 'A gesture must be held for so long before it is reported, seconds.', low=0.0, high=5.0, live=True
     )
-    publish_tf: bool = setting(True, 'Broadcast one TF frame a joint.', live=True)
+    gestures_file: str = setting(
+        '',
+        "People's own gestures, added to those shipped; empty for hand_pose_ros/gestures.yaml in the user's "
+        'configuration folder (~/.config), where there is one.',
+    )
+    up_frame: str = setting(
+        '',
+        'TF frame whose z is up, for thumbs, waves and swipes; empty where the camera stands upright.',
+    )
+    ray_frame: str = setting(
+        '', 'TF frame that the rays of pointing hands are in; empty for the camera frame of the image.'
+    )
+    angle_confidence: float = setting(
+        0.8,
+        'A joint angle whose joints are trusted less than this follows more slowly, by its confidence; 0: never.',
+        low=0.0,
+        high=1.0,
+        live=True,
+    )
+    angle_speed: float = setting(
+        7.5, 'Joint angles change no faster, radians a second; 0: no limit.', low=0.0, high=100.0, live=True
+    )
+    publish_tf: bool = setting(True, 'Broadcast one TF frame a joint, and one of the palm.', live=True)
     auto_activate: bool = setting(True, 'Configure and activate the node by itself at start.')
 
 

@@ -21,7 +21,7 @@ from hand_pose_ros.inference.engines import open_engine, warm_up
 from hand_pose_ros.inference.models import DETECTOR, find_model
 from hand_pose_ros.regions.base import distinct
 from hand_pose_ros.regions.perspective import PerspectiveRegion
-from hand_pose_ros.settings import ModelSettings
+from hand_pose_ros.settings import AUTO, ModelSettings
 
 #: Pixels along a side of the network's image, and of its image in one cell.
 DETECTOR_INPUT, CELL = 256, 8
@@ -161,7 +161,7 @@ class ColorDetector:
         timer: StageTimer,
         configuration: ColorDetectorConfiguration = ColorDetectorConfiguration(),
     ) -> None:
-        self._engine = open_engine(find_model('', DETECTOR), settings.engine, settings.threads, settings.precision)
+        self._engine = open_engine(find_model(AUTO, DETECTOR), settings.engine, settings.threads, settings.precision)
         warm_up(self._engine)
         self.description = f'{self._engine.description}, {DETECTOR}'
         self._timer = timer

@@ -16,7 +16,7 @@ from hand_pose_ros.imaging.images import DepthImage
 from hand_pose_ros.inference.engines import open_engine, warm_up
 from hand_pose_ros.inference.models import CENTER, find_model
 from hand_pose_ros.regions.cube import LARGEST_HAND_M, SMALLEST_HAND_M, CubeRegion
-from hand_pose_ros.settings import ModelSettings
+from hand_pose_ros.settings import AUTO, ModelSettings
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class DepthDetector:
         timer: StageTimer,
         configuration: DepthDetectorConfiguration = DepthDetectorConfiguration(),
     ) -> None:
-        self._engine = open_engine(find_model('', CENTER), settings.engine, settings.threads, settings.precision)
+        self._engine = open_engine(find_model(AUTO, CENTER), settings.engine, settings.threads, settings.precision)
         warm_up(self._engine)
         self.description = f'{self._engine.description}, {CENTER}'
         self._timer = timer

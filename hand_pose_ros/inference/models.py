@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 
+from hand_pose_ros.files import read_yaml, reading
+from hand_pose_ros.inference.facts import read_facts
 from hand_pose_ros.resources import resource_path
+from hand_pose_ros.settings import AUTO
 
 #: What the models in a folder are, beside them; ``python -m training export`` writes it.
 MANIFEST = 'manifest.yaml'
@@ -91,22 +93,20 @@ def read_manifest(folder: Path | None = None) -> dict[str, dict]:
 
     """
     path = resource_path('models', MANIFEST) if folder is None else folder / MANIFEST
-    try:
-        manifest = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ModelError(f'{path} is damaged ({error}); restore it from the repository') from error
+    with reading(path, ModelError, 'a manifest of models; restore it from the repository'):
+        manifest = read_yaml(path)
     if not isinstance(manifest, dict) or not all(isinstance(entry, dict) for entry in manifest.values()):
         raise ModelError(f'{path} is damaged: it is not a table of models; restore it from the repository')
     return manifest
 
 
-def find_model(name: str = '', task: str = POSE) -> Model:
+def find_model(name: str = AUTO, task: str = POSE) -> Model:
     """Find a model and check that its file is whole.
 
     Args:
-        name: a name in the manifest, the path of an ``.onnx`` file, or empty for the task's default. A manifest beside
-            the file holds the network's calibration (``confidence``, ``presence``); without one, that of most networks
-            is taken.
+        name: a name in the manifest, the path of an ``.onnx`` file, or ``auto`` for the task's default. What a file's
+            network is for, and its calibration (``confidence``, ``presence``), are in the manifest beside it, in the
+            shipped one where it is a copy of a shipped model, or in the file's own metadata.
         task: what the model must do; empty for anything.
 
     Raises:
@@ -119,28 +119,41 @@ def find_model(name: str = '', task: str = POSE) -> Model:
             raise ModelError(
                 f'model file {path} does not exist; give an .onnx file, or a name from models/manifest.yaml'
             )
-        entry, eight_bit = _read_entry(path), quantized_path(path)
-        if task and entry.get('task', task) != task:
-            raise ModelError(f'model file {path} is for the task {entry["task"]}, and {task} is asked for')
-        return _model(path.stem, path, task or entry.get('task', ''), entry, eight_bit if eight_bit.is_file() else None)
+        with reading(path, ModelError, 'a network with a whole manifest'):
+            return _own_model(path, task)
     manifest = read_manifest()
     fitting = {key: entry for key, entry in manifest.items() if task in ('', entry.get('task'))}
-    if not name:
+    if name in ('', AUTO):
         name = next((key for key, entry in fitting.items() if entry.get('default')), '')
     if name not in fitting:
         raise ModelError(
             f'there is no {task or ""} model {name!r}; models/manifest.yaml has: {", ".join(fitting) or "none"}'
         )
     entry = fitting[name]
-    quantized = _whole_file(entry['int8']) if 'int8' in entry else None
-    return _model(name, _whole_file(entry), entry.get('task', ''), entry, quantized)
+    with reading(resource_path('models', MANIFEST), ModelError, f'a whole manifest: its entry {name} is damaged'):
+        quantized = _whole_file(entry['int8']) if 'int8' in entry else None
+        return _model(name, _whole_file(entry), entry.get('task', ''), entry, quantized)
+
+
+def _own_model(path: Path, task: str) -> Model:
+    """A model of the user's own, or a copy of a shipped one."""
+    entry, eight_bit = _read_entry(path), quantized_path(path)
+    if task and not entry:
+        raise ModelError(
+            f'model file {path}: nothing says what this network is for: there is neither a manifest.yaml with its '
+            'sha256 beside it nor a note in the file; write it with `python -m training export`, or copy its '
+            'manifest.yaml along'
+        )
+    if task and entry.get('task', task) != task:
+        raise ModelError(f'model file {path} is for the task {entry["task"]}, and {task} is asked for')
+    return _model(path.stem, path, task or entry.get('task', ''), entry, eight_bit if eight_bit.is_file() else None)
 
 
 def choose_model(names: str, task: str, others: bool = False) -> Model:
     """Find the model of a task among names separated by commas, as the parameter ``model`` has them.
 
     Args:
-        names: names or paths, see :func:`find_model`; empty for the task's default.
+        names: names or paths, see :func:`find_model`; ``auto`` for the task's default.
         task: what the model must do.
         others: models of other tasks may be among them, for other parts of the tracker.
 
@@ -148,18 +161,29 @@ def choose_model(names: str, task: str, others: bool = False) -> Model:
         ModelError: there is no such model, it does something else, or its file is missing or damaged.
 
     """
-    given = [name.strip() for name in names.split(',') if name.strip()]
+    given = _given(names)
     fitting = [name for name in given if _task_of(name) in (task, '')]
     if len(given) > 1 and not others:
         raise ModelError(f'model {names!r}: only modality rgbd takes more than one')
     if not fitting and given and not others:
         return find_model(given[0], task)
-    return find_model(fitting[0] if fitting else '', task)
+    return find_model(fitting[0] if fitting else AUTO, task)
+
+
+def models_by_accuracy(task: str) -> list[str]:
+    """Name the shipped models of a task that ``auto`` may take, the most accurate first."""
+    fitting = {name: entry for name, entry in read_manifest().items() if entry.get('task') == task}
+    able = [name for name, entry in fitting.items() if entry.get('default') or entry.get('auto')]
+    return sorted(able, key=lambda name: fitting[name].get('validation', {}).get('mean_mm', 0.0))
+
+
+def _given(names: str) -> list[str]:
+    return [name.strip() for name in names.split(',') if name.strip() not in ('', AUTO)]
 
 
 def names_beyond_task(names: str, task: str) -> bool:
     """Whether any of names separated by commas is not known to be a model of a task."""
-    return any(_task_of(name.strip()) != task for name in names.split(',') if name.strip())
+    return any(_task_of(name) != task for name in _given(names))
 
 
 def _task_of(name: str) -> str:
@@ -171,29 +195,29 @@ def _task_of(name: str) -> str:
 
 
 def _model(name: str, path: Path, task: str, entry: dict, quantized: Path | None) -> Model:
-    return Model(
-        name,
-        path,
-        task,
-        tuple(entry.get('confidence', Model.confidence)),
-        tuple(entry.get('presence', Model.presence)),
-        quantized,
-    )
+    pairs = {}
+    for fact in ('confidence', 'presence'):
+        value = entry.get(fact, getattr(Model, fact))
+        if len(value) != 2 or not all(isinstance(x, (int, float)) and np.isfinite(x) for x in value):
+            raise ModelError(f'model file {path}: its {fact} is {value!r}, and must be two numbers')
+        pairs[fact] = (float(value[0]), float(value[1]))
+    return Model(name, path, task, pairs['confidence'], pairs['presence'], quantized)
 
 
 def _read_entry(path: Path) -> dict:
-    """Return what a manifest in a file's folder says of it: nothing where there is none, or it is of other weights."""
-    if not path.with_name(MANIFEST).is_file():
-        return {}
+    """Return what is known of a file: by the manifest beside it, the one of the shipped models, or its own metadata.
+
+    A manifest counts for the weights that it names only: those of a copy of a shipped model, whatever its name is now.
+    """
     digest = file_digest(path)
-    return next(
-        (
-            entry
-            for entry in read_manifest(path.parent).values()
-            if (entry.get('file'), entry.get('sha256')) == (path.name, digest)
-        ),
-        {},
-    )
+    if path.with_name(MANIFEST).is_file():
+        for entry in read_manifest(path.parent).values():
+            if (entry.get('file'), entry.get('sha256')) == (path.name, digest):
+                return entry
+    for entry in read_manifest().values():
+        if digest in (entry.get('sha256'), (entry.get('int8') or {}).get('sha256')):
+            return entry
+    return read_facts(path)
 
 
 def _whole_file(entry: dict) -> Path:

@@ -59,7 +59,7 @@ def make_tracker(settings: TrackerSettings = TrackerSettings(), independent: boo
     fitter = InverseKinematics(own, other[0] if other else None)
     parts = TrackerParts(
         detector=detector,
-        estimator=_make_estimator(models, configuration, timer),
+        estimator=make_estimator(models, timer),
         refiners=tuple(REFINERS.load(name)(settings.tracking, fitter) for name in REFINERS.names()),
         fitter=fitter,
         timer=timer,
@@ -81,7 +81,7 @@ def _by_mediapipe(models: ModelSettings) -> bool:
 
     On photographs they are better and quicker than ours.
     """
-    named = bool(models.model) if models.modality == 'color' else names_beyond_task(models.model, POSE)
+    named = models.model not in ('', AUTO) if models.modality == 'color' else names_beyond_task(models.model, POSE)
     if named or models.detector != AUTO or models.estimator != AUTO:
         return models.estimator.startswith('mediapipe')
     if mediapipe_models() is not None:
@@ -90,11 +90,9 @@ def _by_mediapipe(models: ModelSettings) -> bool:
     return False
 
 
-def _make_estimator(
-    models: ModelSettings, configuration: TrackingConfiguration, timer: StageTimer
-) -> PoseEstimator[Any]:
-    """The estimator of a configuration; RGB-D fuses two."""
-    names = configuration.estimators
+def make_estimator(models: ModelSettings, timer: StageTimer) -> PoseEstimator[Any]:
+    """Make the estimator of a tracker; RGB-D fuses two. Raises as :func:`make_tracker` does."""
+    names = choose_configuration(models).estimators
     first, *second = [_load(ESTIMATORS, 'estimator', name)(models, timer) for name in names]
     return RgbdEstimator(first, second[0]) if second else first
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hand_pose_ros.core.hand import HandEstimate
-from hand_pose_ros.geometry.joints import hand_center, hand_size
-from hand_pose_ros.hand_model.inverse_kinematics import HandShapeState, is_hand_sized
+from hand_pose_ros.geometry.joints import SIDES, hand_center
+from hand_pose_ros.hand_model.inverse_kinematics import HandShapeState
 from hand_pose_ros.regions.base import HandRegion
-from hand_pose_ros.regions.cube import LARGEST_HAND_M, SMALLEST_HAND_M
 from hand_pose_ros.tracking.configuration import HandednessConfiguration
 from hand_pose_ros.tracking.one_euro import OneEuroFilter
 
@@ -94,10 +93,10 @@ class Track:
 def resolve_pair(tracks: Sequence[Track], may_change: Sequence[Track], limits: HandednessConfiguration) -> Track | None:
     """Where two hands are of one side, let the least sure one take the other, unless its odds are clear.
 
-    What is much farther is rather mistaken for a hand of that side.
+    What is much farther is rather mistaken for a hand of that side. More than two hands are not one person's.
 
     Args:
-        tracks: all hands of one person.
+        tracks: all hands.
         may_change: those of them that may take the other side.
         limits: when odds are clear.
 
@@ -105,7 +104,7 @@ def resolve_pair(tracks: Sequence[Track], may_change: Sequence[Track], limits: H
         The one that took the other side; None where none did.
 
     """
-    if not may_change or len({track.side for track in tracks}) == len(tracks):
+    if not may_change or len({track.side for track in tracks}) == len(tracks) or len(tracks) > len(SIDES):
         return None
 
     def sureness(track: Track) -> float:
@@ -116,9 +115,3 @@ def resolve_pair(tracks: Sequence[Track], may_change: Sequence[Track], limits: H
         return None
     other.take_other_side()
     return other
-
-
-def is_plausible(joints: np.ndarray) -> bool:
-    """Whether joints (21, 3), meters, are of a size that hands have, and not all in one place."""
-    sized = SMALLEST_HAND_M / 2 < hand_size(joints) < 2 * LARGEST_HAND_M
-    return bool(np.isfinite(joints).all() and sized and is_hand_sized(joints))

@@ -17,15 +17,18 @@ from hand_pose_ros.core.stage_timer import StageTimer
 from hand_pose_ros.detection.base import Detection, HandDetector, HandVerifier
 from hand_pose_ros.estimation.base import PoseEstimator
 from hand_pose_ros.geometry.camera import Camera
-from hand_pose_ros.geometry.joints import hand_center, hand_size
-from hand_pose_ros.hand_model.inverse_kinematics import InverseKinematics
+from hand_pose_ros.geometry.joints import NOMINAL_HAND_SIZE_M, SIDES, hand_center, hand_size, is_degenerate
+from hand_pose_ros.hand_model.inverse_kinematics import InverseKinematics, is_hand_sized
+from hand_pose_ros.imaging.orientation import turned, turned_back
 from hand_pose_ros.imaging.rectification import Rectification
 from hand_pose_ros.regions.base import distinct
-from hand_pose_ros.settings import TrackingSettings
+from hand_pose_ros.settings import VIEWS, TrackingSettings
 from hand_pose_ros.tracking.configuration import TrackingConfiguration
+from hand_pose_ros.tracking.plausibility import LIMITS as SKELETON
+from hand_pose_ros.tracking.plausibility import at_size, floating_share, is_skeleton
 from hand_pose_ros.tracking.refiners import JointRefiner
 from hand_pose_ros.tracking.rounds import estimate_further
-from hand_pose_ros.tracking.track import Track, is_plausible, resolve_pair
+from hand_pose_ros.tracking.track import Track, resolve_pair
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,9 @@ class HandTracker:
         configuration: how much their word is worth.
         settings: what users set.
 
+    Attributes:
+        impossible: skeletons that no hand can have, which were dropped, since the tracker was made.
+
     """
 
     def __init__(self, parts: TrackerParts, configuration: TrackingConfiguration, settings: TrackingSettings) -> None:
@@ -65,7 +71,10 @@ class HandTracker:
         self._configuration = configuration
         self._rectify = Rectification()
         self._next_id = 1
+        self.impossible = 0
         self._camera: Camera | None = None
+        self._most_estimates = self._turn = 0
+        self._settings = settings
         self.update(settings)
         self.reset()
 
@@ -89,8 +98,39 @@ class HandTracker:
         """Seconds that each stage of the last frame took: ``localize``, ``crop``, ``network``, ``hand_model``."""
         return self._parts.timer.seconds
 
+    @property
+    def timer(self) -> StageTimer:
+        """Takes the times of the stages; a part that is to replace one adds its own."""
+        return self._parts.timer
+
+    @property
+    def estimator(self) -> PoseEstimator[Any]:
+        """What estimates poses now."""
+        return self._parts.estimator
+
+    def replace_estimator(self, estimator: PoseEstimator[Any]) -> None:
+        """Go on with another estimator of the same regions; the hands stay tracked."""
+        self._parts = replace(self._parts, estimator=estimator)
+
+    def limit_estimates(self, count: int) -> None:
+        """Make no more than so many estimates in a frame while hands are new or not sure of their side; 0 for no limit.
+
+        New hands are estimated by fewer views then, and as the other side's by turns.
+        """
+        self._most_estimates = count
+
+    def warm_up(self, frame: CameraFrame) -> None:
+        """Do all that is done for a frame once, so that the first one does not take longer than others."""
+        self.process(frame)
+        self.finish_frame()
+        for side, model in self._parts.fitter.models.items():
+            self._parts.fitter.fit(model.joints, side, mesh=self._settings.mesh)
+        self.reset()
+
     def update(self, settings: TrackingSettings) -> None:
-        """Go on with other settings."""
+        """Go on with other settings; tracking starts afresh where images are turned another way."""
+        if settings.image_rotation != self._settings.image_rotation:
+            self.reset()
         self._settings = settings
         for refiner in self._parts.refiners:
             refiner.settings = settings
@@ -115,9 +155,9 @@ class HandTracker:
         """
         if missing := self.needs - frame.channels:
             raise FrameError(f'the frame holds no {min(channel.value for channel in missing)} image')
-        if frame.camera != self._camera:  # Another camera, or a folder of photographs of several sizes.
-            self.reset()
-            self._camera = frame.camera
+        if self._camera is None or not frame.camera.resembles(self._camera):
+            self.reset()  # Another camera, or a folder of photographs of several sizes; not one whose focus moved.
+        self._camera = frame.camera
         elapsed = self._elapsed(frame.stamp_s)
         self._parts.timer.begin()
         self.finish_frame()
@@ -129,7 +169,7 @@ class HandTracker:
         self._take_in(frame, remaining)
         self._search(frame, at_once=len(self._tracks) < max(len(tracked), 1))
         self._unfinished = frame, verified
-        return self._report(frame)
+        return [turned_back(hand, self._settings.image_rotation) for hand in self._report(frame)]
 
     def finish_frame(self) -> None:
         """Check whether the hands of the last frame are hands, and search it for others, if that was not done yet.
@@ -153,6 +193,8 @@ class HandTracker:
 
     def _prepared(self, frame: CameraFrame) -> CameraFrame:
         """The frame with depth within reach; rectified where a part reads depth, which takes a pinhole camera."""
+        if self._settings.image_rotation:
+            frame = turned(self._rectify(frame), self._settings.image_rotation)
         if frame.depth is None:
             return frame
         depth = replace(frame.depth, near=self._settings.near, far=self._settings.far).in_native_order()
@@ -240,8 +282,11 @@ class HandTracker:
         limits = self._configuration.handedness
         new = any(track.frames == 0 for track in tracks)
         views = max(self._settings.views, self._configuration.new_views if new else 1)
-        unsure = [track for track in tracks if not track.sure(limits)]
+        unsure = self._in_turn([track for track in tracks if not track.sure(limits)], len(tracks))
         regions = [track.region for track in tracks] + [track.region.mirrored() for track in unsure]
+        if new and self._most_estimates:
+            affordable = [one for one in VIEWS if one * len(regions) <= self._most_estimates]
+            views = min(views, max(affordable, default=1))
         estimates = self._parts.estimator.estimate(frame, regions, views)
         others = dict(zip((track.track_id for track in unsure), estimates[len(tracks) :]))
         for track, own in zip(tracks, estimates):
@@ -251,12 +296,23 @@ class HandTracker:
                 own = other or self._parts.estimator.estimate(frame, [track.region])[0]
             track.estimate = own
 
+    def _in_turn(self, unsure: list[Track], tracked: int) -> list[Track]:
+        """Those of unsure tracks that are estimated as the other side's in this frame: all, unless that is too many."""
+        most = max(self._most_estimates - tracked, 1)
+        if not self._most_estimates or len(unsure) <= most:
+            return unsure
+        first, self._turn = self._turn % len(unsure), self._turn + most
+        return (unsure[first:] + unsure[:first])[:most]
+
     def _take_in(self, frame: CameraFrame, tracks: Sequence[Track]) -> None:
         """Finish the estimates of tracks and go on with those that are hands.
 
         Of two tracks that have come to one hand the one that was tracked longer stays, or of two new ones the surer.
         """
-        estimate_further(self._parts.estimator, frame, tracks, self._configuration)
+        hurried = self._most_estimates and any(track.frames == 0 for track in tracks)
+        configuration = replace(self._configuration, rounds=()) if hurried else self._configuration
+        estimate_further(self._parts.estimator, frame, tracks, configuration)
+        tracks = self._without_impossible(frame, tracks)
         added = []
         for track in sorted(tracks, key=lambda one: (-min(one.frames, 10), -one.estimate.presence)):
             if self._is_hand(track) and len(self._tracks) < self._settings.max_hands:
@@ -268,15 +324,42 @@ class HandTracker:
         if turned is not None:
             (turned.estimate,) = self._parts.estimator.estimate(frame, [turned.region])
 
-    def _is_hand(self, track: Track) -> bool:
+    def _without_impossible(self, frame: CameraFrame, tracks: Sequence[Track]) -> list[Track]:
+        """The tracks whose skeletons can be hands, or are when they are estimated once more in another crop.
+
+        What no hand can be is dropped and counted, however sure the network is.
+        """
+        tracks = [track for track in tracks if self._is_present(track)]
+        doubted = [track for track in tracks if not self._can_be_hand(frame, track.estimate.joints)]
+        looked_again = [track for track in doubted if not is_degenerate(track.estimate.joints)]
+        for track in looked_again:
+            track.region = track.region.about(at_size(track.estimate.joints, NOMINAL_HAND_SIZE_M))
+        if looked_again:
+            regions = [track.region for track in looked_again]
+            for track, estimate in zip(looked_again, self._parts.estimator.estimate(frame, regions)):
+                track.estimate, track.region = estimate, track.region.following(estimate.region, memory=0.0)
+        dropped = [track for track in doubted if not self._can_be_hand(frame, track.estimate.joints)]
+        self.impossible += len(dropped)
+        return [track for track in tracks if track not in dropped and self._is_present(track)]
+
+    def _can_be_hand(self, frame: CameraFrame, joints: np.ndarray) -> bool:
+        if not is_skeleton(joints):
+            return False
+        # Where color says where the hand is, depth may be of another moment or missing.
+        if frame.depth is None or Channel.COLOR in self.needs:
+            return True
+        return floating_share(joints, frame.depth, frame.camera) <= SKELETON.most_floating
+
+    def _is_present(self, track: Track) -> bool:
         limits = self._configuration
         least = limits.lost if track.frames else limits.found
         if track.doubtful:
             least = max(least, limits.clear)
-        return (
-            track.estimate.presence >= least
-            and is_plausible(track.estimate.joints)
-            and distinct(track.region, [other.region for other in self._tracks], limits.apart)
+        return track.estimate.presence >= least
+
+    def _is_hand(self, track: Track) -> bool:
+        return is_hand_sized(track.estimate.joints) and distinct(
+            track.region, [other.region for other in self._tracks], self._configuration.apart
         )
 
     # Results
@@ -286,8 +369,10 @@ class HandTracker:
         return presence if self._parts.verifier is None else float(np.sqrt(track.presence * presence))
 
     def _report(self, frame: CameraFrame) -> list[Hand]:
-        """The hands of this frame: of two of one side, the farther is more often none."""
-        limits = self._configuration
+        """The hands of this frame: of two of one side, the farther is more often none, unless several people's are
+        tracked.
+        """
+        limits, people = self._configuration, self._settings.max_hands > len(SIDES)
         scores = {track.track_id: self._score(track) for track in self._tracks}
 
         def cost(track: Track) -> float:
@@ -300,8 +385,13 @@ class HandTracker:
             score = scores[track.track_id]
             track.confirmed |= score >= limits.confirmed and sizes[track.track_id] >= least_size
             reported = track.confirmed or len(self._tracks) == 1
-            if reported and score >= self._settings.min_score and all(hand.side != track.side for hand in hands):
-                hands.append(self._hand(frame, track, score))
+            single = people or all(hand.side != track.side for hand in hands)
+            if reported and single and score >= self._settings.min_score:
+                hand = self._hand(frame, track, score)
+                if is_skeleton(hand.joints):  # what refiners made of it
+                    hands.append(hand)
+                else:
+                    self.impossible += 1
         return sorted(hands, key=lambda hand: -hand.score)
 
     def _hand(self, frame: CameraFrame, track: Track, score: float) -> Hand:
