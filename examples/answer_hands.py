@@ -19,6 +19,7 @@ from std_msgs.msg import String
 #: What the robot does when a gesture begins; it lets the others pass, and ``none``, which is every form between two.
 ANSWERS = {
     'open': 'wave',
+    'stop': 'wave',
     'fist': 'bump fists',
     'point': 'look where the finger points',
     'two': 'say two',

@@ -60,6 +60,11 @@ def registered_depth_transport(transport: str) -> str:
     return 'raw' if transport == 'raw' else 'compressedDepth'
 
 
+def palm_frame(side: str) -> str:
+    """TF frame of a palm."""
+    return f'{side}_hand_palm'
+
+
 def joint_frame(side: str, joint: str) -> str:
     """TF frame of a joint."""
     return f'{side}_hand_{joint}'

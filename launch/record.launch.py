@@ -30,6 +30,9 @@ def recorded(namespace: str, camera: dict[str, str]) -> list[str]:
         *(topics.joints_topic(side) for side in SIDES),
         *(topics.joint_states_topic(side) for side in SIDES),
         *(topics.gesture_topic(side) for side in SIDES),
+        *(topics.palm_topic(side) for side in SIDES),
+        *(topics.present_topic(side) for side in SIDES),
+        topics.EVENTS,
     ]
     packed = [topics.transported_topic(camera[topic], transport) for topic, transport in _TRANSPORTS.items()]
     names = [*camera.values(), *packed, *hands]

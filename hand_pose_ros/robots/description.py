@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 
+from hand_pose_ros.files import reading
 from hand_pose_ros.geometry.rotations import axis_angle_to_matrix
 
 _TURNING = ('revolute', 'continuous')
 _MOVABLE = (*_TURNING, 'prismatic')
+
+
+@dataclass(frozen=True)
+class DescriptionLimits:
+    """What a robot description may hold at most: humanoids have a hundred joints."""
+
+    letters: int = 10_000_000
+    joints: int = 1000
+
+
+LIMITS = DescriptionLimits()
 
 
 class RobotError(ValueError):
@@ -108,15 +121,27 @@ def parse_description(text: str, source: str = 'robot_description') -> RobotDesc
         RobotError: it is not a URDF, or its joints are no tree; the message names the source and the joint.
 
     """
-    try:
-        robot = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise RobotError(f'{source}: not XML ({error})') from error
+    with reading(source, RobotError, 'a robot description (URDF)'):
+        if len(text) > LIMITS.letters:
+            raise RobotError(f'{source}: it has more than {LIMITS.letters // 10**6} million letters')
+        return _parse(ElementTree.fromstring(text), source)
+
+
+def read_description(path: Path) -> RobotDescription:
+    """Read a URDF file, see :func:`parse_description`."""
+    with reading(path, RobotError, 'a robot description (URDF)'):
+        return parse_description(path.read_text(encoding='utf-8'), str(path))
+
+
+def _parse(robot: ElementTree.Element, source: str) -> RobotDescription:
     if robot.tag != 'robot':
         raise RobotError(f'{source}: not a URDF, its root element is <{robot.tag}>')
     links = [link.get('name', '') for link in robot.findall('link')]
+    elements = robot.findall('joint')
+    if len(elements) > LIMITS.joints:
+        raise RobotError(f'{source}: it has {len(elements)} joints; at most {LIMITS.joints} are read')
     try:
-        joints = [_joint(element) for element in robot.findall('joint')]
+        joints = [_joint(element) for element in elements]
     except ValueError as error:
         raise RobotError(f'{source}: a joint cannot be read ({error})') from error
     children = {joint.child for joint in joints}

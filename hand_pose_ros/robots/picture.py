@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
+
 import cv2
 import numpy as np
 
 from hand_pose_ros.geometry.hand_frame import palm_pose
-from hand_pose_ros.robots.description import RobotDescription, RobotError, parse_description
+from hand_pose_ros.robots.description import RobotDescription, RobotError, read_description
 from hand_pose_ros.robots.retargeting import (
     TO_ROBOT,
     ObservedHand,
@@ -56,6 +59,35 @@ def draw_robot(
     return picture
 
 
+class RobotPanel:
+    """The robot hand of the demo as it follows a person's, frame after frame; it stays as it was where none is seen."""
+
+    def __init__(self, side: str = 'right') -> None:
+        """Follow the hand of a side: by its fingertips, or where dexi-rs is missing by its angles."""
+        self.side = side
+        try:
+            self.robot, self.method = RobotPicture('dexpilot'), 'dexpilot'
+        except ModuleNotFoundError:
+            self.robot, self.method = RobotPicture('angles'), 'angles'
+        self._picture: np.ndarray | None = None
+
+    def draw(self, joints: np.ndarray | None, angles: Mapping[str, float], size: tuple[int, int]) -> np.ndarray:
+        """Return the picture (height, width, 3), BGR, of a frame.
+
+        Args:
+            joints: (21, 3) of the hand, camera optical frame; None where it is not seen.
+            angles: of its joints by name, radians.
+            size: height and width of the picture, pixels.
+
+        """
+        if joints is not None:
+            with suppress(RobotError):  # A hand that cannot be followed moves nothing.
+                self._picture = self.robot.draw(ObservedHand(self.side, joints, angles), size)
+        if self._picture is None:
+            self._picture = np.full((*size, 3), _BACKGROUND, np.uint8)
+        return self._picture
+
+
 class RobotPicture:
     """Pictures of the robot hand of a configuration, turned as the person's hand that it follows."""
 
@@ -69,7 +101,7 @@ class RobotPicture:
         """
         self._config = load_config(find_config(config))
         urdf = self._config.find_urdf()
-        self._description = parse_description(urdf.read_text(), str(urdf))
+        self._description = read_description(urdf)
         self._retargeting: Retargeting = make_retargeting(self._config, self._description, urdf)
 
     def draw(self, hand: ObservedHand, size: tuple[int, int]) -> np.ndarray:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import yaml
 
+from hand_pose_ros.files import read_yaml, reading, reason
 from hand_pose_ros.geometry.hand_frame import in_hand_frame
 from hand_pose_ros.geometry.joints import JOINTS, SIDES, TIPS, WRIST, hand_size
 from hand_pose_ros.hand_model.kinematics import DOF_NAMES
@@ -148,10 +148,11 @@ def load_config(path: Path) -> RetargetingConfig:
         RobotError: it cannot be read, or a field of it is unknown or of a wrong type; the message names it.
 
     """
-    try:
-        document = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RobotError(f'{path}: {" ".join(str(error).split())}') from error
+    with reading(path, RobotError, 'a configuration of retargeting'):
+        return _read_config(read_yaml(path), path)
+
+
+def _read_config(document: Any, path: Path) -> RetargetingConfig:
     fields = document.get('retargeting') if isinstance(document, dict) else None
     if not isinstance(fields, dict):
         raise RobotError(f'{path}: has no mapping "retargeting" with the fields')
@@ -274,8 +275,8 @@ class FingertipRetargeting(_WithinLimits):
                 target_joint_names=list(self.names),  # without it, joints that follow others are free too
                 **fields,
             ).build()
-        except (ValueError, TypeError, RuntimeError) as error:
-            raise RobotError(f'{config.source}: dexi-rs cannot use it ({" ".join(str(error).split())})') from error
+        except BaseException as error:
+            raise _refusal(error, f'{config.source}: dexi-rs cannot use it') from error
         self._places = [self._solver.joint_names.index(name) for name in self.names]
         # Joints that are not commanded are taken for at 0.
         self._fixed = [0.0] * self._solver.fixed_dof or None
@@ -294,8 +295,8 @@ class FingertipRetargeting(_WithinLimits):
         vectors = (points[self._targets] - points[self._origins]).ravel().tolist()
         try:
             solution = self._solver.retarget(vectors, self._fixed)
-        except (ValueError, RuntimeError) as error:
-            raise RobotError(f'dexi-rs: {" ".join(str(error).split())}') from error
+        except BaseException as error:
+            raise _refusal(error, 'dexi-rs cannot follow this hand') from error
         positions = {name: solution[place] for name, place in zip(self.names, self._places)}
         if not all(map(isfinite, positions.values())):
             raise RobotError('the solver found no joint positions for this hand')
@@ -304,6 +305,11 @@ class FingertipRetargeting(_WithinLimits):
     def reset(self) -> None:
         self._solver.reset()
         self._solver.set_qpos(self._start)
+
+
+def _refusal(error: BaseException, what: str) -> BaseException:
+    """What to raise for an error of dexi-rs: its panics are no Exceptions, and interruptions stay what they are."""
+    return error if isinstance(error, (KeyboardInterrupt, SystemExit)) else RobotError(f'{what} ({reason(error)})')
 
 
 def _references(method: str, fields: Mapping[str, Any], source: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -323,7 +329,7 @@ def _references(method: str, fields: Mapping[str, Any], source: Path) -> tuple[t
         fits = len(origins) == len(targets) > 0
         if not (fits and all(0 <= index < len(JOINTS) for index in [*origins, *targets])):
             raise ValueError
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise RobotError(
             f'{source}: target_link_human_indices must be two rows, of the joints (0 to 20) that vectors go from and to'
         ) from error
@@ -333,8 +339,8 @@ def _references(method: str, fields: Mapping[str, Any], source: Path) -> tuple[t
 def _check_links(fields: Mapping[str, Any], description: RobotDescription, source: Path) -> None:
     for name, value in fields.items():
         if name.endswith(('link_name', 'link_names')):
-            for link in [value] if isinstance(value, str) else list(value or ()):
-                if link not in description.links:
+            for link in value if isinstance(value, list) else [value] if value else ():
+                if not isinstance(link, str) or link not in description.links:
                     raise RobotError(f'{source}: {name}: {description.name} has no link {link}')
 
 

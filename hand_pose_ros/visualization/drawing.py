@@ -15,7 +15,8 @@ from hand_pose_ros.core.hand import Hand, HandFit
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import BONES, FINGER_JOINTS, FINGERS, TIPS, WRIST
 from hand_pose_ros.geometry.meshes import face_normals, vertex_normals
-from hand_pose_ros.gestures.recognition import NONE, recognize
+from hand_pose_ros.gestures.library import NONE
+from hand_pose_ros.gestures.recognition import recognize
 
 #: bgr color of each finger, thumb first.
 FINGER_COLORS = dict(zip(FINGERS, ((92, 92, 255), (40, 176, 255), (128, 214, 70), (255, 186, 50), (255, 122, 190))))
@@ -262,7 +263,7 @@ def _draw_label(
     if pixels is None:
         return
     height, width = picture.shape[:2]
-    gesture = recognize(hand.joints)
+    gesture = recognize(hand.joints, hand.side, confidence=hand.confidence).name
     text = f'{hand.side} {hand.score:.2f}' + (f' {gesture}' if gesture != NONE else '')
     size = 0.42 * max(scale, min(width, height) / 480)
     (text_width, text_height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)

@@ -172,7 +172,7 @@ def joints_entities(side: str, joints: np.ndarray, confidence: np.ndarray, camer
                     radii=rr.Radius.ui_points(0.0),
                     show_labels=True,
                     colors=rgb(SIDE_COLORS[side]),
-                    labels=recognize(joints),
+                    labels=recognize(joints, side, confidence=confidence).name,
                 ),
             ),
         ]
