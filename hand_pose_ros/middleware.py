@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
+from pathlib import Path
 
 from hand_pose_ros.resources import resource_path
 
@@ -12,6 +14,22 @@ _CHOICES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE', '
 
 #: glibc's numbers for the parameters of mallopt(3), and what they are set to, bytes.
 _MALLOC = {'M_TRIM_THRESHOLD': (-1, 256 << 20), 'M_MMAP_THRESHOLD': (-3, 32 << 20)}
+
+
+def check_middleware() -> None:
+    """Make sure that the middleware that the environment names is here: ROS ends the process where it is not.
+
+    Raises:
+        ValueError: it is not; the message says what to do.
+
+    """
+    name = os.environ.get('RMW_IMPLEMENTATION')
+    places = [sys.prefix, *os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)]
+    if name and not any(Path(place, 'lib', f'lib{name}.so').is_file() for place in places if place):
+        raise ValueError(
+            f'RMW_IMPLEMENTATION names {name}, a middleware that is not here; unset RMW_IMPLEMENTATION, or install '
+            f'{name.replace("_", "-")} for the ROS that is sourced'
+        )
 
 
 def make_room_for_images() -> None:

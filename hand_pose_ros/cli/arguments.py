@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hand_pose_ros import topics
+from hand_pose_ros.files import printable
 from hand_pose_ros.settings import MODALITIES, TrackerSettings, changed, compose, declared
 
 if TYPE_CHECKING:
     from hand_pose_ros.io.frame import Recording
 
 #: Settings that mean something to a node only, and the modality, which a recording says itself.
-NODE_SETTINGS = ('modality', 'image_transport', 'gesture_hold', 'publish_tf', 'auto_activate')
+NODE_SETTINGS = (
+    'mirrored',
+    'modality',
+    'expected_rate_hz',
+    'pairing_tolerance',
+    'tf_prefix',
+    'image_transport',
+    'gesture_hold',
+    'gestures_file',
+    'up_frame',
+    'ray_frame',
+    'angle_confidence',
+    'angle_speed',
+    'publish_tf',
+    'auto_activate',
+)
 
 
 def add_settings_arguments(
@@ -83,6 +101,7 @@ def add_recording_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say how a recording is read, see :func:`open_input`."""
     parser.add_argument('--camera', metavar='YAML', help='camera calibration; default: the one in the bag or folder')
     parser.add_argument('--topic', help='image topic of the bag; needed only where there are several')
+    parser.add_argument('--depth-topic', help='topic of registered depth, where there are several')
     add_modality_argument(parser, 'depth where there is depth')
     parser.add_argument('--limit', type=_count, metavar='N', help='stop after N images')
 
@@ -113,15 +132,30 @@ def open_input(args: argparse.Namespace, settings: TrackerSettings) -> tuple[Rec
         ValueError: the recording or the camera cannot be used; the message is one clear line.
 
     """
-    from hand_pose_ros.geometry.camera import Camera
+    from hand_pose_ros.geometry.calibration import read_calibration
     from hand_pose_ros.io.recording import open_recording
 
-    camera = Camera.from_yaml(args.camera) if args.camera else None
+    camera = read_calibration(args.camera) if args.camera else None
     modality = getattr(args, 'modality', None)
-    recording = open_recording(args.input, camera, settings.node.depth_unit, args.topic, modality)
+    recording = open_recording(args.input, camera, settings.node.depth_unit, args.topic, modality, args.depth_topic)
     if recording.note:
-        print(f'{recording.path}: {recording.note}', file=sys.stderr)
+        print(printable(f'{recording.path}: {recording.note}'), file=sys.stderr)
     return recording, changed(settings, modality=recording.modality)
+
+
+def make_output_folder(path: Path) -> None:
+    """Make the folder of a command's results and try to write there, before anything that takes long.
+
+    Raises:
+        OSError: it cannot be made or written; the message names it.
+
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise OSError(f'{path}: results cannot be written there ({error.strerror or error})') from error
 
 
 def add_graph_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hand_pose_ros.cli import measure
+from hand_pose_ros.cli import measure, peers
 from hand_pose_ros.cli.arguments import NODE_SETTINGS, add_modality_argument, add_tracker_arguments, tracker_settings
 from hand_pose_ros.cli.clip import HEIGHT, WIDTH, load_clip
 from hand_pose_ros.cli.processes import NodeError, changed_tracker_parameters
+from hand_pose_ros.machine import IMITATED, ISA_VARIABLE, describe_machine
 from hand_pose_ros.settings import changed
-
-#: Hand trackers of others that can be timed.
-PEERS = ('mediapipe',)
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -39,12 +37,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help='also time the pipeline with every engine, precision and model that there is here; names of '
         'some of them leave the others out',
     )
-    parser.add_argument('--peer', choices=PEERS, help='also time another hand tracker on the same machine and images')
     parser.add_argument(
-        '--peer-python',
-        metavar='PATH',
-        default=sys.executable,
-        help='Python that has the peer installed. Default: this one',
+        '--peer',
+        choices=peers.PEERS,
+        help='also time another hand tracker on the same machine, in turns with this one; installed for that into an '
+        'environment of its own',
+    )
+    parser.add_argument('--peer-python', metavar='PATH', help='Python that has the peer installed already')
+    parser.add_argument(
+        '--isa', choices=tuple(IMITATED), help='imitate an older processor, which has these instruction sets at most'
     )
     add_tracker_arguments(parser, skip=NODE_SETTINGS)
 
@@ -62,12 +63,16 @@ def run(args: argparse.Namespace) -> int:
     # First of all: ROS from pip starts Python anew when it is imported.
     make_messages, no_ros = measure.message_maker()
 
-    from hand_pose_ros.machine import describe_machine
+    if args.isa:  # before any engine is loaded; the node's process inherits it
+        os.environ[ISA_VARIABLE] = args.isa.upper()
+    from hand_pose_ros.tracking.model_choice import choose_models
 
     settings = tracker_settings(args)
     clip = load_clip(Path(args.clip) if args.clip else None, getattr(args, 'modality', None), args.frames)
     settings = changed(settings, modality=clip.modality)
-    result: dict[str, Any] = {'machine': describe_machine()}
+    choice = choose_models(settings)
+    settings = replace(settings, models=choice.levels[0].models)  # what a node takes
+    result: dict[str, Any] = {'machine': describe_machine(), 'model_choice': choice.reason or 'as named'}
     result.update(measure.measure_pipeline(settings, clip, args.frames, make_messages))
     result['image_to_joints_ms'] = None
     if no_ros:
@@ -84,13 +89,15 @@ def run(args: argparse.Namespace) -> int:
     if args.compare is not None:
         result['comparison'] = measure.compare(settings, clip, args.frames, args.compare)
     if args.peer:
-        result['peers'] = [measure.measure_peer(args.peer, args.peer_python, clip)]
+        own = bool(args.clip) or clip.modality != 'depth'
+        images = clip if own else load_clip(None, 'color', args.frames)
+        result['peers'] = [peers.measure_peer(args.peer, args.peer_python, images, settings, clip, args.frames)]
     print(json.dumps(result, indent=2) if args.json else '\n'.join(_table(result)))
     return 0
 
 
 def _table(result: Mapping[str, Any]) -> Iterator[str]:
-    for name in ('machine', 'engine', 'model', 'threads', 'image', 'frames', 'hands_per_frame'):
+    for name in ('machine', 'engine', 'model', 'model_choice', 'threads', 'image', 'frames', 'hands_per_frame'):
         yield f'{name:<18} {result[name]}'
     yield f'{"milliseconds":<18} {"median":>8} {"95 %":>8} {"without":>8}'
     for name, value in result['stages_ms'].items():
@@ -113,7 +120,8 @@ def _table(result: Mapping[str, Any]) -> Iterator[str]:
     for peer in result.get('peers', ()):
         found = peer.get('reason') or (
             f'{_times(peer["frame_ms"])} ms a frame, hands in {peer["frames_with_hands"]} of '
-            f'{peer["frames"]} {peer["images"]} images'
+            f'{peer["frames"]} {peer["images"]} images; ours takes {peer["ratio"]:.2f} of its time '
+            f'(median of {len(peer["ratios"])} turns, {min(peer["ratios"]):.2f} to {max(peer["ratios"]):.2f})'
         )
         yield f'\n{peer["name"]} {peer.get("version", "")}: {found}'
 

@@ -8,12 +8,11 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hand_pose_ros.cli.arguments import NODE_SETTINGS, add_tracker_arguments
+from hand_pose_ros.cli.arguments import NODE_SETTINGS, add_tracker_arguments, make_output_folder
 from hand_pose_ros.cli.processes import (
     NodeError,
     NodeProcess,
@@ -21,6 +20,7 @@ from hand_pose_ros.cli.processes import (
     prepare_to_host_nodes,
     require_ros,
 )
+from hand_pose_ros.files import printable, reason, write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,11 +77,11 @@ def run(args: argparse.Namespace) -> int:
 
         clip = Path(args.clip) if args.clip else resource_path('demo', 'clip')
         out = Path(args.out)
-        out.mkdir(parents=True, exist_ok=True)
+        make_output_folder(out)
         watched = _watch(clip, out, changed_tracker_parameters(args))
         summary = _report(clip, out, *watched)
     except NodeError as error:
-        print(f'hand-pose demo: error: {error}', file=sys.stderr)
+        print(printable(f'hand-pose demo: error: {error}'), file=sys.stderr)
         return 1
     print(_closing_lines(summary, out))
     return 0
@@ -107,9 +107,15 @@ def _watch(clip: Path, out: Path, parameters: Mapping) -> tuple[dict[str, Observ
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(observer)
 
+    faults: list[Exception] = []
+
     def spin() -> None:
-        with suppress(ExternalShutdownException):
+        try:
             executor.spin()
+        except ExternalShutdownException:
+            pass
+        except Exception as error:  # nobody else would notice the thread's end
+            faults.append(error)
 
     spinner = threading.Thread(target=spin, name='observer', daemon=True)
     spinner.start()
@@ -123,7 +129,7 @@ def _watch(clip: Path, out: Path, parameters: Mapping) -> tuple[dict[str, Observ
                 out / 'playback.log',
             ) as playback,
         ):
-            _follow(observer, tracker, playback, len(recording))
+            _follow(observer, tracker, playback, len(recording), faults)
     finally:
         executor.shutdown()
         spinner.join(5)
@@ -132,7 +138,9 @@ def _watch(clip: Path, out: Path, parameters: Mapping) -> tuple[dict[str, Observ
     return dict(observer.frames), dict(observer.status)
 
 
-def _follow(observer: Observer, tracker: NodeProcess, playback: NodeProcess, count: int) -> None:
+def _follow(
+    observer: Observer, tracker: NodeProcess, playback: NodeProcess, count: int, faults: Sequence[Exception]
+) -> None:
     """Show the live table until the clip is through.
 
     Raises:
@@ -149,6 +157,8 @@ def _follow(observer: Observer, tracker: NodeProcess, playback: NodeProcess, cou
         if answered and first is None:
             first = now
         table.show(answered, observer.status)
+        if faults:
+            raise NodeError(f'what came from the tracker node could not be read: {reason(faults[0])}')
         if tracker.exit_code() is not None:
             raise tracker.failure()
         if playback.exit_code():
@@ -254,19 +264,28 @@ def _report(clip: Path, out: Path, frames: Mapping[str, ObservedFrame], status: 
         'model': status.get('model', 'unknown'),
         'machine': describe_machine(),
     }
-    (out / 'summary.json').write_text(json.dumps(summary, indent=2) + '\n')
-    (out / 'report.html').write_text(report_page(summary, comparisons, stamps, pictures), encoding='utf-8')
+    write_text(out / 'summary.json', json.dumps(summary, indent=2) + '\n')
+    write_text(out / 'report.html', report_page(summary, comparisons, stamps, pictures))
     return summary
 
 
 def _draw(
     recording: Recording, frames: Mapping[str, ObservedFrame], video: Path
 ) -> tuple[dict[str, float], list[tuple[str, np.ndarray]]]:
-    """Draw every frame with what came for it into a video; return the stamps by name, and a few of the pictures."""
+    """Draw every frame with what came for it, and the robot hand that follows the right one, into a video.
+
+    Returns:
+        The stamps by name, and a few of the pictures.
+
+    """
+    import numpy as np
+
     from hand_pose_ros.io.outputs import MeshReader
     from hand_pose_ros.io.results import VideoWriter
+    from hand_pose_ros.robots.picture import RobotPanel
     from hand_pose_ros.visualization.drawing import side_by_side
 
+    robot = RobotPanel()
     read_meshes = MeshReader()
     stamps: dict[str, float] = {}
     pictures: list[tuple[str, np.ndarray]] = []
@@ -276,6 +295,11 @@ def _draw(
             stamps[frame.name] = frame.stamp
             camera, hands = frame.camera_frame().camera, _hands(frames.get(frame.name), read_meshes)
             picture = side_by_side(frame.picture, hands, camera, scale=max(1, round(640 / camera.width)))
+            seen = next((hand for hand in hands if hand.side == robot.side), None)
+            angles = frames[frame.name].angles.get(robot.side, {}) if seen else {}
+            size = picture.shape[0], picture.shape[1] // 4
+            panel = robot.draw(seen.joints if seen else None, angles, size)
+            picture = np.concatenate([picture, panel], axis=1)
             writer.write(picture)
             if index in shown:
                 pictures.append((f'{frame.stamp - next(iter(stamps.values())):.2f} s', picture))
@@ -311,7 +335,9 @@ def report_page(
     from hand_pose_ros.visualization import report
 
     images = [
-        report.chart_card(text, report.picture(image, f'Depth image with skeletons, and hand meshes, at {text}'))
+        report.chart_card(
+            text, report.picture(image, f'Depth image with skeletons, hand meshes, and the robot hand, at {text}')
+        )
         for text, image in pictures
     ]
     facts = [(name, str(summary[name])) for name in ('engine', 'model', 'machine')]
@@ -320,7 +346,7 @@ def report_page(
         'A rendered depth clip with known joints, played through the ROS nodes on this machine',
         report.grid(_cards(summary), 150),
         report.section('Error', report.grid(_charts(summary, comparisons, stamps), 400)),
-        report.section('Frames', report.grid(images, 420)),
+        report.section('Frames, and a robot hand that follows the right one', report.grid(images, 420)),
         report.section('Run', report.table(facts)),
     )
 

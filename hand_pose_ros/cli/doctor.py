@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from hand_pose_ros.machine import processor_name, usable_cores
+from hand_pose_ros.machine import instruction_sets, processor_name, usable_cores
 
 PYTHONS = ((3, 10), (3, 14))
 DISTRIBUTIONS = ('jazzy', 'kilted', 'lyrical')
@@ -51,6 +51,11 @@ _TRACKER = (
     'import json; from hand_pose_ros.settings import TrackerSettings; '
     'from hand_pose_ros.tracking.factory import make_tracker; '
     'print(json.dumps(make_tracker(TrackerSettings()).description))'
+)
+_CHOICE = (
+    'import json; from hand_pose_ros.settings import TrackerSettings, compose; '
+    'from hand_pose_ros.tracking.model_choice import choose_models; '
+    'print(json.dumps(choose_models(compose(TrackerSettings, {{"modality": {!r}}}), anew={}).reason))'
 )
 _RCLPY = (
     'import json, rclpy; print(json.dumps({"rmw": rclpy.get_rmw_implementation_identifier(), "path": rclpy.__file__}))'
@@ -143,9 +148,9 @@ def version(distribution: str) -> str:
 
 def examine_machine() -> Iterator[Finding]:
     """Yield processor, GPU and Python."""
-    yield Finding(
-        'machine', 'ok', f'{platform.system()} {platform.machine()}, {processor_name()}, {usable_cores()} cores'
-    )
+    able = ' '.join(instruction_sets()) or 'instruction sets unknown'
+    where = f'{platform.system()} {platform.machine()}, {processor_name()}, {able}, {usable_cores()} cores'
+    yield Finding('machine', 'ok', where)
     yield examine_gpu()
     found = sys.version_info[:2]
     low, high = ('.'.join(map(str, limit)) for limit in PYTHONS)
@@ -191,13 +196,10 @@ def examine_libraries(ask: Probe, ros: str) -> Iterator[Finding]:
     for module, distribution in LIBRARIES.items():
         answer = ask(f'import json, {module} as m; print(json.dumps(getattr(m, "__version__", "")))')
         if answer.error:
-            yield Finding(
-                module,
-                'missing',
-                answer.error,
-                remedy_for(distribution, ros, from_ros=bool(ros) and module != 'rosbags'),
-                'track',
-            )
+            remedy = remedy_for(distribution, ros, from_ros=bool(ros) and module != 'rosbags')
+            if foreign := os.environ.get('PYTHONPATH'):
+                remedy = f"unset PYTHONPATH   (it is {foreign}: another Python's libraries?); or {remedy}"
+            yield Finding(module, 'missing', answer.error, remedy, 'track')
         else:
             yield Finding(module, 'ok', answer.value or version(distribution))
 
@@ -205,6 +207,16 @@ def examine_libraries(ask: Probe, ros: str) -> Iterator[Finding]:
 def examine_ros(ask: Probe, ros: str) -> Iterator[Finding]:
     """Yield ROS 2, its interfaces, cv_bridge and the launch system."""
     answer = ask(_RCLPY)
+    named = os.environ.get('RMW_IMPLEMENTATION', '')
+    if answer.error and named and not ask(f'import os; os.environ.pop("RMW_IMPLEMENTATION"); {_RCLPY}').error:
+        yield Finding(
+            'ROS',
+            'missing',
+            f'RMW_IMPLEMENTATION names {named}, a middleware that is not here',
+            f'unset RMW_IMPLEMENTATION   (or install {named.replace("_", "-")})',
+            'node',
+        )
+        return
     if answer.error:
         detail = f'{ros} is sourced, but this Python ({sys.executable}) cannot use it: ' if ros else 'none: '
         yield Finding('ROS', 'missing', detail + answer.error, remedy_for('', ros, from_ros=True), 'node')
@@ -240,7 +252,7 @@ def examine_ros(ask: Probe, ros: str) -> Iterator[Finding]:
 
 def examine_cv_bridge(answer: Answer, ros: str) -> Finding:
     """Return what cv_bridge does here; only unusual image encodings depend on it."""
-    rest = 'the common encodings are read without it, the others (Bayer, YUV and the like) are refused'
+    rest = 'all encodings that OpenCV converts are read without it, the rarest others are refused'
     if not answer.error:
         return Finding('cv_bridge', 'ok', 'works')
     if any(sign in answer.output for sign in NUMPY_ABI):
@@ -273,7 +285,7 @@ def examine_engines(ask: Probe, ros: str) -> tuple[list[Finding], str]:
     """
     try:
         from hand_pose_ros.inference.engines import AUTO
-    except ModuleNotFoundError as error:
+    except Exception as error:  # a library that is broken raises whatever it likes
         return [Finding('engines', 'missing', f'cannot be looked for: {error}', needed_by='track')], ''
     answers = {name: ask(_ENGINE.format(name)) for name in AUTO}
     absent = {
@@ -306,7 +318,7 @@ def examine_models() -> Iterator[Finding]:
         from hand_pose_ros.hand_model.model import load_hand_model
         from hand_pose_ros.inference.mediapipe_files import mediapipe_models
         from hand_pose_ros.inference.models import find_model, read_manifest
-    except ModuleNotFoundError as error:
+    except Exception as error:
         yield Finding('models', 'missing', f'cannot be checked: {error}', needed_by='track')
         return
     try:
@@ -351,8 +363,28 @@ def examine_tracker(ask: Probe) -> Finding:
     return Finding('tracker', 'ok', f'starts: {answer.value}')
 
 
-def examine(environment: Mapping[str, str] = os.environ, ask: Probe = probe) -> dict[str, Any]:
+def examine_choice(ask: Probe, modality: str, anew: bool = False) -> Finding:
+    """Return how long the networks that ``model: auto`` may take do here, and which it takes.
+
+    Args:
+        ask: runs code.
+        modality: what is tracked in.
+        anew: time all of them again, whatever is cached.
+
+    """
+    answer = ask(_CHOICE.format(modality, anew))
+    if answer.error:
+        return Finding(f'auto, {modality}', 'note', f'the networks cannot be timed: {answer.error}')
+    return Finding(f'auto, {modality}', 'ok', answer.value or 'there is one network only, which a node takes')
+
+
+def examine(environment: Mapping[str, str] = os.environ, ask: Probe = probe, anew: bool = False) -> dict[str, Any]:
     """Look the machine over.
+
+    Args:
+        environment: variables of the process.
+        ask: runs code in a process of its own.
+        anew: time the networks again.
 
     Returns:
         ``can_track`` (``hand-pose track`` works), ``can_run_node`` (the ROS nodes work too), ``engine`` (that
@@ -366,7 +398,7 @@ def examine(environment: Mapping[str, str] = os.environ, ask: Probe = probe) -> 
         engines, engine = examine_engines(ask, ros)
         findings = [*examine_machine(), *libraries.result(), *robot.result(), *engines, *examine_models()]
     if not any(finding.needed_by == 'track' for finding in findings):
-        findings.append(examine_tracker(ask))
+        findings += [examine_tracker(ask), *(examine_choice(ask, modality, anew) for modality in ('depth', 'color'))]
     can_track = not any(finding.needed_by == 'track' for finding in findings)
     can_run_node = can_track and not any(finding.needed_by for finding in findings)
     return {
@@ -406,10 +438,13 @@ def add_parser(subparsers: Any) -> None:
         'doctor', help='what this machine has, what will be used, what is missing and how to get it'
     )
     parser.add_argument('--json', action='store_true', help='print the findings as one JSON object')
+    parser.add_argument(
+        '--time', action='store_true', help='time all networks that model: auto may take again, and cache what it finds'
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report; 0 where the nodes can run, 1 where something that they need is missing."""
-    result = examine()
+    result = examine(anew=arguments.time)
     print(json.dumps(result, indent=2) if arguments.json else report(result))
     return 0 if result['can_run_node'] else 1

@@ -14,10 +14,13 @@ from hand_pose_ros.cli.arguments import (
     NODE_SETTINGS,
     add_recording_arguments,
     add_tracker_arguments,
+    make_output_folder,
     open_input,
     tracker_settings,
 )
+from hand_pose_ros.cli.interruption import interruptible
 from hand_pose_ros.cli.progress import FrameProgress
+from hand_pose_ros.files import reading, write_text
 from hand_pose_ros.settings import TrackerSettings, changed
 
 if TYPE_CHECKING:
@@ -82,40 +85,42 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command; 130 when interrupted, with everything up to there reported.
+    """Run the command; 130 (or 143) when interrupted (or told to terminate), with everything up to there reported.
 
     Raises:
         ValueError: the recording, its truth, the camera or a setting cannot be used; the message is one clear line.
         OSError: the output cannot be written.
 
     """
-    from hand_pose_ros.evaluation.metrics import percentiles_ms
+    from hand_pose_ros.evaluation.metrics import MetricsError, percentiles_ms, read_metrics
     from hand_pose_ros.evaluation.truth import open_truth
 
     settings = tracker_settings(args)
     recording, settings = open_input(args, settings)
     truth = open_truth(Path(args.input), args.truth)
-    earlier = _read_metrics(Path(args.against)) if args.against and args.against.endswith('.json') else None
-    evaluation = _prepare(settings, args.against if earlier is None else None, truth)
+    earlier = None
+    if args.against and args.against.endswith('.json'):
+        with reading('--against', MetricsError, 'a metrics.json'):
+            earlier = read_metrics(Path(args.against))
     out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    try:
+    make_output_folder(out)
+    evaluation = _prepare(settings, args.against if earlier is None else None, truth)
+    with interruptible() as interruption:
         _replay(evaluation, recording, args.limit, out / 'overlay.mp4' if args.video else None)
-    except KeyboardInterrupt:
-        evaluation.interrupted = True
+    evaluation.interrupted = bool(interruption.exit_code)
     metrics = _metrics(Path(args.input).name, evaluation)
     timings = {name: percentiles_ms(values) for name, values in evaluation.seconds.items()}
-    (out / 'metrics.json').write_text(json.dumps(metrics, indent=2) + '\n')
+    write_text(out / 'metrics.json', json.dumps(metrics, indent=2) + '\n')
     engines = {
         name: {'engine': tracker.description, 'frame_ms': timings[name]}
         for name, tracker in evaluation.trackers.items()
     }
-    (out / 'timings.json').write_text(json.dumps(engines, indent=2) + '\n')
+    write_text(out / 'timings.json', json.dumps(engines, indent=2) + '\n')
     if earlier is not None:
-        metrics['against'] = earlier['run']
-    (out / 'report.html').write_text(report_page(metrics, timings, evaluation), encoding='utf-8')
+        metrics['against'] = earlier
+    write_text(out / 'report.html', report_page(metrics, timings, evaluation))
     print(json.dumps(metrics) if args.json else _closing_lines(metrics, timings[RUN], out))
-    return 130 if evaluation.interrupted else 0
+    return interruption.exit_code
 
 
 @dataclass
@@ -184,18 +189,6 @@ def _replay(evaluation: Evaluation, recording: Recording, limit: int | None, vid
             if writer is not None:
                 writer.write(compare_picture(one, RUN))
             progress.show(evaluation.figures[RUN].frames)
-
-
-def _read_metrics(path: Path) -> dict[str, Any]:
-    """Read the metrics of an earlier run; raises ValueError where the file is not such."""
-    try:
-        metrics = json.loads(path.read_text())
-        metrics['run']['frames']
-    except OSError as error:
-        raise ValueError(f'--against {path}: {error.strerror or error}') from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'--against {path}: not a metrics.json of hand-pose evaluate') from error
-    return metrics
 
 
 def _metrics(recording: str, evaluation: Evaluation) -> dict[str, Any]:

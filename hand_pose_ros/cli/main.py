@@ -10,10 +10,24 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from hand_pose_ros import __version__
+from hand_pose_ros.files import printable
 
 #: Sub-commands, each a module of this package (`-` as `_`) with ``add_parser(subparsers)`` and
 #: ``run(arguments) -> int``.
-COMMANDS = ('track', 'view', 'evaluate', 'score', 'node', 'demo', 'bench', 'build-engine', 'models', 'urdf', 'doctor')
+COMMANDS = (
+    'track',
+    'view',
+    'evaluate',
+    'score',
+    'node',
+    'demo',
+    'bench',
+    'build-engine',
+    'models',
+    'gesture',
+    'urdf',
+    'doctor',
+)
 
 
 def command_module(command: str) -> ModuleType:
@@ -54,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except Exception as error:
         ours = type(error).__module__.startswith('hand_pose_ros.')
-        if '--traceback' in argv or not (ours or isinstance(error, (ValueError, OSError, ModuleNotFoundError))):
+        if '--traceback' in argv or not (ours or isinstance(error, (ValueError, OSError, MemoryError, ImportError))):
             raise
         print(f'hand-pose: error: {describe(error)}', file=sys.stderr)
         return 2
@@ -67,7 +81,12 @@ def describe(error: Exception) -> str:
             f'this Python ({sys.executable}) has no module {error.name}; '
             '`hand-pose doctor` says how to get what is missing'
         )
-    return ' '.join(str(error).split()) or type(error).__name__
+    if isinstance(error, ImportError):
+        return printable(f'a library cannot be loaded: {" ".join(str(error).split())}; `hand-pose doctor` says more')
+    if isinstance(error, MemoryError):
+        return f'there is too little memory on this machine for that{": " * bool(str(error))}{printable(str(error))}'
+    # A file's name may hold what moves a terminal's cursor.
+    return printable(' '.join(str(error).split())) or type(error).__name__
 
 
 if __name__ == '__main__':

@@ -1,10 +1,8 @@
-"""What ``hand-pose bench`` measures: the tracker in this process, as a node through topics, and others'."""
+"""What ``hand-pose bench`` measures of this package: the tracker in this process, and as a node through topics."""
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from hand_pose_ros.settings import ENGINE_NAMES, PRECISIONS, TrackerSettings, ch
 if TYPE_CHECKING:
     from hand_pose_ros.core.hand import Hand
     from hand_pose_ros.nodes.latency import LatencyProbe
+    from hand_pose_ros.tracking.tracker import HandTracker
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,17 @@ def measure_pipeline(
     settings: TrackerSettings, clip: Clip, count: int, make_messages: MessageMaker | None
 ) -> dict[str, Any]:
     """Time the tracker in this process, from the image as a camera sends it to the hands and their messages."""
-    from hand_pose_ros.evaluation.metrics import percentiles_ms
     from hand_pose_ros.tracking.factory import make_tracker
 
-    tracker = make_tracker(settings)
+    return time_tracker(make_tracker(settings), settings, clip, count, make_messages)
+
+
+def time_tracker(
+    tracker: HandTracker, settings: TrackerSettings, clip: Clip, count: int, make_messages: MessageMaker | None
+) -> dict[str, Any]:
+    """Do so with a tracker that is there."""
+    from hand_pose_ros.evaluation.metrics import percentiles_ms
+
     stages: dict[str, list[float]] = {}
     outputs: dict[str, list[float]] = {}
     whole: list[float] = []
@@ -167,39 +173,6 @@ def compare(settings: TrackerSettings, clip: Clip, count: int, names: Collection
         figures = {key: measured[key] for key in ('pipeline_ms', 'hands_per_frame')}
         rows.append({**row, 'network_ms': measured['stages_ms'].get('network'), **figures})
     return rows
-
-
-def measure_peer(name: str, python: str, clip: Clip) -> dict[str, Any]:
-    """Time another hand tracker, in a process of its own, on the clip's images.
-
-    Depth is shown to it as the overlays show it. No tracker for color images was made for that: what it takes for an
-    image counts, what it finds does not.
-
-    Returns:
-        What the peer's process prints, or ``reason`` where it cannot be run.
-
-    """
-    import cv2
-
-    from hand_pose_ros.visualization.drawing import depth_picture
-
-    with TemporaryDirectory() as folder:
-        for number, frame in enumerate(clip.frames):
-            picture = frame.color
-            if picture is None and frame.depth is not None:
-                picture = depth_picture(frame.depth[:], frame.camera)
-            if picture is not None:
-                cv2.imwrite(str(Path(folder) / f'{number:05d}.png'), picture)
-        try:
-            ran = subprocess.run(
-                [python, str(Path(__file__).with_name(f'peer_{name}.py')), folder], capture_output=True, text=True
-            )
-        except OSError as error:
-            return {'name': name, 'reason': f'--peer-python {python}: {error.strerror or error}'}
-    if ran.returncode:
-        last = (ran.stderr.strip().splitlines() or ['it printed nothing'])[-1]
-        return {'name': name, 'reason': f'{python} cannot run it: {last}'}
-    return {'name': name, 'images': clip.modality, **json.loads(ran.stdout.strip().splitlines()[-1])}
 
 
 def measure_topics(parameters: Mapping[str, Any], clip: Clip, count: int) -> dict[str, Any]:

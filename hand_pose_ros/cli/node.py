@@ -11,6 +11,7 @@ from hand_pose_ros.cli.arguments import (
     given_settings,
     graph_arguments,
 )
+from hand_pose_ros.middleware import check_middleware
 from hand_pose_ros.settings import PlaybackSettings, TrackerSettings, declared
 
 #: Settings of both nodes have one flag, among the tracker's.
@@ -34,6 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the nodes until they are stopped, or the recording ends."""
+    check_middleware()
     from hand_pose_ros.nodes.together import run_together
 
     playback = given_settings(args, PlaybackSettings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import signal
@@ -14,8 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from hand_pose_ros.cli.arguments import tracker_settings
-from hand_pose_ros.middleware import make_room_for_images
+from hand_pose_ros.middleware import check_middleware, make_room_for_images
 from hand_pose_ros.settings import TrackerSettings, flat
+
+#: Loaded before anything is forked; of Linux's prctl.
+_C_LIBRARY = ctypes.CDLL(None) if sys.platform.startswith('linux') else None
+_PR_SET_PDEATHSIG = 1
 
 
 class NodeError(RuntimeError):
@@ -35,6 +40,10 @@ def require_ros(command: str) -> None:
             'run "make setup" in a checkout, or source a ROS distribution; '
             '"hand-pose track" works without ROS'
         )
+    try:
+        check_middleware()
+    except ValueError as error:
+        raise NodeError(str(error)) from error
 
 
 def prepare_to_host_nodes() -> None:
@@ -48,6 +57,15 @@ def prepare_to_host_nodes() -> None:
         os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     make_room_for_images()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
+def end_with_parent() -> None:
+    """Have this process, just forked, end when the one that started it does, however that ends; on Linux only.
+
+    What a child of ours holds open, such as a port, must not outlive us.
+    """
+    if _C_LIBRARY is not None:
+        _C_LIBRARY.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def changed_tracker_parameters(args: argparse.Namespace) -> dict[str, Any]:

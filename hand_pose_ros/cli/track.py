@@ -14,10 +14,13 @@ from hand_pose_ros.cli.arguments import (
     NODE_SETTINGS,
     add_recording_arguments,
     add_tracker_arguments,
+    make_output_folder,
     open_input,
     tracker_settings,
 )
+from hand_pose_ros.cli.interruption import interruptible
 from hand_pose_ros.cli.progress import FrameProgress
+from hand_pose_ros.files import printable, write_bytes, writing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,12 +63,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help='color images are photographs that have nothing to do with one another: each is tracked on its own and '
         'searched at several scales',
     )
+    parser.add_argument('--mirrored', action='store_true', help='the images are mirrored, left and right')
     # Nobody waits for the hands of a recording.
     add_tracker_arguments(parser, skip=NODE_SETTINGS, own={'views': 4, 'articulated_icp': True})
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command; 130 when interrupted, with everything up to there written.
+    """Run the command; 130 (or 143) when interrupted (or told to terminate), with everything up to there written.
 
     Raises:
         ValueError: the recording, the camera or a setting cannot be used; the message is one clear line.
@@ -75,18 +79,18 @@ def run(args: argparse.Namespace) -> int:
     from hand_pose_ros.tracking.factory import make_tracker
 
     recording, settings = open_input(args, tracker_settings(args))
+    out = Path(args.out)
+    make_output_folder(out)
     if args.independent and recording.modality != 'color':
         raise ValueError(f'--independent is for color images; {args.input} is tracked by {recording.modality}')
+    args.near_far = settings.tracking.near, settings.tracking.far
     tracker = make_tracker(settings, independent=True) if args.independent else make_tracker(settings)
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
     counts = _Counts()
-    try:
+    with interruptible() as interruption:
         _track(recording, tracker, args, out, counts)
-    except KeyboardInterrupt:
-        counts.interrupted = True
-    print(f'{counts.describe(recording.modality)}, {tracker.description}: {out / "hands.jsonl"}')
-    return 130 if counts.interrupted else 0
+    counts.interrupted = bool(interruption.exit_code)
+    print(printable(f'{counts.describe(recording.modality)}, {tracker.description}: {out / "hands.jsonl"}'))
+    return interruption.exit_code
 
 
 @dataclass
@@ -98,28 +102,41 @@ class _Counts:
     without_depth: int = 0
     seconds: list[float] = field(default_factory=list)
     interrupted: bool = False
+    #: Why nothing could be found in the frames without hands: reason -> how many.
+    empty: dict[str, int] = field(default_factory=dict)
 
     def describe(self, modality: str) -> str:
         median = 1000 * sorted(self.seconds)[len(self.seconds) // 2] if self.seconds else 0.0
         without = f' ({self.without_depth} without depth)' if modality == 'rgbd' else ''
         return (
             f'{"interrupted: " if self.interrupted else ""}{self.frames} frames{without}, hands in {self.with_hands}, '
-            f'{median:.1f} ms a frame (median)'
+            f'{median:.1f} ms a frame (median){self._why()}'
         )
+
+    def _why(self) -> str:
+        """Why no hand was found at all, where that can be told."""
+        if self.with_hands or not self.empty:
+            return ''
+        return f'; no hand, since {max(self.empty, key=lambda reason: self.empty[reason])}'
 
 
 def _track(recording: Recording, tracker: HandTracker, args: argparse.Namespace, out: Path, counts: _Counts) -> None:
     """Track the frames up to the limit and write what is found, counting in ``counts``."""
+    from hand_pose_ros.imaging.images import explain_emptiness
+    from hand_pose_ros.imaging.orientation import unmirrored
     from hand_pose_ros.io.results import result_line
     from hand_pose_ros.visualization.drawing import draw_overlay
 
     with ExitStack() as stack:
-        lines = stack.enter_context(open(out / 'hands.jsonl', 'w', buffering=1, encoding='utf-8'))
+        part = stack.enter_context(writing(out / 'hands.jsonl'))
+        lines = stack.enter_context(open(part, 'w', buffering=1, encoding='utf-8'))
         save = stack.enter_context(_overlay_sink(args.overlays, out, recording))
         progress = FrameProgress(args.limit, recording.count)
         stack.callback(progress.close)
         for recorded in recording:
             frame = recorded.camera_frame()
+            if args.mirrored:
+                frame = unmirrored(frame)
             if args.independent:
                 tracker.reset()
             started = time.perf_counter()
@@ -129,9 +146,13 @@ def _track(recording: Recording, tracker: HandTracker, args: argparse.Namespace,
             counts.frames += 1
             counts.with_hands += bool(hands)
             counts.without_depth += frame.depth is None
+            if not hands and not counts.with_hands and frame.depth is not None:
+                reason = explain_emptiness(frame.depth, args.near_far[0], args.near_far[1])
+                if reason:
+                    counts.empty[reason] = counts.empty.get(reason, 0) + 1
             if save is not None:
                 scale = max(1, round(OVERLAY_WIDTH / frame.camera.width))
-                save(recorded, draw_overlay(recorded.picture, hands, frame.camera, scale=scale))
+                save(recorded, draw_overlay(frame.picture, hands, frame.camera, scale=scale))
             progress.show(counts.frames)
             if counts.frames == args.limit:
                 break
@@ -151,12 +172,18 @@ def _overlay_sink(
 
         folder = out / 'overlays'
         folder.mkdir(exist_ok=True)
+        taken: set[str] = set()
 
         def save(frame: RecordedFrame, picture: np.ndarray) -> None:
             path = Path(frame.name)
-            name = f'{path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name}.png'
-            if not cv2.imwrite(str(folder / name), picture):
-                raise OSError(f'{folder / name}: the overlay cannot be written')
+            name = path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
+            # a.png and a.jpg of one folder; or stamps that are not of different times.
+            if name.casefold() in taken:
+                name = path.name
+            while name.casefold() in taken:
+                name += '_'
+            taken.add(name.casefold())
+            write_bytes(folder / f'{name}.png', cv2.imencode('.png', picture)[1].tobytes())
 
         yield save
     else:

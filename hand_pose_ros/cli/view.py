@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import argparse
 import heapq
+import importlib
+import ipaddress
 import os
+import socket
+import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +29,8 @@ from hand_pose_ros.cli.arguments import (
     open_input,
     tracker_settings,
 )
+from hand_pose_ros.cli.processes import end_with_parent
+from hand_pose_ros.files import printable
 from hand_pose_ros.settings import TrackerSettings
 
 if TYPE_CHECKING:
@@ -35,6 +44,12 @@ if TYPE_CHECKING:
 
 #: Settings that say what is subscribed to; a recording says itself how its images are packed.
 _TOPICS_ONLY, _BOTH = {'image_transport'}, {'modality', 'depth_unit'}
+
+
+#: Where a viewer listens unless the user says otherwise: this machine alone reaches it.
+LOOPBACK = '127.0.0.1'
+#: Within so long a viewer opens its ports, seconds.
+START_S = 30.0
 
 
 class ViewError(RuntimeError):
@@ -70,8 +85,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         '--host',
         default='localhost',
         metavar='NAME',
-        help='name or address by which browsers reach this machine; only pages opened under it get '
-        'data. Default: %(default)s',
+        help='name or address by which browsers of other machines reach this one. Without it, only this machine sees '
+        'the page; with it, everyone who reaches the ports does: there is no password. Default: %(default)s',
     )
     parser.add_argument('--track', action='store_true', help="track the recording even if it holds a tracker's output")
     add_recording_arguments(parser)
@@ -109,20 +124,31 @@ def run(args: argparse.Namespace) -> int:
     # Before anything is opened, so that what is wrong with a recording is said first.
     show = None if args.input is None else _recording(args, settings)
     stream = rerun.RecordingStream(APPLICATION)
-    page = _open(stream, args)
-    scene = Scene(stream, live=args.input is None)
-    if page:
-        print(page, flush=True)
-    if show is None:
-        from hand_pose_ros.nodes.process import run_nodes
-        from hand_pose_ros.nodes.viewer import ViewerNode
+    with _opened(stream, args) as page:
+        scene = Scene(stream, live=args.input is None)
+        if page:
+            print(page, flush=True)
+        if show is None:
+            from hand_pose_ros.nodes.process import run_nodes
+            from hand_pose_ros.nodes.viewer import ViewerNode
 
-        return run_nodes([lambda: ViewerNode(scene, settings, args.limit)], ['--ros-args', *graph_arguments(args)])
+            return run_nodes([lambda: ViewerNode(scene, settings, args.limit)], ['--ros-args', *graph_arguments(args)])
+        return _show_recording(stream, scene, show, args, bool(page))
+
+
+def _show_recording(
+    stream: rerun.RecordingStream,
+    scene: Scene,
+    show: Callable[[Scene], Iterator[None]],
+    args: argparse.Namespace,
+    stays: bool,
+) -> int:
+    """Show a recording; where a page ``stays``, until it is interrupted."""
     try:
         images = sum(1 for _ in show(scene))
         stream.flush()
         print(f'{images} images{f": {args.save}" if args.save else ""}', flush=True)
-        if page:
+        if stays:
             threading.Event().wait()  # The page gets its data from this process until Ctrl-C.
     except KeyboardInterrupt:
         return 130
@@ -143,36 +169,95 @@ def _refuse_stray_flags(args: argparse.Namespace) -> None:
         )
 
 
-def _open(stream: rerun.RecordingStream, args: argparse.Namespace) -> str:
-    """Connect a recording with what it is shown in; returns the address of the page, empty where there is none.
+@contextmanager
+def _opened(stream: rerun.RecordingStream, args: argparse.Namespace) -> Iterator[str]:
+    """Connect a recording with what it is shown in; yields the address of the page, empty where there is none.
 
     Raises:
         ViewError: Rerun does not start.
 
     """
-    import rerun
-
     headless = sys.platform.startswith('linux') and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY'))
     try:
         if args.save:
             stream.save(args.save)
-        elif args.web or headless:
-            origin = f'http://{args.host}:{args.port}'
-            stream.serve_grpc(grpc_port=args.data_port, cors_allow_origin=[origin], server_memory_limit='50%')
-            rerun.serve_web_viewer(web_port=args.port, open_browser=False)
-            return f'{origin}/?url=rerun%2Bhttp://{args.host}:{args.data_port}/proxy'
-        else:
-            stream.spawn(port=args.data_port)
-    # Rerun lets through whatever its compiled part makes of a port in use, a file or a viewer that does not start.
+            yield ''
+            return
+    # Rerun lets through whatever its compiled part makes of a file that it cannot write.
     except Exception as error:
-        reason = ' '.join(str(error).split())
-        raise ViewError(
-            f'--save {args.save}: {reason}'
-            if args.save
-            else f'Rerun does not start: {reason}; --port and --data-port choose other ports, --web serves a '
-            'page instead of a window, --save writes a file'
-        ) from error
-    return ''
+        raise ViewError(f'--save {args.save}: {" ".join(str(error).split())}') from error
+    is_page = args.web or headless
+    bind = LOOPBACK if not is_page or _is_loopback(args.host) else '0.0.0.0'
+    options = ['--bind', bind, '--port', str(args.data_port), '--server-memory-limit', '50%']
+    origin = f'http://{args.host}:{args.port}'
+    if is_page:
+        options += ['--serve-web', '--web-viewer-port', str(args.port), '--cors-allow-origin', origin]
+    if bind != LOOPBACK:
+        print(
+            f'warning: without a password, whoever reaches port {args.port} or {args.data_port} of this machine sees '
+            'the images; "ssh -L" to both ports of localhost shows them to you alone, without --host',
+            file=sys.stderr,
+        )
+    viewer = _start_viewer(options, [args.data_port, args.port] if is_page else [args.data_port], ends=is_page)
+    try:
+        stream.connect_grpc(f'rerun+http://{LOOPBACK}:{args.data_port}/proxy')
+        yield f'{origin}/?url=rerun%2Bhttp://{args.host}:{args.data_port}/proxy' if is_page else ''
+    finally:
+        if is_page:
+            viewer.terminate()
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a name or an address means this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == 'localhost'
+
+
+def _start_viewer(options: list[str], ports: list[int], ends: bool) -> subprocess.Popen:
+    """Start Rerun's own program, which can be told where to listen: its Python interface listens everywhere.
+
+    Args:
+        options: of the program.
+        ports: that it opens.
+        ends: with this process; a window stays until the user closes it.
+
+    Raises:
+        ViewError: it ends, or does not open its ports in time.
+
+    """
+    hint = '--port and --data-port choose other ports, --web serves a page instead of a window, --save writes a file'
+    for port in ports:
+        if _listens(port):
+            raise ViewError(f'Rerun does not start: port {port} is in use; {hint}')
+    program = Path(importlib.import_module('rerun_cli').__file__ or '').with_name('rerun')
+    with tempfile.TemporaryFile('w+') as log:
+        try:
+            viewer = subprocess.Popen(
+                [program, *options],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=end_with_parent if ends else None,
+            )
+        except OSError as error:
+            raise ViewError(f'Rerun does not start: {error.strerror or error}; {hint}') from error
+        end = time.monotonic() + START_S
+        while not all(map(_listens, ports)):
+            if viewer.poll() is not None or time.monotonic() > end:
+                viewer.kill()
+                log.seek(0)
+                reason = (log.read().strip().splitlines() or ['its ports stay closed'])[-1]
+                raise ViewError(f'Rerun does not start: {reason}; {hint}')
+            time.sleep(0.05)
+    return viewer
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex((LOOPBACK, port)) == 0
 
 
 def _recording(args: argparse.Namespace, settings: TrackerSettings) -> Callable[[Scene], Iterator[None]]:
@@ -195,10 +280,11 @@ def _recording(args: argparse.Namespace, settings: TrackerSettings) -> Callable[
     except RecordingError as error:
         if not outputs:
             raise
-        print(f'{error}; the recorded hands are shown without', file=sys.stderr)
+        print(printable(f'{error}; the recorded hands are shown without'), file=sys.stderr)
         return partial(_show_outputs, path, None, args.limit)
     if outputs:
-        print(f'{path}: the hands recorded on {", ".join(outputs)} are shown; --track tracks anew', file=sys.stderr)
+        shown = f'{path}: the hands recorded on {", ".join(outputs)} are shown; --track tracks anew'
+        print(printable(shown), file=sys.stderr)
         return partial(_show_outputs, path, recording, args.limit)
     return partial(_track, recording, make_tracker(settings), args.limit)
 

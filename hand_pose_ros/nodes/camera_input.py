@@ -11,45 +11,18 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from hand_pose_ros import topics
 from hand_pose_ros.core.frame import CameraFrame, FrameError
+from hand_pose_ros.geometry.calibration import ASSUMED, CameraDescription, assumed_camera
 from hand_pose_ros.geometry.camera import Camera, CameraError
 from hand_pose_ros.imaging.images import DepthImage, ImageError
+from hand_pose_ros.imaging.orientation import unmirrored
 from hand_pose_ros.io.outputs import stamp_of
 from hand_pose_ros.io.pairing import REGISTER, DepthPairing
+from hand_pose_ros.nodes.camera_topics import CameraTopics
 from hand_pose_ros.nodes.diagnostics import FrameStatistics, ThrottledLog
-from hand_pose_ros.nodes.inputs import read_camera, read_color, read_depth
-from hand_pose_ros.nodes.qos import CAMERA_IN
+from hand_pose_ros.nodes.following import FollowingSubscription
+from hand_pose_ros.nodes.inputs import read_color, read_depth
 from hand_pose_ros.settings import NodeSettings, TrackerSettings
-
-
-@dataclass(frozen=True)
-class CameraTopics:
-    """Full names of the topics that a tracker reads.
-
-    Attributes:
-        image: depth, or color for ``color`` and ``rgbd``; its pace is the tracker's.
-        info: the CameraInfo of ``image``.
-        depth: depth registered to color, for ``rgbd``; empty else.
-
-    """
-
-    image: str
-    info: str
-    depth: str
-
-    @staticmethod
-    def of(node: Node, modality: str, transport: str) -> CameraTopics:
-        """The topics of a modality, remapped as ``node`` is; image transport's suffix goes behind the remapped name."""
-        image, info = topics.inputs(modality)
-        depth = topics.transported_topic(
-            node.resolve_topic_name(topics.DEPTH_IMAGE), topics.registered_depth_transport(transport)
-        )
-        return CameraTopics(
-            topics.transported_topic(node.resolve_topic_name(image), transport),
-            node.resolve_topic_name(info),
-            depth if modality == 'rgbd' else '',
-        )
 
 
 @dataclass(frozen=True)
@@ -118,45 +91,36 @@ class CameraInput:
         self._settings = settings.node
         self._topics = names
         self._camera: Camera | None = None
-        self._camera_key: tuple | None = None
-        self._camera_problem = ''
-        self._pairing: DepthPairing[_Received, Image | CompressedImage] = DepthPairing()
+        self._description: CameraDescription | None = None
+        #: Of the image that the camera was read for; 0 where the description has changed since.
+        self._camera_size = (0, 0)
+        self._pairing: DepthPairing[_Received, Image | CompressedImage] = DepthPairing(settings.node.pairing_tolerance)
         self._last_stamp = 0
         kind = Image if settings.node.image_transport == 'raw' else CompressedImage
         self._subscriptions = [
-            node.create_subscription(CameraInfo, self._topics.info, self._on_camera_info, CAMERA_IN),
-            node.create_subscription(kind, self._topics.image, self._on_image, CAMERA_IN),
+            FollowingSubscription(node, CameraInfo, self._topics.info, self._on_camera_info, latched=True),
+            FollowingSubscription(node, kind, self._topics.image, self._on_image),
         ]
         if self._topics.depth:
-            self._subscriptions.append(node.create_subscription(kind, self._topics.depth, self._on_depth, CAMERA_IN))
+            self._subscriptions.append(FollowingSubscription(node, kind, self._topics.depth, self._on_depth))
         also = f', and depth on {self._topics.depth}' if self._topics.depth else ''
         node.get_logger().info(f'waiting for {self._topics.image} and {self._topics.info}{also}')
 
     def update(self, settings: NodeSettings) -> None:
         """Take live settings."""
         self._settings = settings
+        self._pairing.tolerance_s = settings.pairing_tolerance
 
     def close(self) -> None:
         """Leave the camera alone."""
         for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+            subscription.close()
 
-    def _on_camera_info(self, message: CameraInfo) -> None:
-        key = (message.width, message.height, message.distortion_model, tuple(message.k), tuple(message.d))
-        if key == self._camera_key:
-            return
-        self._camera_key = key
-        try:
-            self._camera, self._camera_problem = read_camera(message), ''
-        except CameraError as error:
-            self._camera, self._camera_problem = None, f'{self._topics.info}: {error}'
-            self._log.warn(self._camera_problem)
-            return
-        self._on_restart()
-        self._node.get_logger().info(
-            f'camera of {self._topics.info}: {message.width}x{message.height}, '
-            f'focal length {self._camera.fx:.1f} pixels'
-        )
+    def _on_camera_info(self, message: CameraInfo, _: Mapping[str, Any]) -> None:
+        described = CameraDescription.of(message)
+        if described != self._description:  # cameras with autofocus send another one with every image
+            self._description = described
+            self._camera_size = (0, 0)
 
     def _on_image(self, message: Image | CompressedImage, info: Mapping[str, Any]) -> None:
         self._statistics.arrive(info['publication_sequence_number'])
@@ -168,16 +132,17 @@ class CameraInput:
         for color, depth in self._pairing.color(stamp_of(message), received):
             self._give(color, depth)
 
-    def _on_depth(self, message: Image | CompressedImage) -> None:
+    def _on_depth(self, message: Image | CompressedImage, _: Mapping[str, Any]) -> None:
         for color, depth in self._pairing.depth(stamp_of(message), message):
             self._give(color, depth)
 
     def _follow_clock(self, now: int) -> None:
         """Start afresh where time jumps back: a bag in a loop, a simulation started again."""
         if now < self._last_stamp:
-            self._node.get_logger().info(
+            self._log.info(
+                'stamps jump back',
                 f'the stamps of {self._topics.image} jumped back by {1e-9 * (self._last_stamp - now):.3f} s: tracking '
-                'starts afresh'
+                'starts afresh',
             )
             self._pairing.flush()  # What waits for its depth is of the time before; depth of now may be here already.
             self._on_restart()
@@ -187,6 +152,8 @@ class CameraInput:
         begun, header = time.perf_counter(), received.message.header
         try:
             frame, depth_problem = self._read(received.message, depth)
+            if self._settings.mirrored:
+                frame = unmirrored(frame)
         # Whatever is in an image, it costs the frame and not the node.
         except Exception as error:
             self._on_refused(header, error)
@@ -212,18 +179,38 @@ class CameraInput:
         return CameraFrame(camera, stamp, color, paired), problem
 
     def _checked_camera(self, shape: tuple[int, ...]) -> Camera:
-        if self._camera is None:
-            raise CameraError(
-                self._camera_problem
-                or f'{self._topics.info}: no CameraInfo came yet; without it images of {self._topics.image} are useless'
-            )
+        """The camera of an image; tracking starts afresh where it is another one, and not where its focus moved."""
         height, width = shape[:2]
-        if (self._camera.width, self._camera.height) != (width, height):
+        if self._description is None:
             raise CameraError(
-                f'{self._topics.info}: the CameraInfo is for {self._camera.width}x{self._camera.height}, '
+                f'{self._topics.info}: no CameraInfo came yet; without it images of {self._topics.image} are useless'
+            )
+        if self._camera is not None and self._camera_size == (width, height):
+            return self._camera
+        camera = self._read_camera(self._description, width, height)
+        if self._camera is None or not camera.resembles(self._camera):
+            if self._camera is not None:
+                self._on_restart()
+            self._log.info(
+                'camera', f'camera of {self._topics.info}: {width}x{height}, focal length {camera.fx:.1f} pixels'
+            )
+        self._camera, self._camera_size = camera, (width, height)
+        return camera
+
+    def _read_camera(self, described: CameraDescription, width: int, height: int) -> Camera:
+        if described.uncalibrated and self._modality != 'depth':
+            self._log.warn(f'{self._topics.info}: {ASSUMED}; calibrate the camera for true distances')
+            return assumed_camera(width, height)
+        try:
+            camera = described.camera(width, height, self._topics.image)
+        except CameraError as error:
+            raise CameraError(f'{self._topics.info}: {error}') from error
+        if (camera.width, camera.height) != (width, height):
+            raise CameraError(
+                f'{self._topics.info}: the CameraInfo is for {camera.width}x{camera.height}, '
                 f'but the images of {self._topics.image} are {width}x{height}'
             )
-        return self._camera
+        return camera
 
     def _registered_depth(
         self, message: Image | CompressedImage | None, frame_id: str, camera: Camera
@@ -231,7 +218,7 @@ class CameraInput:
         """Depth of a color image, or None and why there is none; raises FrameError where it is not registered."""
         try:
             if message is None:
-                raise ImageError("no image within half a frame of the color image's stamp")
+                raise ImageError(f"no image within {self._settings.pairing_tolerance:g} s of the color image's stamp")
             depth = read_depth(message, self._settings.depth_unit)
         except ImageError as error:
             return None, f'{self._topics.depth}: {error}'

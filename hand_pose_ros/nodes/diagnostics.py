@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from rclpy.node import Node
 from std_msgs.msg import Header
 
 from hand_pose_ros import topics
+from hand_pose_ros.files import printable
 
 #: Key of the number of frames dropped since the node started.
 DROPPED = 'frames dropped'
@@ -34,6 +36,8 @@ class DiagnosticsConfig:
     silence_s: float = 2.0
     #: A larger share of dropped images is warned of.
     tolerable_loss: float = 0.1
+    #: A condition that so many further messages had to report is put into the log.
+    lasting: int = 3
     #: The same warning is logged at most this often, so that a camera at 90 Hz does not fill a disk.
     repeat_s: float = 5.0
 
@@ -41,8 +45,12 @@ class DiagnosticsConfig:
 CONFIG = DiagnosticsConfig()
 
 
+#: Publishers of one image topic that are told apart by their numbers.
+_MOST_PUBLISHERS = 8
+
+
 class ThrottledLog:
-    """Logs a warning anew only after a while."""
+    """Logs a line anew only after a while."""
 
     def __init__(self, node: Node) -> None:
         self._logger = node.get_logger()
@@ -50,13 +58,22 @@ class ThrottledLog:
 
     def warn(self, problem: str) -> bool:
         """Log a problem, unless that was done a moment ago; True if it was logged."""
+        if fresh := self._is_fresh(problem):
+            self._logger.warning(printable(problem))
+        return fresh
+
+    def info(self, kind: str, line: str) -> None:
+        """Log a line, unless one of its kind was a moment ago: for lines with figures, each of which is another."""
+        if self._is_fresh(kind):
+            self._logger.info(printable(line))
+
+    def _is_fresh(self, kind: str) -> bool:
         now = time.monotonic()
-        if now - self._last.get(problem, -CONFIG.repeat_s) < CONFIG.repeat_s:
+        if now - self._last.get(kind, -CONFIG.repeat_s) < CONFIG.repeat_s:
             return False
         if len(self._last) >= 100:
             self._last.clear()
-        self._last[problem] = now
-        self._logger.warning(problem)
+        self._last[kind] = now
         return True
 
 
@@ -77,19 +94,29 @@ class FrameStatistics:
         dropped: frames replaced by newer ones before they were taken; None where the middleware does not number
             messages.
         without_depth: color images that were tracked without the depth that they should have.
+        impossible: skeletons that no hand can have, which the tracker dropped.
         last_arrival: when the last frame came, used or not, on the clock given; None before the first.
 
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic, publishers: Callable[[], int] = lambda: 1) -> None:
+        """Begin to count.
+
+        Args:
+            clock: seconds.
+            publishers: of the images; each numbers its own, and a message does not say whose it is.
+
+        """
+        self._clock, self._publishers = clock, publishers
         self._frames: deque[_Frame] = deque(maxlen=1000)
-        self._last_number: int | None = None
+        #: The last number of each publisher, the one heard last at the end.
+        self._last_numbers: list[int] = []
         self._missed = 0
         self.processed = 0
         self.refused = 0
         self.dropped: int | None = 0
         self.without_depth = 0
+        self.impossible = 0
         self.last_arrival: float | None = None
 
     def arrive(self, number: int | None) -> None:
@@ -97,12 +124,27 @@ class FrameStatistics:
         self.last_arrival = self._clock()
         if number is None:
             self.dropped = None
-        elif self.dropped is not None and self._last_number is not None:
-            # A publisher that starts anew counts from the beginning again.
-            missed = max(0, number - self._last_number - 1)
+        elif self.dropped is not None:
+            missed = self._follow(number)
             self._missed += missed
             self.dropped += missed
-        self._last_number = number
+
+    def _follow(self, number: int) -> int:
+        """Find out whose number this is; returns how many images of that publisher were missed before it."""
+        before = max((last for last in self._last_numbers if last < number), default=None)
+        missed = 0 if before is None else number - before - 1
+        if before is not None and missed:
+            # A gap is a loss, or the first image of a publisher that was not heard yet. The graph is asked then only.
+            publishers = max(self._publishers(), 1)
+            del self._last_numbers[:-publishers]
+            if len(self._last_numbers) < publishers:
+                before, missed = None, 0
+        # A publisher that starts anew counts from the beginning again, as a further one does.
+        if before in self._last_numbers:
+            self._last_numbers.remove(before)
+        self._last_numbers.append(number)
+        del self._last_numbers[:-_MOST_PUBLISHERS]
+        return missed
 
     def finish(self, latency: float, times: Mapping[str, float]) -> None:
         """Note a processed frame: seconds from its publication to its joints', and seconds by stage."""
@@ -112,7 +154,7 @@ class FrameStatistics:
 
     def pause(self) -> None:
         """Forget the number of the last frame: those that follow were not missed but not wanted."""
-        self._last_number = None
+        self._last_numbers.clear()
 
     def silence(self) -> float | None:
         """Seconds since the last frame came; None before the first."""
@@ -134,6 +176,7 @@ class FrameStatistics:
             'rate (Hz)': '0.0',
             'frames processed': str(self.processed),
             'frames refused': str(self.refused),
+            'impossible skeletons dropped': str(self.impossible),
             DROPPED: 'unknown: this middleware does not number messages' if self.dropped is None else str(self.dropped),
         }
         if len(frames) > 1:
@@ -159,17 +202,24 @@ class TrackerDiagnostics:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self.statistics = FrameStatistics()
+        self.statistics = FrameStatistics(publishers=lambda: node.count_publishers(self._image_topic))
         self._image_topic = ''
         self._depth_expected = False
         self._parts: dict[str, str] = {}
         self._idle, self._problem, self._depth_problem, self._hands = NOT_CONFIGURED, '', '', 0
+        self._reason = self._kind = ''
+        self._lasting, self._said = 0, set[str]()
+        self._throttled = ThrottledLog(node)
         self._publisher = node.create_publisher(DiagnosticArray, topics.DIAGNOSTICS, 10)
         node.create_timer(CONFIG.period_s, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def describe(self, image_topic: str, depth_expected: bool, parts: Mapping[str, str]) -> None:
         """Take what the node is made of: the topic that it reads, whether color has depth, and parts by their kind."""
         self._image_topic, self._depth_expected, self._parts = image_topic, depth_expected, dict(parts)
+
+    def update_parts(self, parts: Mapping[str, str]) -> None:
+        """Take parts, by their kind, that have changed while the node works."""
+        self._parts = {**self._parts, **parts}
 
     def set_idle(self, reason: str, problem: str = '') -> None:
         """The node does nothing, for a reason, or because of a problem; with neither it is active again."""
@@ -193,6 +243,10 @@ class TrackerDiagnostics:
         self.statistics.without_depth += bool(depth_problem)
         self.statistics.finish(latency, times)
 
+    def nothing_found(self, reason: str) -> None:
+        """Take why the last frame can hold no hand; empty where it can."""
+        self._reason = reason
+
     def refuse(self, problem: str) -> None:
         """A frame could not be used."""
         self._problem, self._hands = problem, 0
@@ -204,10 +258,13 @@ class TrackerDiagnostics:
             return (DiagnosticStatus.ERROR, self._problem) if self._problem else _warning(f'idle: {self._idle}')
         topic, publishers = self._image_topic, self._node.count_publishers(self._image_topic)
         silence = self.statistics.silence()
+        if self._clock_stands():
+            return _warning('use_sim_time is set and nobody publishes /clock: everything is stamped 0')
         if silence is None or silence > CONFIG.silence_s:
             since = 'yet' if silence is None else f'for {silence:.0f} s'
             plural = 's' * (publishers != 1)
-            return _warning(f'idle: no image on {topic} {since}; {publishers or "no"} publisher{plural}')
+            why = self._why_silent()
+            return _warning(f'idle: no image on {topic} {since}; {publishers or "no"} publisher{plural}{why}')
         if self._problem:
             return DiagnosticStatus.ERROR, self._problem
         loss, view = self.statistics.loss(), f'{self._hands} hand{"s" * (self._hands != 1)} in view'
@@ -215,6 +272,8 @@ class TrackerDiagnostics:
             return _warning(f'{view}, by color alone: {self._depth_problem}')
         if publishers > 1:  # Their images mix, and the numbers that dropped ones are counted by.
             return _warning(f'{view}, but {publishers} publishers share {topic}')
+        if not self._hands and self._reason:
+            return _warning(f'{view}: {self._reason}')
         if loss > CONFIG.tolerable_loss:
             return _warning(
                 f'{view}, but {loss:.0%} of the images of {topic} are dropped: '
@@ -222,8 +281,44 @@ class TrackerDiagnostics:
             )
         return DiagnosticStatus.OK, view
 
+    def _why_silent(self) -> str:
+        """What the graph says of a topic on which nothing comes: publishers of another type, or of another name."""
+        offered = {info.topic_type for info in self._node.get_publishers_info_by_topic(self._image_topic)}
+        wanted = {info.topic_type for info in self._node.get_subscriptions_info_by_topic(self._image_topic)}
+        if offered and wanted and not offered & wanted:
+            return (
+                f', of {", ".join(sorted(offered))} where {", ".join(sorted(wanted))} is read: see the parameter '
+                'image_transport'
+            )
+        if offered:
+            return ''
+        images = sorted(
+            name
+            for name, kinds in self._node.get_topic_names_and_types()
+            if {'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'} & set(kinds)
+            and name != self._image_topic
+            and self._node.count_publishers(name)
+            and not name.endswith(topics.OVERLAY)
+        )
+        return f'; images come on {", ".join(images[:5])}' if images else ''
+
+    def _clock_stands(self) -> bool:
+        """Whether time is to come from /clock and does not."""
+        simulated = self._node.has_parameter('use_sim_time') and self._node.get_parameter('use_sim_time').value
+        return bool(simulated) and self._node.get_clock().now().nanoseconds == 0
+
+    def _log_condition(self, level: bytes, message: str) -> None:
+        """Put into the log, once, what lasts for a few messages, whatever figures are in it; no clock at once."""
+        kind = re.sub(r'[\d.]+', '', message) if level == DiagnosticStatus.WARN and not self._idle else ''
+        self._lasting = self._lasting + 1 if kind == self._kind else 0
+        self._kind = kind
+        if kind and kind not in self._said and (self._lasting >= CONFIG.lasting or self._clock_stands()):
+            self._said.add(kind)
+            self._throttled.warn(message)
+
     def _publish(self) -> None:
         level, message = self.condition()
+        self._log_condition(level, message)
         values = {**self._parts, 'hands': str(self._hands), **self.statistics.values()}
         if self._depth_expected:
             values['frames without depth'] = str(self.statistics.without_depth)

@@ -10,16 +10,22 @@ from typing import TYPE_CHECKING
 from rclpy.node import Node
 from std_msgs.msg import Header
 
-from hand_pose_ros.core.frame import FrameError
+from hand_pose_ros.core.frame import CameraFrame, FrameError
+from hand_pose_ros.files import printable
 from hand_pose_ros.geometry.camera import CameraError
-from hand_pose_ros.imaging.images import ImageError
+from hand_pose_ros.imaging.images import ImageError, explain_emptiness
+from hand_pose_ros.nodes.adaptation import Adaptation
 from hand_pose_ros.nodes.camera_input import ReceivedFrame
 from hand_pose_ros.nodes.diagnostics import ThrottledLog, TrackerDiagnostics
 from hand_pose_ros.nodes.hand_publisher import HandPublisher
 from hand_pose_ros.settings import TrackerSettings
+from hand_pose_ros.tracking.model_choice import ModelChoice
 
 if TYPE_CHECKING:
     from hand_pose_ros.tracking.tracker import HandTracker
+
+#: Images without hands are looked into this often.
+_REASON_PERIOD_S = 1.0
 
 
 class FrameProcessor:
@@ -34,21 +40,29 @@ class FrameProcessor:
         log: ThrottledLog,
         settings: TrackerSettings,
         image_topic: str,
+        choice: ModelChoice,
     ) -> None:
         self._logger = node.get_logger()
         self._image_topic = image_topic
         self._tracker, self._publisher, self._diagnostics, self._log = tracker, publisher, diagnostics, log
         self._settings = settings
         self._mesh = settings.tracking.mesh
+        self._choice = choice
+        self._next_reason = 0.0
+        self._adaptation = Adaptation(tracker, choice, node.get_logger())
 
     def update(self, settings: TrackerSettings) -> None:
         """Take live settings."""
+        if settings.tracking.views != self._settings.tracking.views:
+            self._choice = self._choice.with_views(settings.tracking.views)
+            self._adaptation = Adaptation(self._tracker, self._choice, self._logger)
         self._settings = settings
         self._update_tracker()
 
     def reset(self) -> None:
         """Forget the hands that are tracked."""
         self._tracker.reset()
+        self._adaptation.pause()
 
     def process(self, received: ReceivedFrame) -> None:
         """Track a frame; its hands are out before anything is done that can wait."""
@@ -62,7 +76,7 @@ class FrameProcessor:
         tracked = time.perf_counter()
         self._publisher.publish_joints(header, hands)
         latency = 1e-9 * (time.time_ns() - received.sent_ns)
-        self._publisher.publish_gestures(hands, frame.stamp_s or 0.0)
+        self._publisher.publish_gestures(header, hands)
         self._publisher.publish_pictures(header, hands, frame)
         times = {
             'processing': tracked - received.begun_s,
@@ -70,7 +84,26 @@ class FrameProcessor:
             'messages': time.perf_counter() - tracked,
         }
         problem = self._finish_frame()
+        self._diagnostics.statistics.impossible = self._tracker.impossible
         self._diagnostics.finish(len(hands), latency, times, received.depth_problem, problem)
+        self._explain(frame, len(hands))
+        if self._adaptation.after_frame(time.perf_counter() - received.begun_s):
+            self._update_tracker()
+            self._diagnostics.update_parts(self.describe())
+
+    def _explain(self, frame: CameraFrame, hands: int) -> None:
+        """Find out, once a second, why a depth image without hands can hold none."""
+        now = time.monotonic()
+        if hands or frame.depth is None or now < self._next_reason:
+            return
+        self._next_reason = now + _REASON_PERIOD_S
+        tracking = self._settings.tracking
+        self._diagnostics.nothing_found(explain_emptiness(frame.depth, tracking.near, tracking.far))
+
+    def describe(self) -> dict[str, str]:
+        """Return engine and model, and why they were chosen, for diagnostics."""
+        parts = {'engine': self._tracker.description, 'model': self._tracker.model_name}
+        return {**parts, **self._adaptation.describe()}
 
     def refuse(self, header: Header, error: Exception) -> None:
         """Publish the empty keypoints of a frame that cannot be used, and say why."""
@@ -103,10 +136,12 @@ class FrameProcessor:
             self._update_tracker()
 
     def _update_tracker(self) -> None:
-        self._tracker.update(replace(self._settings.tracking, mesh=self._mesh))
+        self._tracker.update(replace(self._settings.tracking, mesh=self._mesh, views=self._adaptation.views))
 
 
 def describe(error: Exception) -> str:
     """Return an error as text: its message where it was foreseen, else with its type."""
+    if isinstance(error, MemoryError):
+        return f'there is too little memory on this machine ({error})' if str(error) else 'there is too little memory'
     foreseen = isinstance(error, (ValueError, OSError)) and str(error)
-    return str(error) if foreseen else f'{type(error).__name__}: {error}'
+    return printable(str(error) if foreseen else f'{type(error).__name__}: {error}')

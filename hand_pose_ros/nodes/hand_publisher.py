@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from dataclasses import replace
 
-import numpy as np
 from geometry_msgs.msg import PoseArray, PoseStamped
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import QoSProfile
@@ -18,12 +17,17 @@ from hand_pose_ros import topics
 from hand_pose_ros.core.frame import CameraFrame
 from hand_pose_ros.core.hand import Hand
 from hand_pose_ros.geometry.joints import SIDES
-from hand_pose_ros.gestures.recognition import NONE, SteadyGesture, recognize
+from hand_pose_ros.gestures.events import Event, HandEvents
+from hand_pose_ros.gestures.library import load_library
+from hand_pose_ros.gestures.shape import CAMERA_UP, Point
 from hand_pose_ros.nodes import messages
 from hand_pose_ros.nodes.diagnostics import ThrottledLog
-from hand_pose_ros.nodes.qos import OUT, STATE, TF_OUT
+from hand_pose_ros.nodes.qos import EVENTS, OUT, STATE, TF_OUT
 from hand_pose_ros.nodes.serialized import JointsSerializer, MarkerSerializer, TransformsSerializer
+from hand_pose_ros.nodes.transforms import TransformListener
+from hand_pose_ros.robots.description import RobotError
 from hand_pose_ros.settings import NodeSettings
+from hand_pose_ros.tracking.angle_guard import AngleGuard
 from hand_pose_ros.visualization.drawing import draw_overlay
 
 
@@ -31,24 +35,32 @@ class HandPublisher:
     """All topics that a tracker's hands go to."""
 
     def __init__(self, node: LifecycleNode, settings: NodeSettings, log: ThrottledLog) -> None:
-        """Create the publishers, which send once the node is active."""
+        """Create the publishers, which send once the node is active.
+
+        Raises:
+            GestureError: the gestures of ``gestures_file`` cannot be used; the message says why.
+
+        """
+        self._library = load_library(settings.gestures_file)
         self._node, self._settings, self._log = node, settings, log
         self._outputs: dict[str, LifecyclePublisher] = {
             name: node.create_lifecycle_publisher(kind, name, quality) for name, (kind, quality) in _outputs().items()
         }
         self._serialize_joints = JointsSerializer()
-        self._serialize_transforms = TransformsSerializer()
+        self._serialize_transforms = TransformsSerializer(settings.tf_prefix)
         self._serialize_markers = MarkerSerializer()
-        self._gestures: dict[str, SteadyGesture] = {}
-        self._primary: dict[str, int | None] = {}
+        self._events = HandEvents(self._library)
+        self._guards: dict[str, AngleGuard] = {side: AngleGuard() for side in SIDES}
+        self._said: dict[str, object] = {}
+        frames = settings.up_frame or settings.ray_frame
+        self._transforms = TransformListener(node, log.warn) if frames else None
 
     def start(self) -> None:
-        """Say that no hand makes a gesture yet; the node is active."""
-        self._gestures = {side: SteadyGesture() for side in SIDES}
-        self._primary = {}
+        """Say that no hand is there and makes a gesture yet; the node is active."""
+        self._events, self._said = HandEvents(self._library), {}
         for side in SIDES:
-            self._publish_gesture(side)
-            self._publish_presence(side, None, 0.0)
+            self._publish_change(topics.gesture_topic(side), String(data=self._events.gesture(side)))
+            self._publish_change(topics.present_topic(side), Bool(data=False))
 
     def update(self, settings: NodeSettings) -> None:
         """Take live settings."""
@@ -58,6 +70,8 @@ class HandPublisher:
         """Destroy the publishers."""
         for publisher in self._outputs.values():
             self._node.destroy_lifecycle_publisher(publisher)
+        if self._transforms is not None:
+            self._transforms.close()
 
     @property
     def mesh_wanted(self) -> bool:
@@ -72,13 +86,14 @@ class HandPublisher:
                 publisher.publish(self._serialize_joints(header, hand))
             if publisher := self._wanted(topics.palm_topic(side)):
                 publisher.publish(messages.palm_message(header, hand))
+        stamp_s = header.stamp.sec + 1e-9 * header.stamp.nanosec
+        self._publish_events(self._events.presence({side: hand.track_id for side, hand in primary.items()}, stamp_s))
         for side in SIDES:
-            track = primary[side].track_id if side in primary else None
-            self._publish_presence(side, track, header.stamp.sec + 1e-9 * header.stamp.nanosec)
+            self._publish_change(topics.present_topic(side), Bool(data=side in primary))
         self.publish_keypoints(header, hands)
         for side, hand in primary.items():
             if hand.fit and (publisher := self._wanted(topics.joint_states_topic(side))):
-                publisher.publish(messages.joint_states_message(header, hand))
+                publisher.publish(messages.joint_states_message(header, self._guarded(hand, stamp_s)))
         if primary and self._settings.publish_tf and (publisher := self._wanted(topics.TF)):
             if header.frame_id:
                 publisher.publish(self._serialize_transforms(header, list(primary.values())))
@@ -90,20 +105,21 @@ class HandPublisher:
         if publisher := self._wanted(topics.KEYPOINTS):
             publisher.publish(messages.keypoints_message(header, hands))
 
-    def publish_gestures(self, hands: Sequence[Hand], stamp_s: float) -> None:
-        """Send the gestures that changed."""
-        primary = messages.primary_hands(hands)
-        for side, gesture in self._gestures.items():
-            name = recognize(primary[side].joints) if side in primary else NONE
-            if gesture.update(name, stamp_s, self._settings.gesture_hold):
-                self._publish_gesture(side)
+    def publish_gestures(self, header: Header, hands: Sequence[Hand]) -> None:
+        """Send the gestures that changed, and what else hands do."""
+        stamp_s = header.stamp.sec + 1e-9 * header.stamp.nanosec
+        up = self._up(header.frame_id)
+        events = self._events.gestures(messages.primary_hands(hands), stamp_s, self._settings.gesture_hold, up)
+        for side in SIDES:
+            self._publish_change(topics.gesture_topic(side), String(data=self._events.gesture(side)))
+        self._publish_events([self._with_ray(event, header.frame_id) for event in events])
 
     def publish_pictures(self, header: Header, hands: Sequence[Hand], frame: CameraFrame) -> None:
         """Send what people look at: markers and the overlay."""
         if publisher := self._wanted(topics.MARKERS):
             publisher.publish(self._serialize_markers(header, hands))
         if publisher := self._wanted(topics.OVERLAY):
-            picture = draw_overlay(_picture(frame), hands, frame.camera)
+            picture = draw_overlay(frame.picture, hands, frame.camera)
             publisher.publish(messages.image_message(header, picture, 'bgr8'))
 
     def _wanted(self, name: str) -> LifecyclePublisher | None:
@@ -111,26 +127,47 @@ class HandPublisher:
         publisher = self._outputs[name]
         return publisher if publisher.get_subscription_count() else None
 
-    def _publish_gesture(self, side: str) -> None:
-        self._outputs[topics.gesture_topic(side)].publish(String(data=self._gestures[side].name))
+    def _guarded(self, hand: Hand, stamp_s: float) -> Hand:
+        """The hand with the angles that robots act on."""
+        if hand.fit is None:
+            return hand
+        limits = self._settings.angle_confidence, self._settings.angle_speed
+        angles = self._guards[hand.side](hand.fit.angles, hand.confidence, hand.track_id, stamp_s, *limits)
+        return replace(hand, fit=replace(hand.fit, angles=angles))
 
-    def _publish_presence(self, side: str, track: int | None, stamp_s: float) -> None:
-        """Send on change whether a side's hand is seen, and which track is its primary one."""
-        before = self._primary.get(side, -1)
-        if (track is None) != (before is None) or side not in self._primary:
-            self._outputs[topics.present_topic(side)].publish(Bool(data=track is not None))
-        if track is not None and track != before:
-            event = {'stamp': stamp_s, 'side': side, 'track': track, 'what': 'primary'}
-            self._outputs[topics.EVENTS].publish(String(data=json.dumps(event)))
-        self._primary[side] = track
+    def _up(self, camera_frame: str) -> Point:
+        """Where up is in the camera frame; the camera's own up where TF does not say."""
+        frame = self._settings.up_frame
+        if self._transforms is None or not frame:
+            return CAMERA_UP
+        try:
+            return self._transforms.lookup(camera_frame, frame)[:3, 2].tolist()
+        except RobotError as error:
+            self._log.warn(f'up_frame: {error}; up is taken from the camera')
+            return CAMERA_UP
 
+    def _with_ray(self, event: Event, camera_frame: str) -> Event:
+        """The event with its ray in the frame asked for; without a ray where TF does not join the frames."""
+        if event.ray is None:
+            return event
+        frame = self._settings.ray_frame or camera_frame
+        if self._transforms is None or not self._settings.ray_frame:
+            return replace(event, ray=replace(event.ray, frame=frame))
+        try:
+            return replace(event, ray=event.ray.transformed(self._transforms.lookup(frame, camera_frame), frame))
+        except RobotError as error:
+            self._log.warn(f'ray_frame: {error}; events come without the ray')
+            return replace(event, ray=None)
 
-def _picture(frame: CameraFrame) -> np.ndarray:
-    """What overlays are drawn over: (H, W, 3) uint8 in bgr order, or without color (H, W) depth in meters."""
-    if frame.color is not None:
-        return frame.color
-    assert frame.depth is not None  # a frame holds one of them
-    return frame.depth[:]
+    def _publish_events(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._outputs[topics.EVENTS].publish(String(data=event.to_json()))
+
+    def _publish_change(self, topic: str, message: String | Bool) -> None:
+        """Send what others learn when it changes."""
+        if self._said.get(topic) != message.data:
+            self._said[topic] = message.data
+            self._outputs[topic].publish(message)
 
 
 def _outputs() -> dict[str, tuple[type, QoSProfile]]:
@@ -150,6 +187,6 @@ def _outputs() -> dict[str, tuple[type, QoSProfile]]:
         topics.KEYPOINTS: (PointCloud2, OUT),
         topics.MARKERS: (MarkerArray, OUT),
         topics.OVERLAY: (Image, OUT),
-        topics.EVENTS: (String, QoSProfile(depth=10)),
+        topics.EVENTS: (String, EVENTS),
         topics.TF: (TFMessage, TF_OUT),
     }

@@ -6,7 +6,6 @@ REP 155 has no hands, so that no conformance is claimed: gestures that hri_msgs 
 from __future__ import annotations
 
 import importlib
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from rclpy.publisher import Publisher
 from std_msgs.msg import Header, String
 
 from hand_pose_ros import topics
+from hand_pose_ros.files import parse_json, reason
 from hand_pose_ros.geometry.joints import SIDES
 from hand_pose_ros.nodes.parameters import declare_settings
 from hand_pose_ros.nodes.process import run_nodes
@@ -25,20 +25,25 @@ from hand_pose_ros.robots.settings import HriSettings
 
 NODE_NAME = 'hand_hri'
 
-#: Our gestures and movements -> the constant of hri_msgs/Gesture. Not every version of it has them all.
+#: Our gestures and movements -> the constant of hri_msgs/Gesture. Not every version of it has them all. A hand that
+#: points is only said where it points up.
 HRI_NAMES = {
     'wave': 'WAVING',
     'fist': 'CLOSED_FIST',
     'open': 'OPEN_PALM',
     'stop': 'OPEN_PALM',
+    'heart': 'LOVE',
     'thumb_down': 'THUMB_DOWN',
     'thumb_up': 'THUMB_UP',
     'two': 'VICTORY',
 }
+POINTING_UP = 'POINTING_UP'
+#: A ray points up from this elevation on, degrees.
+_LEAST_ELEVATION = 45.0
 
 
 class HriNode(Node):
-    """Sends gestures of either hand, and the movement wave, on ``/humans/bodies/<id>/gesture``."""
+    """Sends gestures of either hand and of both, and waving, on ``/humans/bodies/<id>/gesture``."""
 
     def __init__(self, **node_options: Any) -> None:
         """Subscribe.
@@ -63,7 +68,7 @@ class HriNode(Node):
             self.create_subscription(
                 String,
                 topics.gesture_topic(side),
-                lambda message, side=side: self._send(side, message.data),
+                lambda message, side=side: self._send(side, HRI_NAMES.get(message.data, '')),
                 STATE,
             )
         self.create_subscription(String, topics.EVENTS, self._on_event, 10)
@@ -86,14 +91,19 @@ class HriNode(Node):
 
     def _on_event(self, message: String) -> None:
         try:
-            event = json.loads(message.data)
-            if event['what'] == 'movement':
-                self._send(event['side'], event['name'])
-        except (ValueError, TypeError, KeyError) as error:
-            self.get_logger().error(f'{topics.EVENTS}: an event that cannot be read ({error})')
+            event = parse_json(message.data)
+            what, side, name = event['what'], event['side'], event.get('name', '')
+            # What one hand shows comes by its own topic.
+            if what == 'movement' or (what == 'gesture' and side not in SIDES):
+                self._send(side, HRI_NAMES.get(name, ''))
+            elif what == 'gesture' and 'ray' in event and event['ray']['elevation_deg'] >= _LEAST_ELEVATION:
+                self._send(side, POINTING_UP)
+        # Anyone on the network can publish anything here.
+        except Exception as error:
+            self.get_logger().error(f'{topics.EVENTS}: an event that cannot be read ({reason(error)})')
 
     def _send(self, side: str, name: str) -> None:
-        constant = getattr(self._kind, HRI_NAMES.get(name, ''), None)
+        constant = getattr(self._kind, name, None) if name else None
         if constant is None or self._gestures is None:
             return
         message = self._kind(header=Header(stamp=self.get_clock().now().to_msg()), gesture=constant)

@@ -6,9 +6,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image
 
-from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.imaging.compressed import decode_compressed
 from hand_pose_ros.imaging.images import (
     COLOR_ENCODINGS,
@@ -49,18 +48,14 @@ def read_color(message: Image | CompressedImage) -> np.ndarray:
     return image
 
 
-def read_camera(message: CameraInfo) -> Camera:
-    """Read the intrinsics; raises CameraError where they cannot be used."""
-    return Camera.from_camera_info(message.width, message.height, message.k, message.d, message.distortion_model)
-
-
 def _view(message: Image, wanted: tuple[str, ...], what: str) -> np.ndarray:
     if message.encoding in wanted:
         return view_image(
             message.data, message.width, message.height, message.encoding, message.step, bool(message.is_bigendian)
         )
     if message.encoding in ENCODINGS:
-        raise ImageError(f'encoding {message.encoding!r} holds no {what}; {", ".join(wanted)} do')
+        known = ', '.join(wanted[:6])
+        raise ImageError(f'encoding {message.encoding!r} holds no {what}; {known} and others do')
     bridge = _cv_bridge()
     if isinstance(bridge, str):
         raise ImageError(

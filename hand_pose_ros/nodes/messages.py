@@ -28,7 +28,7 @@ from hand_pose_ros.geometry.joints import BONES, FINGER_JOINTS, JOINTS, PARENTS,
 from hand_pose_ros.geometry.rotations import matrices_to_quaternions
 from hand_pose_ros.imaging.compressed import JPEG_FORMAT, encode_depth, encode_jpeg
 from hand_pose_ros.io.outputs import KEYPOINT
-from hand_pose_ros.topics import joint_frame
+from hand_pose_ros.topics import joint_frame, palm_frame
 from hand_pose_ros.visualization.drawing import FINGER_COLORS, SIDE_COLORS, WRIST_COLOR
 
 _FIELD_TYPES = {'f4': PointField.FLOAT32, 'u1': PointField.UINT8}
@@ -121,23 +121,28 @@ def keypoints_message(header: Header, hands: Sequence[Hand]) -> PointCloud2:
     )
 
 
-def joint_transforms(hand: Hand) -> np.ndarray:
-    """Translation and rotation x y z w (21, 7) of the joints, each in the frame of the one before it."""
+def hand_transforms(hand: Hand) -> np.ndarray:
+    """Translation and rotation x y z w (22, 7) of the joints, each in the frame of the one before it, and of the palm,
+    in the camera's. Raises ValueError where the joints have no palm.
+    """
     rotations = hand.fit.rotations if hand.fit else np.broadcast_to(np.eye(3), (len(JOINTS), 3, 3))
     parent_rotations = rotations[_PARENTS]
     parent_positions = hand.joints[_PARENTS]
     parent_rotations[WRIST], parent_positions[WRIST] = np.eye(3), 0
-    turns = matrices_to_quaternions(parent_rotations.transpose(0, 2, 1) @ rotations)
+    palm = palm_pose(hand.joints, hand.side)
+    turns = np.concatenate([parent_rotations.transpose(0, 2, 1) @ rotations, palm[None, :3, :3]])
     shifts = np.einsum('jba,jb->ja', parent_rotations, hand.joints - parent_positions)
-    return np.concatenate([shifts, turns], axis=1)
+    return np.concatenate([np.concatenate([shifts, palm[None, :3, 3]]), matrices_to_quaternions(turns)], axis=1)
 
 
-def tf_message(header: Header, transforms: Mapping[str, np.ndarray]) -> TFMessage:
-    """The message of the :func:`joint_transforms` of hands, by side: the wrist under the camera frame, and so on."""
+def tf_message(header: Header, transforms: Mapping[str, np.ndarray], prefix: str = '') -> TFMessage:
+    """The message of the :func:`hand_transforms` of hands, by side: wrist and palm under the camera, and so on; the
+    hands' frames have names that begin with ``prefix``.
+    """
     found = []
     for side, values in transforms.items():
-        frames = [joint_frame(side, joint) for joint in JOINTS]
-        parents = [frames[parent] if parent >= 0 else header.frame_id for parent in PARENTS]
+        frames = [prefix + name for name in (*(joint_frame(side, joint) for joint in JOINTS), palm_frame(side))]
+        parents = [frames[parent] if parent >= 0 else header.frame_id for parent in (*PARENTS, -1)]
         found += [
             TransformStamped(
                 header=Header(stamp=header.stamp, frame_id=parent),
@@ -150,8 +155,8 @@ def tf_message(header: Header, transforms: Mapping[str, np.ndarray]) -> TFMessag
 
 
 def transforms_message(header: Header, hands: Sequence[Hand]) -> TFMessage:
-    """The wrist under the camera frame, every joint under the one before it; at most one hand of a side."""
-    return tf_message(header, {hand.side: joint_transforms(hand) for hand in hands})
+    """Wrist and palm under the camera frame, every joint under the one before it; at most one hand of a side."""
+    return tf_message(header, {hand.side: hand_transforms(hand) for hand in hands})
 
 
 def markers_message(header: Header, hands: Sequence[Hand]) -> MarkerArray:
@@ -196,7 +201,7 @@ def camera_info_message(header: Header, camera: Camera) -> CameraInfo:
         header=header,
         height=camera.height,
         width=camera.width,
-        distortion_model='rational_polynomial' if len(camera.distortion) > 5 else 'plumb_bob',
+        distortion_model=camera.distortion_model,
         d=camera.distortion or [0.0] * 5,
         k=camera.matrix.ravel(),
         r=np.eye(3).ravel(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +17,12 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from hand_pose_ros import topics
-from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.files import printable, reason
+from hand_pose_ros.geometry.calibration import read_calibration
 from hand_pose_ros.imaging.compressed import depth_encoding
 from hand_pose_ros.imaging.images import DepthImage, ImageError
 from hand_pose_ros.io.recording import RecordedFrame, RecordingError, open_recording
+from hand_pose_ros.nodes.camera_topics import CameraTopics
 from hand_pose_ros.nodes.messages import (
     camera_info_message,
     compressed_color_message,
@@ -76,27 +78,22 @@ class PlaybackNode(Node):
         settings = self._settings = declare_settings(self, PlaybackSettings, fixed=lambda name: True)
         if not settings.input:
             raise ValueError('parameter input: empty; give it a rosbag2, a folder of images, a video or a webcam')
-        camera = Camera.from_yaml(settings.camera) if settings.camera else None
+        camera = read_calibration(settings.camera) if settings.camera else None
         modality = None if settings.modality == AUTO else settings.modality
         self._recording = open_recording(settings.input, camera, settings.depth_unit, settings.topic or None, modality)
         if self._recording.note:
-            self.get_logger().warning(f'{settings.input}: {self._recording.note}')
-        depth_only, with_depth = (self._recording.modality == kind for kind in ('depth', 'rgbd'))
+            self.get_logger().warning(printable(f'{settings.input}: {self._recording.note}'))
+        depth_only = self._recording.modality == 'depth'
         if settings.image_transport == ('compressed' if depth_only else 'compressedDepth'):
             raise ValueError(
                 f'parameter image_transport: {settings.image_transport!r} does not carry the '
                 f'{self._recording.modality} images of {settings.input}'
             )
-        image, info = topics.inputs(self._recording.modality)
+        names = CameraTopics.of(self, self._recording.modality, settings.image_transport)
         kind = Image if settings.image_transport == 'raw' else CompressedImage
-        self._images = self.create_publisher(
-            kind, topics.transported_topic(self.resolve_topic_name(image), settings.image_transport), OUT
-        )
-        self._infos = self.create_publisher(CameraInfo, info, OUT)
-        registered = topics.transported_topic(
-            self.resolve_topic_name(topics.DEPTH_IMAGE), topics.registered_depth_transport(settings.image_transport)
-        )
-        self._registered = self.create_publisher(kind, registered, OUT) if with_depth else None
+        self._images = self.create_publisher(kind, names.image, OUT)
+        self._infos = self.create_publisher(CameraInfo, names.info, OUT)
+        self._registered = self.create_publisher(kind, names.depth, OUT) if names.depth else None
         self.done: Future = Future()
         self._thread.start()
 
@@ -120,9 +117,16 @@ class PlaybackNode(Node):
                     return  # A signal ended ROS in the middle of it.
             self.get_logger().info(f'{self._settings.input}: finished')
         except (RecordingError, ImageError) as error:
-            self.get_logger().error(str(error))
+            self.get_logger().error(printable(str(error)))
             code = 2
-        self.done.set_result(code)
+        # Nobody else would notice that this thread ended: the node would play nothing for ever.
+        except Exception as error:
+            code = 2
+            if self.context.ok():
+                self.get_logger().error(printable(f'{self._settings.input}: playing failed ({reason(error)})'))
+                self.get_logger().debug(traceback.format_exc())
+        finally:
+            self.done.set_result(code)
 
     def _wait_for_subscriber(self) -> None:
         if not self._settings.wait_for_subscriber:

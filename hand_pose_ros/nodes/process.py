@@ -15,6 +15,7 @@ from rclpy.exceptions import NotInitializedException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
+from hand_pose_ros.files import printable
 from hand_pose_ros.middleware import make_room_for_images
 
 #: Seconds within which rclpy has taken note of a signal.
@@ -53,7 +54,7 @@ def _run(makers: Sequence[Callable[[], Node]], args: Sequence[str] | None, inter
         try:
             for make in makers:
                 nodes.append(make())
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, MemoryError) as error:
             return _complain(error)
         for node in nodes:
             executor.add_node(node)
@@ -109,5 +110,5 @@ def _ended_by_signal() -> bool:
 
 
 def _complain(error: Exception) -> int:
-    print(f'{Path(sys.argv[0]).stem}: error: {error}', file=sys.stderr)
+    print(printable(f'{Path(sys.argv[0]).stem}: error: {error}'), file=sys.stderr)
     return 2

@@ -15,5 +15,8 @@ OUT = QoSProfile(depth=1)
 #: What is sent on change: who subscribes later gets the last one at once.
 STATE = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
+#: Several may come of one frame, and none may be missed.
+EVENTS = QoSProfile(depth=30)
+
 #: What tf2_ros uses for /tf.
 TF_OUT = QoSProfile(depth=100)

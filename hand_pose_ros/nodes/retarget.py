@@ -20,7 +20,7 @@ from hand_pose_ros import topics
 from hand_pose_ros.nodes.process import run_nodes
 from hand_pose_ros.nodes.qos import OUT
 from hand_pose_ros.nodes.robot_node import RobotNode
-from hand_pose_ros.robots.description import RobotError, parse_description
+from hand_pose_ros.robots.description import RobotDescription, RobotError, parse_description, read_description
 from hand_pose_ros.robots.retargeting import (
     ObservedHand,
     Retargeting,
@@ -71,7 +71,7 @@ class RetargetNode(RobotNode):
             self.create_subscription(String, ROBOT_DESCRIPTION, self._on_description, latched)
         else:
             urdf = Path(settings.urdf).expanduser() if settings.urdf else self._config.find_urdf()
-            self._load(urdf.read_text(), urdf)
+            self._load(read_description(urdf), urdf)
         self.create_subscription(JointState, 'joint_states', self._on_robot, OUT)
         if self._config.method == 'angles':
             self.create_subscription(JointState, topics.joint_states_topic(settings.side), self._on_angles, OUT)
@@ -96,8 +96,7 @@ class RetargetNode(RobotNode):
             present = self._present if self._robot_is_known() else self._limiter.positions
             self._send({name: present[name] for name in self._method.names})
 
-    def _load(self, text: str, urdf: Path) -> None:
-        description = parse_description(text, self._settings.urdf or str(urdf))
+    def _load(self, description: RobotDescription, urdf: Path) -> None:
         self._method = make_retargeting(self._config, description, urdf)
         self._limiter = SpeedLimiter(description, self._method.names, self._settings.max_speed)
 
@@ -108,14 +107,15 @@ class RetargetNode(RobotNode):
             file.write(message.data)
             file.flush()
             try:
-                self._load(message.data, Path(file.name))
+                self._load(parse_description(message.data), Path(file.name))
             except RobotError as error:
                 self.complain(str(error))
 
     def _on_robot(self, message: JointState) -> None:
         positions = dict(zip(message.name, message.position))
-        if self._method is not None and any(name in positions for name in self._method.names):
-            self._present.update(positions)
+        known = () if self._method is None else [name for name in self._method.names if name in positions]
+        if known:
+            self._present.update({name: positions[name] for name in known})
             self._present_at = time.monotonic()
 
     def _robot_is_known(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from dataclasses import fields
@@ -16,6 +15,7 @@ from rclpy.time import Time
 from std_msgs.msg import Bool, Header, String
 
 from hand_pose_ros import topics
+from hand_pose_ros.files import parse_json, reason
 from hand_pose_ros.geometry.joints import JOINTS, other_side
 from hand_pose_ros.nodes.parameters import declare_settings
 from hand_pose_ros.nodes.qos import STATE
@@ -136,12 +136,13 @@ class RobotNode(Node):
 
     def _on_event(self, message: String) -> None:
         try:
-            event = json.loads(message.data)
+            event = parse_json(message.data)
             if event['what'] == 'primary':
                 known = self.policy.primary if event['side'] == self._side else self.policy.other_side
                 known(int(event['track']))
-        except (ValueError, TypeError, KeyError) as error:
-            self.complain(f'{topics.EVENTS}: an event that cannot be read ({error})')
+        # Anyone on the network can publish anything here.
+        except Exception as error:
+            self.complain(f'{topics.EVENTS}: an event that cannot be read ({reason(error)})')
 
     def _on_phase(self, before: Phase) -> None:
         if before is Phase.ENGAGING and self.policy.phase is Phase.FOLLOWING:

@@ -12,7 +12,7 @@ import secrets
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -22,13 +22,19 @@ from std_msgs.msg import Header
 from hand_pose_ros.core.hand import Hand
 from hand_pose_ros.geometry.joints import JOINTS, SIDES
 from hand_pose_ros.nodes.messages import (
+    hand_transforms,
     joint_poses,
-    joint_transforms,
     markers_message,
     poses_message,
     primary_hands,
     tf_message,
 )
+
+#: Templates of one kind that are kept.
+TEMPLATES = 16
+
+K = TypeVar('K')
+V = TypeVar('V')
 
 _STAMP = (1_985_229_328, 987_654_321)
 
@@ -73,11 +79,24 @@ class Template:
         return bytes(self._data)
 
 
+class _Templates(dict[K, V]):
+    """Templates by what they are of; the oldest goes when a new one would be too many: each keeps up to 1.4 MB.
+
+    Cameras have one ``frame_id``, and two sides make four combinations; who sends another one with every image gets
+    slower messages, not all of the memory.
+    """
+
+    def __setitem__(self, key: K, value: V) -> None:
+        if key not in self and len(self) >= TEMPLATES:
+            del self[next(iter(self))]
+        super().__setitem__(key, value)
+
+
 class MarkerSerializer:
     """Makes the bytes of :func:`markers_message`, fast from the second frame of the same sides on."""
 
     def __init__(self) -> None:
-        self._templates: dict[tuple, tuple[list[np.ndarray | None], Template]] = {}
+        self._templates: _Templates[tuple, tuple[list[np.ndarray | None], Template]] = _Templates()
 
     def __call__(self, header: Header, hands: Sequence[Hand]) -> bytes:
         """Return a serialized ``visualization_msgs/MarkerArray`` of the hands' skeletons and meshes."""
@@ -95,7 +114,7 @@ class JointsSerializer:
     """Makes the bytes of :func:`joints_message`, fast from the second one of a camera frame on."""
 
     def __init__(self) -> None:
-        self._templates: dict[str, Template] = {}
+        self._templates: _Templates[str, Template] = _Templates()
 
     def __call__(self, header: Header, hand: Hand) -> bytes:
         """Return a serialized ``geometry_msgs/PoseArray`` of a hand's joints."""
@@ -113,17 +132,19 @@ class JointsSerializer:
 class TransformsSerializer:
     """Makes the bytes of :func:`transforms_message`, fast from the second frame of the same sides on."""
 
-    def __init__(self) -> None:
-        self._templates: dict[tuple, Template] = {}
+    def __init__(self, prefix: str = '') -> None:
+        """Begin every hand's frames with ``prefix``."""
+        self._prefix = prefix
+        self._templates: _Templates[tuple, Template] = _Templates()
 
     def __call__(self, header: Header, hands: Sequence[Hand]) -> bytes:
-        """Return a serialized ``tf2_msgs/TFMessage`` of hands' joints, of which each is of another side."""
-        transforms = {hand.side: joint_transforms(hand) for hand in hands}
-        key, shape = (header.frame_id, *transforms), (len(transforms), len(JOINTS), 7)
+        """Return a serialized ``tf2_msgs/TFMessage`` of hands, of which each is of another side."""
+        transforms = {hand.side: hand_transforms(hand) for hand in hands}
+        key, shape = (header.frame_id, *transforms), (len(transforms), len(JOINTS) + 1, 7)
         if key not in self._templates:
             self._templates[key] = Template(
                 lambda stamp, numbers: tf_message(
-                    Header(stamp=stamp, frame_id=key[0]), dict(zip(key[1:], numbers.reshape(shape)))
+                    Header(stamp=stamp, frame_id=key[0]), dict(zip(key[1:], numbers.reshape(shape))), self._prefix
                 ),
                 int(np.prod(shape)),
             )

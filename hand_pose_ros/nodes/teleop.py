@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,19 +12,18 @@ from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, Quaternion, T
 from rclpy.action import ActionClient
 from rclpy.client import Client
 from rclpy.duration import Duration
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
-from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from hand_pose_ros import topics
 from hand_pose_ros.geometry.rotations import matrices_to_quaternions
 from hand_pose_ros.nodes.process import run_nodes
-from hand_pose_ros.nodes.qos import OUT, TF_OUT
+from hand_pose_ros.nodes.qos import OUT
 from hand_pose_ros.nodes.robot_node import RobotNode
+from hand_pose_ros.nodes.transforms import TransformListener
 from hand_pose_ros.robots.description import RobotError
-from hand_pose_ros.robots.frames import TransformTree, pose_matrix
+from hand_pose_ros.robots.frames import pose_matrix
 from hand_pose_ros.robots.pinch import Pinch, pinch_gap
 from hand_pose_ros.robots.safety import Phase
 from hand_pose_ros.robots.settings import TeleopSettings
@@ -33,8 +31,6 @@ from hand_pose_ros.robots.teleoperation import MotionLimits, RelativeMotion
 
 NODE_NAME = 'hand_teleop'
 
-#: A transform on /tf counts for so long, seconds; those on /tf_static for ever.
-TRANSFORM_AGE = 1.0
 #: MoveIt Servo's numbers of the two kinds of commands (moveit_msgs/srv/ServoCommandType), and their topics.
 _SERVO = {'twist': (1, 'delta_twist_cmds'), 'pose': (2, 'pose_target_cmds')}
 
@@ -64,15 +60,12 @@ class TeleopNode(RobotNode):
             )
         )
         self._palm = np.eye(4)
-        self._transforms = TransformTree()
+        self._transforms = TransformListener(self, self.complain)
         self._pinch = Pinch(settings.pinch_closed, settings.pinch_open)
         kind = PoseStamped if settings.output == 'pose' else TwistStamped
         number, name = _SERVO[settings.output]
         self._commands = self.create_publisher(kind, f'{settings.servo}/{name}', OUT)
         self._ask_servo = self._servo_switch(number)
-        static = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self.create_subscription(TFMessage, topics.TF, self._on_transforms, TF_OUT)
-        self.create_subscription(TFMessage, f'{topics.TF}_static', self._on_static_transforms, static)
         self.create_subscription(PoseStamped, topics.palm_topic(settings.side), self._on_palm, OUT)
         if settings.gripper != 'none':
             self._command_gripper = self._action_gripper() if settings.gripper == 'action' else self._joint_gripper()
@@ -91,7 +84,7 @@ class TeleopNode(RobotNode):
         self._motion.engage(self._palm, tool)
 
     def _lookup(self, frame: str) -> np.ndarray:
-        return self._transforms.lookup(self._settings.target_frame, frame, time.monotonic() - TRANSFORM_AGE)
+        return self._transforms.lookup(self._settings.target_frame, frame)
 
     def _on_palm(self, message: PoseStamped) -> None:
         if self.policy.phase is Phase.IDLE:
@@ -186,22 +179,6 @@ class TeleopNode(RobotNode):
                 sent = True
 
         return ask
-
-    def _on_transforms(self, message: TFMessage) -> None:
-        self._take(message, time.monotonic())
-
-    def _on_static_transforms(self, message: TFMessage) -> None:
-        self._take(message, float('inf'))
-
-    def _take(self, message: TFMessage, received: float) -> None:
-        for one in message.transforms:
-            shift, turn = one.transform.translation, one.transform.rotation
-            try:
-                matrix = pose_matrix((shift.x, shift.y, shift.z), (turn.x, turn.y, turn.z, turn.w))
-            except RobotError as error:
-                self.complain(f'TF of {one.child_frame_id}: {error}')
-                continue
-            self._transforms.put(one.header.frame_id, one.child_frame_id, matrix, received)
 
 
 def _pose_message(header: Header, pose: np.ndarray) -> PoseStamped:

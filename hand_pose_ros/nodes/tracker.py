@@ -11,14 +11,15 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from hand_pose_ros.nodes.camera_input import CameraInput, CameraTopics
+from hand_pose_ros.nodes.camera_input import CameraInput
+from hand_pose_ros.nodes.camera_topics import CameraTopics
 from hand_pose_ros.nodes.diagnostics import NOT_ACTIVE, NOT_CONFIGURED, ThrottledLog, TrackerDiagnostics
 from hand_pose_ros.nodes.frame_processor import FrameProcessor, describe
 from hand_pose_ros.nodes.hand_publisher import HandPublisher
 from hand_pose_ros.nodes.parameters import check_changes, declare_settings, read_settings
 from hand_pose_ros.nodes.process import run_nodes
 from hand_pose_ros.settings import TrackerSettings
-from hand_pose_ros.tracking.factory import make_tracker as make_tracker_of
+from hand_pose_ros.tracking.model_choice import ModelChoice, make_live_tracker
 
 if TYPE_CHECKING:
     from hand_pose_ros.tracking.tracker import HandTracker
@@ -34,12 +35,14 @@ class TrackerNode(LifecycleNode):
     """
 
     def __init__(
-        self, make_tracker: Callable[[TrackerSettings], HandTracker] = make_tracker_of, **node_options: Any
+        self,
+        make_tracker: Callable[[TrackerSettings], tuple[HandTracker, ModelChoice]] = make_live_tracker,
+        **node_options: Any,
     ) -> None:
         """Declare the parameters, and start as ``auto_activate`` says.
 
         Args:
-            make_tracker: makes the tracker when the node configures.
+            make_tracker: makes the tracker when the node configures, and says what it was chosen from.
             node_options: passed on to the node, e.g. ``parameter_overrides``.
 
         Raises:
@@ -65,7 +68,8 @@ class TrackerNode(LifecycleNode):
         self._settings = settings = read_settings(self, TrackerSettings)
         self._describe_idle()
         try:
-            tracker = self._make_tracker(settings)
+            tracker, choice = self._make_tracker(settings)
+            publisher = HandPublisher(self, settings.node, self._log)
         # Whatever is wrong with a model file or an engine, the node says it and lives on.
         except Exception as error:
             problem = f'cannot start tracking: {describe(error)}'
@@ -74,14 +78,13 @@ class TrackerNode(LifecycleNode):
             if not isinstance(error, (ValueError, OSError)):
                 self.get_logger().error(traceback.format_exc())
             return TransitionCallbackReturn.FAILURE
-        self._publisher = HandPublisher(self, settings.node, self._log)
+        self._publisher = publisher
         self._processor = FrameProcessor(
-            self, tracker, self._publisher, self._diagnostics, self._log, settings, self._topics.image
+            self, tracker, publisher, self._diagnostics, self._log, settings, self._topics.image, choice
         )
         self._diagnostics.set_idle(NOT_ACTIVE)
-        parts = {'engine': tracker.description, 'model': tracker.model_name}
-        self._diagnostics.describe(self._topics.image, bool(self._topics.depth), parts)
-        self.get_logger().info(f'configured: {tracker.description}')
+        self._diagnostics.describe(self._topics.image, bool(self._topics.depth), self._processor.describe())
+        self.get_logger().info(f'configured: {tracker.description}{"; " * bool(choice.reason)}{choice.reason}')
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -145,7 +148,7 @@ class TrackerNode(LifecycleNode):
         """Name the topics that will be read, and say for diagnostics what is known before the models are loaded."""
         models = self._settings.models
         self._topics = CameraTopics.of(self, models.modality, self._settings.node.image_transport)
-        self._diagnostics.describe(self._topics.image, bool(self._topics.depth), {'model': models.model or 'default'})
+        self._diagnostics.describe(self._topics.image, bool(self._topics.depth), {'model': models.model or 'auto'})
 
     def _check_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
         return check_changes(self._settings, parameters, configured=self._processor is not None)
