@@ -14,6 +14,7 @@ from training.registry import TrainingError
 COMMANDS = (
     'train',
     'train-heads',
+    'draw',
     'evaluate',
     'compare',
     'export',
@@ -25,6 +26,7 @@ COMMANDS = (
     'make-hand-model',
     'fit-mediapipe',
     'photographs',
+    'label-photographs',
     'list',
 )
 

@@ -47,7 +47,7 @@ class Recipe:
         epoch: samples in an epoch, for schedules by epochs; 0 stands for all samples.
         step_epochs: of the schedule ``steps``: epochs between two steps, or at which they are.
         ema_decay: of the exponential moving average of weights that is validated and shipped; 0 for none.
-        bf16: run the network in bfloat16 where PyTorch's autocast does.
+        bf16: run the network in bfloat16 where PyTorch's autocast does and the device computes in it.
         compile: compile what the loss runs of the network.
         start: weights to begin from, a ``best.pt``; the network may be larger, see :mod:`training.engine.grow`.
         backbone: weights whose backbone the network's is to begin as.
@@ -55,6 +55,7 @@ class Recipe:
         freeze_started_samples: for so many samples only what ``start`` has nothing for learns.
         cached_views: views that are cached on the device and cut anew for every batch; 0 draws every batch.
         validate_every: samples between two validations.
+        best_by: the validation's figure by which the best weights are chosen, less is better; the task's by default.
 
     """
 
@@ -85,6 +86,7 @@ class Recipe:
     freeze_started_samples: int = 0
     cached_views: int = 0
     validate_every: int = 50_000
+    best_by: str = ''
 
     @property
     def epoch_samples(self) -> int:

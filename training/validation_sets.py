@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import yaml
 
+from training.registry import TrainingError
+
 if TYPE_CHECKING:
     from training.synthesis.crops import CropSource
 
@@ -39,7 +41,7 @@ HASHED = 8
 COLOR_SIZE = 128
 
 
-class ValidationSetError(ValueError):
+class ValidationSetError(TrainingError):
     """A validation set is not what is recorded, or there is none of that name; the message says what to do."""
 
 
@@ -68,6 +70,16 @@ def depth_source(size: int = 96) -> CropSource:
 
     seed = 20_000_003
     return CropSource(draw_people(96, np.random.default_rng(seed)), seed, size)
+
+
+def counting_source(size: int = 96) -> CropSource:
+    """Crops of hands that count, pinch and grasp: forms that :func:`depth_source` seldom has."""
+    from training.synthesis.crops import CropSource
+    from training.synthesis.people import draw_people
+
+    seed = 20_000_007
+    kinds = {'count': 0.62, 'fist': 0.12, 'pinch': 0.12, 'grasp': 0.14}
+    return CropSource(draw_people(96, np.random.default_rng(seed)), seed, size, poses=kinds)
 
 
 def depth_pose(size: int = 96) -> ValidationSet:

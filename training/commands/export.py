@@ -23,10 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Export, calibrate and describe."""
-    from hand_pose_ros.inference.models import quantized_path
+    from hand_pose_ros.inference.models import file_digest, quantized_path
     from training.engine.weights import read_trained
     from training.export.manifest import describe, provenance, update_manifest
-    from training.export.to_onnx import LARGEST, export
+    from training.export.to_onnx import LARGEST, export, note_facts
 
     path = Path(arguments.name) if arguments.name.endswith('.onnx') else Path('models') / f'{arguments.name}.onnx'
     trained = read_trained(arguments.weights)
@@ -34,5 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     difference = export(network, path, math.inf if arguments.whole else LARGEST, provenance(trained.recipe))
     quantized_path(path).unlink(missing_ok=True)  # of other weights; quantize makes the new one
-    update_manifest(path.parent, path.stem, describe(trained, parts, network, path))
+    entry = describe(trained, parts, network, path)
+    note_facts(path, entry)
+    update_manifest(path.parent, path.stem, {**entry, 'sha256': file_digest(path)})
     print(f'{path}: {path.stat().st_size / 1e6:.2f} MB; greatest difference from PyTorch {difference:.2e}')

@@ -18,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--estimator', default='auto', help='by its registered name')
     parser.add_argument('--threads', type=int, default=1, help='for inference (1)')
     parser.add_argument('--views', type=int, default=1, help='of each hand (1)')
+    parser.add_argument(
+        '--held-out', action='store_true', help='of sets without hands only what no training of ours learns from'
+    )
     parser.add_argument('--independent', action='store_true', help='search several scales, as track --independent does')
 
 
@@ -31,5 +34,5 @@ def run(arguments: argparse.Namespace) -> None:
     )
     settings = TrackerSettings(models, TrackingSettings(views=arguments.views, mesh=False))
     chosen = arguments.folder, arguments.sets, arguments.count, arguments.seed
-    for text in measure(*chosen, settings, arguments.independent):
+    for text in measure(*chosen, settings, arguments.independent, arguments.held_out):
         print(text, flush=True)

@@ -14,6 +14,7 @@ HELP = 'make int8 versions of shipped models'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument('names', nargs='*', metavar='NAME', help='models of the manifest; all by default')
+    parser.add_argument('--photographs', type=Path, metavar='FOLDER', help='calibrate networks of color on these too')
     parser.add_argument('--crops', type=int, default=2048, help='of the validation set, to measure the cost on (2048)')
 
 
@@ -29,6 +30,6 @@ def run(arguments: argparse.Namespace) -> None:
         if name not in manifest:
             raise TrainingError(f'there is no model {name!r}{nearest(name, manifest)}')
     for name in arguments.names or manifest:
-        entry, lines = quantize_shipped(name, manifest[name], arguments.crops)
+        entry, lines = quantize_shipped(name, manifest[name], arguments.crops, arguments.photographs)
         print('\n'.join(lines), flush=True)
         update_manifest(Path('models'), name, entry)

@@ -43,7 +43,8 @@ def open_dataset(name: str, split: str, folder: str | Path | None = None, **opti
     """Open a split of a dataset.
 
     Args:
-        name: of ``DATASETS``, or the place of a reader of one's own, ``package.module:open_mine``.
+        name: of ``DATASETS``, or the place of a reader of one's own, ``package.module:open_mine``, whose dataset is
+            called ``mine``.
         split: ``train``, ``test``, and for HANDS17 ``validation``.
         folder: the dataset's own folder; by default the one of its name, see ``FOLDER``.
         options: what the dataset's reader takes besides.
@@ -52,12 +53,12 @@ def open_dataset(name: str, split: str, folder: str | Path | None = None, **opti
         DatasetError: there is no such dataset, folder or split, or a file of it is missing or damaged.
 
     """
-    return _reader(DATASETS, name)(_folder(name, folder), split, **options)
+    return _reader(DATASETS, name)(dataset_folder(name, folder), split, **options)
 
 
 def open_color_dataset(name: str, split: str, folder: str | Path | None = None, **options: object) -> ColorDataset:
     """Open a split of a color dataset, of ``COLOR_DATASETS``; see :func:`open_dataset`."""
-    return _reader(COLOR_DATASETS, name)(_folder(name, folder), split, **options)
+    return _reader(COLOR_DATASETS, name)(dataset_folder(name, folder), split, **options)
 
 
 def check_dataset_options(datasets: Registry, name: str, options: Options, where: str) -> None:
@@ -72,10 +73,10 @@ def _reader(datasets: Registry, name: str) -> Callable:
     return datasets.load(name)
 
 
-def _folder(name: str, folder: str | Path | None) -> Path:
-    folder = (
-        Path(folder) if folder else Path(os.environ.get(FOLDER, 'datasets')) / name.rpartition('.')[2].split(':')[0]
-    )
+def dataset_folder(name: str, folder: str | Path | None = None) -> Path:
+    """The folder of a dataset: the one that is given, or the one of its name, see ``FOLDER``; raises DatasetError."""
+    short = name.rpartition(':')[2].removeprefix('open_')
+    folder = Path(folder) if folder else Path(os.environ.get(FOLDER, 'datasets')) / short
     if not folder.is_dir():
         raise DatasetError(
             f'no folder {folder} for dataset {name}: training/datasets/README.md says where to get it '

@@ -121,7 +121,7 @@ class Backgrounds:
         return cv2.resize(window, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def _occlude(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def occlude(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw a stick or a blob over a part of the hand; returns what is covered (S, S), bool."""
     size = len(image)
     known = points[np.isfinite(points).all(1)]
@@ -192,7 +192,7 @@ def cut_example(
     scale = hand_size(joints)
     joints = crop.from_camera(joints - joints[WRIST]) / scale
     if rng.uniform() < augmentation.occluders:
-        covered = _occlude(image, points, rng)
+        covered = occlude(image, points, rng)
         mask = np.where(covered & (mask >= 0), 0, mask).astype(np.float32)
     if augmentation.light:
         gain = 1 + augmentation.light * rng.uniform(-1, 1, 3) + augmentation.light * rng.uniform(-1, 1)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.geometry.joints import JOINTS
 from hand_pose_ros.regions.cube import camera_to_cube, cube_to_camera, cut_cube
+from training.datasets import DATASETS, check_dataset_options, open_dataset
 from training.datasets.frames import Dataset, DatasetError, Frame, check_known
+from training.options import parameters_of
+from training.recipe import Options
+from training.registry import TrainingError
 
 #: Ways to find a hand's center: the mean of its joints; the center of mass of what is seen around that; the center in a
 #: published file.
 CENTERS = ('joints', 'mass', 'published')
+
+#: Split that a dataset is evaluated on where that is not ``test``: HANDS17 keeps the labels of its own.
+EVALUATED = {'hands17': 'validation'}
 
 #: Pixels along a side of the crop that a center of mass is taken of.
 _MASS_PIXELS = 128
@@ -127,9 +135,75 @@ def hand_center(frame: Frame, method: str) -> np.ndarray:
     return around.to_camera(np.array([*place, crop[v, u].mean()]))
 
 
-def with_center(dataset: Dataset) -> Dataset:
-    """Return the frames that have a published center: its authors leave some out."""
-    return dataset if dataset.centers is None else dataset.select(np.isfinite(dataset.centers).all(1))
+def open_frames(split: str, dataset: str, folder: str | None, center: str, options: Options | None) -> Dataset:
+    """Open a split whose hands' centers are found in one of the ways of ``CENTERS``.
+
+    Of published centers the authors leave some out; so are their frames.
+
+    Args:
+        split: ``train``, or another one for what networks are evaluated on.
+        dataset: its name, see :func:`training.datasets.open_dataset`.
+        folder: the dataset's own folder, where it is not in the usual place.
+        center: one of ``CENTERS``.
+        options: what the dataset's reader takes beside.
+
+    Raises:
+        DatasetError: the dataset cannot be read.
+
+    """
+    split = split if split == 'train' else EVALUATED.get(dataset, 'test')
+    centers = {'centers': True} if center == 'published' else {}
+    found = open_dataset(dataset, split, folder, **centers, **options or {})
+    return found if found.centers is None else found.select(np.isfinite(found.centers).all(1))
+
+
+def check_frames(options: Options) -> None:
+    """Check the options of a source of frames: the dataset's reader, what it takes, and the way to a hand's center.
+
+    Raises:
+        TrainingError: there is no such reader or way, or the reader does not take an option.
+
+    """
+    dataset, center = options['dataset'], options.get('center', CENTERS[0])
+    check_dataset_options(DATASETS, dataset, options.get('options') or {}, 'data_options.options')
+    check_known('data_options.center', center, CENTERS)
+    if center == 'published' and 'centers' not in parameters_of([DATASETS.load(dataset)]):
+        raise TrainingError(
+            f'data_options.center is published, and the reader of {dataset} takes no centers: set it to joints or mass'
+        )
+
+
+def with_our_joints(dataset: Dataset) -> Dataset:
+    """Put a dataset's joints into our order.
+
+    Raises:
+        DatasetError: it lacks some of our joints.
+
+    """
+    names = dataset.benchmark.joints
+    lacking = [joint for joint in JOINTS if joint not in names]
+    if lacking:
+        raise DatasetError(
+            f'{dataset.benchmark.name} lacks {", ".join(lacking)}: the task depth_benchmark trains on its own joints'
+        )
+    order = [names.index(joint) for joint in JOINTS]
+    return replace(dataset, joints=dataset.joints[:, order])
+
+
+def cut_example(frame: Frame, cube: Cube, size: int, mirror_left: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a frame's hand out: (size, size) crop and its joints (J, 3) in cube coordinates, float32.
+
+    Args:
+        frame: labeled.
+        cube: around the hand.
+        size: pixels along a side of the crop.
+        mirror_left: mirror left hands, so that all are right ones.
+
+    """
+    crop, joints = cube.cut(frame.depth, frame.camera, size), cube.from_camera(frame.joints)
+    if mirror_left and frame.side == 'left':
+        crop, joints = crop[:, ::-1], joints * (-1, 1, 1)
+    return crop, joints.astype(np.float32)
 
 
 def draw_batches(
@@ -139,6 +213,7 @@ def draw_batches(
     size: int,
     center: str = 'joints',
     augmentation: Augmentation = Augmentation(),
+    mirror_left: bool = False,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Draw batches without end: every frame once, in random order, then again in another.
 
@@ -149,6 +224,7 @@ def draw_batches(
         size: pixels along a side of a crop.
         center: one of ``CENTERS``.
         augmentation: random changes.
+        mirror_left: see :func:`cut_example`.
 
     Yields:
         (batch, size, size) crops, (batch, J, 3) cube coordinates and (batch,) half sides in meters, float32.
@@ -160,9 +236,10 @@ def draw_batches(
         for index in rng.permutation(len(dataset)):
             frame = dataset[index]
             cube = augmentation.draw(Cube(hand_center(frame, center), frame.half), frame.camera, rng)
-            crops.append(cube.cut(frame.depth, frame.camera, size))
-            joints.append(cube.from_camera(frame.joints))
+            crop, truth = cut_example(frame, cube, size, mirror_left)
+            crops.append(crop)
+            joints.append(truth)
             halves.append(cube.half)
             if len(crops) == batch:
-                yield np.stack(crops), np.stack(joints).astype(np.float32), np.array(halves, np.float32)
+                yield np.stack(crops), np.stack(joints), np.array(halves, np.float32)
                 crops, joints, halves = [], [], []

@@ -12,12 +12,13 @@ import numpy as np
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.imaging.images import ImageError
 from hand_pose_ros.io.benchmarks import Benchmark
+from training.registry import TrainingError
 
 #: Depths in millimeters from here on are no depths: cameras write 32001 where they saw nothing.
 NOTHING_SEEN = 32_000
 
 
-class DatasetError(ValueError):
+class DatasetError(TrainingError):
     """A dataset that cannot be read; one line that names the file, what is wrong, and where to get it."""
 
 
@@ -34,6 +35,7 @@ class Frame:
         half: half side in meters of the cube that papers cut out around the hand.
         box: (left, top, right, bottom) pixels around the hand; None where the dataset has none.
         center: (3,) meters, the hand's center by a published file; None where none was read.
+        side: ``right`` or ``left`` hand.
 
     """
 
@@ -45,6 +47,7 @@ class Frame:
     half: float
     box: np.ndarray | None
     center: np.ndarray | None
+    side: str = 'right'
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Dataset:
         joints: (N, J, 3) meters, or None.
         boxes: (N, 4) pixels, or None.
         centers: (N, 3) meters, or None.
+        sides: (N,) ``right`` or ``left``; None where all are right hands, or the dataset does not say.
 
     """
 
@@ -71,6 +75,7 @@ class Dataset:
     joints: np.ndarray | None = None
     boxes: np.ndarray | None = None
     centers: np.ndarray | None = None
+    sides: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -99,6 +104,7 @@ class Dataset:
             self.benchmark.half(subject),
             own(self.boxes),
             own(self.centers),
+            'right' if self.sides is None else str(self.sides[index]),
         )
 
     def __iter__(self) -> Iterator[Frame]:
@@ -107,7 +113,7 @@ class Dataset:
 
     def select(self, keep: np.ndarray) -> Dataset:
         """Return the frames that a mask (N,) or a list of indices keeps."""
-        arrays = ('names', 'subjects', 'joints', 'boxes', 'centers')
+        arrays = ('names', 'subjects', 'joints', 'boxes', 'centers', 'sides')
         return replace(self, **{name: getattr(self, name)[keep] for name in arrays if getattr(self, name) is not None})
 
 

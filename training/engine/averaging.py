@@ -41,22 +41,23 @@ def mean_weights(trained: Sequence[State], shares: Sequence[float]) -> State:
     """Average weights by name, each network's as its share of all says (model soups, Wortsman et al., ICML 2022).
 
     Trainings that part from the same weights end in the same valley of the loss, and their mean lies lower in it than
-    any of them.
+    any of them. What only some have, as weights of an exported network lack what serves in training alone, is the mean
+    of these.
 
     Raises:
-        TrainingError: they are not of networks of one shape.
+        TrainingError: they are not of networks of one shape, or the first lacks something.
 
     """
-    first, total = trained[0], sum(shares)
+    first = trained[0]
     for other in trained[1:]:
-        if {key: value.shape for key, value in first.items()} != {key: value.shape for key, value in other.items()}:
+        if any(key not in first or first[key].shape != value.shape for key, value in other.items()):
             raise TrainingError('the weights are of networks of different shapes')
-    return {
-        key: sum(share / total * weights[key] for share, weights in zip(shares, trained))
-        if value.is_floating_point()
-        else value.clone()
-        for key, value in first.items()
-    }
+
+    def mean(key: str) -> Tensor:
+        parts = [(share, weights[key]) for share, weights in zip(shares, trained) if key in weights]
+        return sum(share * value for share, value in parts) / sum(share for share, _ in parts)
+
+    return {key: mean(key) if value.is_floating_point() else value.clone() for key, value in first.items()}
 
 
 @torch.no_grad()

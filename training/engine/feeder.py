@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from training.recipe import Options
+from training.registry import TrainingError
 
 #: What yields batches: ``draw(seed, batch, **options)``.
 Draw = Callable[..., Iterator[tuple[np.ndarray, ...]]]
@@ -27,8 +28,11 @@ def to_tensors(batch: Iterable[np.ndarray]) -> list[torch.Tensor]:
 
 def _produce(out: multiprocessing.Queue, draw: Draw, options: Options, seed: int, batch: int) -> None:
     torch.set_num_threads(1)
-    for item in draw(seed=seed, batch=batch, **options):
-        out.put(item)
+    try:
+        for item in draw(seed=seed, batch=batch, **options):
+            out.put(item)
+    except TrainingError as error:  # a damaged file, say
+        out.put(error)
 
 
 class Feeder:
@@ -60,16 +64,20 @@ class Feeder:
         """The next batch.
 
         Raises:
-            RuntimeError: a worker died.
+            TrainingError: a worker died, or raised it.
 
         """
         while True:
             try:
-                return to_tensors(self.queue.get(timeout=LOOK_SECONDS))
+                item = self.queue.get(timeout=LOOK_SECONDS)
             except queue.Empty:
                 dead = [worker for worker in self.workers if not worker.is_alive()]
                 if dead:
-                    raise RuntimeError(f'{len(dead)} data workers died; their error is above') from None
+                    raise TrainingError(f'{len(dead)} data workers died; their error is above') from None
+                continue
+            if isinstance(item, TrainingError):
+                raise item
+            return to_tensors(item)
 
     def ready(self) -> bool:
         """Whether the next batch is there already."""

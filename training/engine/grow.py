@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from training.registry import TrainingError
+
 
 def grow(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Widen weights to a network's own shapes, where these have more channels.
@@ -24,7 +26,7 @@ def grow(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         have are as they were.
 
     Raises:
-        ValueError: a weight has another number of dimensions than the network's, or more channels.
+        TrainingError: a weight has another number of dimensions than the network's, or more channels.
 
     """
     state = network.state_dict()
@@ -36,7 +38,9 @@ def grow(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         new = state.get(key, old)
         if new.shape != old.shape:
             if new.ndim != old.ndim or any(n < o for n, o in zip(new.shape, old.shape)):
-                raise ValueError(f'{key} {tuple(old.shape)} cannot grow to {tuple(new.shape)}')
+                raise TrainingError(
+                    f'weights do not fit the network: {key} {tuple(old.shape)} cannot grow to {tuple(new.shape)}'
+                )
             last = next((count for name, count in extra.items() if key.startswith(f'{name}.')), 0)
             grown[key] = _placed(old, new.clone(), last)
     return grown

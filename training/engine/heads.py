@@ -16,6 +16,7 @@ from tqdm import tqdm, trange
 
 from training.engine.feeder import Feeder
 from training.engine.plan import Plan
+from training.engine.precision import autocast
 from training.networks.heads import HEADS
 
 
@@ -51,7 +52,7 @@ def extract_features(network: nn.Module, crops: Tensor) -> Features:
     for image in (crops, crops.flip(2)):
         parts = []
         for some in image[:, None].split(2 * DEFAULTS.batch):
-            with torch.autocast('cpu', torch.bfloat16):
+            with autocast('cpu'):
                 found = network.estimate_with_features(some.contiguous(memory_format=torch.channels_last))
             joints, sigma, features = found
             parts.append(Features(features.half(), joints.float(), sigma.float()))

@@ -24,6 +24,7 @@ from training.engine.feeder import Feeder, to_tensors
 from training.engine.log import RunLog
 from training.engine.optimizers import make_optimizers
 from training.engine.plan import Plan, plan
+from training.engine.precision import autocast
 from training.engine.schedules import learning_rate_factor
 from training.engine.weights import (
     Trained,
@@ -35,7 +36,7 @@ from training.engine.weights import (
     save_atomically,
 )
 from training.recipe import Recipe
-from training.registry import TrainingError
+from training.registry import TrainingError, nearest
 from training.view_cache import ViewCache
 
 #: Training poses that a network with a prior on them is initialized from.
@@ -93,7 +94,7 @@ class BatchLoss(nn.Module):
     def forward(self, data: list[Tensor]) -> Tensor:
         """The loss, of tensors as the data source gives them."""
         device = next(self.network.parameters()).device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self._parts.recipe.bf16):
+        with autocast(device, self._parts.recipe.bf16):
             return self._parts.loss(self.network, self._parts.task.network_input(data))
 
 
@@ -251,8 +252,11 @@ class Training:
             **self.parts.task.validate(self.average.module, self.validation),
         }
         log.validated(figures)
-        if figures[self.parts.task.BEST_BY] < self.progress.best:
-            self.progress.best = figures[self.parts.task.BEST_BY]
+        best_by = self.recipe.best_by or self.parts.task.BEST_BY
+        if best_by not in figures:
+            raise TrainingError(f'best_by: validation has no figure {best_by!r}{nearest(best_by, figures)}')
+        if figures[best_by] < self.progress.best:
+            self.progress.best = figures[best_by]
             Trained(self.average.module.state_dict(), self.recipe, figures).save(self.out / 'best.pt')
         return figures
 

@@ -88,7 +88,7 @@ EVALUATIONS = {
         "gestures of a network's joints against those of the true joints",
         'gestures:evaluate',
         'gestures',
-        4096,
+        8192,
         (POSE,),
     ),
     'center_validation': Evaluation(
@@ -157,6 +157,17 @@ EVALUATIONS = {
             'rgbd --articulated-icp',
         ),
     ),
+    'photographs': Evaluation(
+        'color on labeled photographs that no training of ours learns from',
+        'photographs:evaluate',
+        'photographs',
+        300,
+        subjects=tuple(
+            f'photographs --detector {detector} --estimator {estimator}'
+            for detector in ('mediapipe_palms', 'color_detector')
+            for estimator in ('mediapipe_landmarks', 'color_network')
+        ),
+    ),
     'bench': Evaluation(
         'latency and memory on this machine: hand-pose bench',
         'commands:evaluate_bench',
@@ -165,7 +176,7 @@ EVALUATIONS = {
         subjects=(
             'depth',
             'depth --max-hands 1',
-            'depth --model jgr_p2o',
+            'depth --model jgr_p2o_large',
             'color',
             'color --model color_light',
             'rgbd',

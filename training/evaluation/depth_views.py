@@ -40,6 +40,13 @@ def view_validation(
     """
     estimator = DepthPoseEstimator(ModelSettings(model=model, precision=precision))
     crops, joints, halves = (part[:count] for part in validation_set(estimator.input_size))
+    return estimate_views(estimator, crops, joints, halves, turns)
+
+
+def estimate_views(
+    estimator: DepthPoseEstimator, crops: np.ndarray, joints: np.ndarray, halves: np.ndarray, turns: Sequence[int]
+) -> tuple[list[list[HandEstimate]], np.ndarray]:
+    """Estimate crops (N, S, S), see :func:`view_validation`, of joints in cube coordinates and half sides in meters."""
     center = np.array([0, 0, FAR])
     regions = [CubeRegion(center, float(half) / CUBE_PER_HAND) for half in halves]
     found: list[list[HandEstimate]] = []

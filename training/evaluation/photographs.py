@@ -9,10 +9,11 @@ share of the hand's diagonal. In sets without boxes a hand that nobody labeled i
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +23,13 @@ import numpy as np
 from hand_pose_ros.core.frame import CameraFrame
 from hand_pose_ros.core.hand import Hand
 from hand_pose_ros.geometry.camera import Camera
-from hand_pose_ros.settings import TrackerSettings
+from hand_pose_ros.settings import ModelSettings, TrackerSettings, TrackingSettings
 from hand_pose_ros.tracking.factory import make_tracker
+from hand_pose_ros.tracking.tracker import HandTracker
+from training.datasets import dataset_folder
+from training.datasets.frames import DatasetError
+from training.datasets.photographs import is_held_out
+from training.evaluation.figures import Measurement
 
 
 @dataclass(frozen=True)
@@ -42,11 +48,21 @@ class Limits:
 
 
 LIMITS = Limits()
+#: Sets of the documents' table, and by what their photographs are chosen. No training of ours learns from ``fingers``,
+#: nor from the collections of ``nothing`` that are measured on.
+SETS, SEED = ('fingers', 'nothing'), 38
 
 
-def photographs(folder: Path, name: str, count: int, seed: int) -> Iterator[tuple[dict, CameraFrame]]:
-    """Yield labels and frame of ``count`` photographs of a set, drawn at random; 0 for all."""
+def photographs(
+    folder: Path, name: str, count: int, seed: int, held_out: bool = False
+) -> Iterator[tuple[dict, CameraFrame]]:
+    """Yield labels and frame of ``count`` photographs of a set, drawn at random; 0 for all.
+
+    With ``held_out`` those without hands are of the collections that no training of ours learns from.
+    """
     rows = [json.loads(line) for line in (folder / f'{name}.jsonl').read_text().splitlines()]
+    if held_out:
+        rows = [row for row in rows if 'hands' in row or is_held_out(row)]
     chosen = np.random.default_rng(seed).permutation(len(rows))[: count or None]
     for index in chosen:
         image = cv2.imread(str(folder / rows[index]['file']))
@@ -86,34 +102,89 @@ def compare(row: dict, hands: list[Hand], camera: Camera) -> Counter:
     return counts
 
 
+def share(counts: Counter, part: str, whole: str) -> float | None:
+    """Percent of what is counted; None where there is nothing."""
+    return 100 * counts[part] / counts[whole] if counts[whole] else None
+
+
+def false_hands(counts: Counter) -> int | None:
+    """Hands where there are none; None where nobody says where there are none."""
+    if counts['boxes']:
+        return counts['beside_boxes']
+    return None if counts['sure'] else counts['hands']
+
+
 def line(name: str, counts: Counter, milliseconds: float) -> str:
     """One line of the table."""
 
-    def share(part: str, whole: str) -> str:
-        return f'{100 * counts[part] / counts[whole]:6.1f}' if counts[whole] else '     -'
+    def cell(part: str, whole: str) -> str:
+        value = share(counts, part, whole)
+        return '     -' if value is None else f'{value:6.1f}'
 
-    false = counts['beside_boxes'] if counts['boxes'] else counts['hands'] if not counts['sure'] else None
+    false = false_hands(counts)
     return (
-        f'{name:10} {counts["photographs"]:6} {share("found_boxes", "boxes")} {"-" if false is None else false:>6} '
-        f'{share("found_sure", "sure")} {share("side_right", "found_sure")} {share("off", "found_sure")} '
+        f'{name:10} {counts["photographs"]:6} {cell("found_boxes", "boxes")} {"-" if false is None else false:>6} '
+        f'{cell("found_sure", "sure")} {cell("side_right", "found_sure")} {cell("off", "found_sure")} '
         f'{milliseconds:7.1f}'
     )
 
 
+def count_set(tracker: HandTracker, chosen: Iterable[tuple[dict, CameraFrame]]) -> tuple[Counter, float]:
+    """Track photographs, each on its own: what is right and wrong in all, and the median time, milliseconds."""
+    counts: Counter = Counter()
+    seconds: list[float] = []
+    for row, frame in chosen:
+        tracker.reset()
+        started = time.perf_counter()
+        hands = tracker.process(frame)
+        seconds.append(time.perf_counter() - started)
+        counts += compare(row, hands, frame.camera)
+    return counts, 1000 * float(np.median(seconds))
+
+
 def measure(
-    folder: Path, sets: Sequence[str], count: int, seed: int, settings: TrackerSettings, independent: bool
+    folder: Path,
+    sets: Sequence[str],
+    count: int,
+    seed: int,
+    settings: TrackerSettings,
+    independent: bool,
+    held_out: bool = False,
 ) -> Iterator[str]:
     """Track photographs of each set, each on its own; yields the table's lines."""
     tracker = make_tracker(settings, independent=independent)
     yield f'{tracker.description}; {settings.models.detector}, {settings.models.estimator}'
     yield 'set        photos  boxes  false   sure   side    off      ms'
     for name in sets:
-        counts: Counter = Counter()
-        seconds: list[float] = []
-        for row, frame in photographs(folder, name, count, seed):
-            tracker.reset()
-            started = time.perf_counter()
-            hands = tracker.process(frame)
-            seconds.append(time.perf_counter() - started)
-            counts += compare(row, hands, frame.camera)
-        yield line(name, counts, 1000 * float(np.median(seconds)))
+        yield line(name, *count_set(tracker, photographs(folder, name, count, seed, held_out)))
+
+
+def evaluate(subject: str, samples: int) -> Iterator[Measurement]:
+    """Figures of pairs of parts on ``SETS``; the subject is ``photographs --detector NAME --estimator NAME``.
+
+    Without the folder ``photographs`` among the datasets nothing is measured, and a line says so.
+    """
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--detector', default='auto')
+    parser.add_argument('--estimator', default='auto')
+    chosen = parser.parse_args(subject.split()[1:])
+    try:
+        folder = dataset_folder('photographs')
+    except DatasetError as error:
+        print(f'nothing is measured on photographs: {error}')
+        return
+    models = ModelSettings(modality='color', detector=chosen.detector, estimator=chosen.estimator, threads=1)
+    tracker = make_tracker(TrackerSettings(models, TrackingSettings(views=1, mesh=False)))
+    for name in SETS:
+        counts, _ = count_set(tracker, photographs(folder, name, samples, SEED, held_out=True))
+        number = counts['photographs']
+        for metric, value in (
+            ('found', share(counts, 'found_boxes', 'boxes')),
+            ('side_right', share(counts, 'side_right', 'found_sure')),
+            ('off', share(counts, 'off', 'found_sure')),
+        ):
+            if value is not None:
+                yield Measurement(f'{name}_{metric}', value, '%', number)
+        false = false_hands(counts)
+        if false is not None:
+            yield Measurement(f'{name}_false', 100 * false / number, '%', number)

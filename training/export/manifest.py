@@ -39,7 +39,7 @@ def describe(trained: Trained, parts: Plan, network: nn.Module, path: Path) -> d
         'output': dict(task.OUTPUTS),
         'parameters': sum(weight.numel() for weight in network.parameters()),
         'training': {
-            'data': task.DATA,
+            'data': parts.source.data or task.DATA,
             'recipe': recipe.name,
             'recipe_sha256': recipe.digest(),
             **({'changes': changes} if changes else {}),

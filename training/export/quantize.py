@@ -30,11 +30,13 @@ from hand_pose_ros.inference.models import (
     find_model,
     quantized_path,
 )
+from training.datasets.photograph_crops import PhotographCrops
+from training.datasets.photographs import read_photographs
 from training.evaluation.precision import MEASURED, color_input, input_shape, measure_error
 from training.export.equalize import equalize
 from training.export.graph import probe, readers
 from training.export.rounding import round_again
-from training.export.to_onnx import HALVED, compact
+from training.export.to_onnx import HALVED, compact, note_facts
 from training.tasks import center, color_detector, color_pose, depth_pose
 
 #: People and pictures of the calibration crops.
@@ -47,16 +49,31 @@ GREATEST_WEIGHT = 64
 #: A convolution's input stays in floating point when rounding it to 8 bits leaves less signal to noise, dB: a few large
 #: values among many small ones, as sums over all pixels have. Where a version costs too much, the next of these is
 #: tried.
-ENOUGH_SIGNAL = 26.0, 32.0, 36.0
+ENOUGH_SIGNAL = 20.0, 26.0, 32.0, 36.0
 #: After these a convolution's output is still a map of features; one that feeds anything else is a head, and stays.
 INSIDE = {'Relu', 'Add', 'BatchNormalization', 'Concat', 'MaxPool', 'Resize', 'LeakyRelu'}
 #: What the quantized version may cost, in the measure of its task: mm, or percent of hands.
 LIMITS = {POSE: 0.1, CENTER: 0.1, COLOR_POSE: 0.1, DETECTOR: 0.3}
 
 
-def calibration_crops(task: str, size: int) -> np.ndarray:
-    """Return (N, C, S, S) synthetic crops for a task; those in color have ``size`` pixels along a side."""
+def photograph_crops(folder: Path, size: int, count: int) -> np.ndarray:
+    """Return (count, size, size, 3) uint8 crops of photographs, drawn as a training draws them."""
+    source = PhotographCrops(read_photographs(folder), size, 0.2)
+    rng = np.random.default_rng(SEED)
+    return np.stack([source.draw(rng)[0] for _ in range(count)])
+
+
+def calibration_crops(task: str, size: int, photographs: Path | None = None) -> np.ndarray:
+    """Return (N, C, S, S) crops for a task: synthetic, or for poses in color half of them of a folder of photographs.
+
+    Those in color have ``size`` pixels along a side.
+    """
     if task == COLOR_POSE:
+        if photographs is not None:
+            half = CROPS // 2
+            drawn = next(color_pose.renders(SEED, half, people=PEOPLE, people_seed=SEED, size=size))[0]
+            both = np.concatenate([drawn, photograph_crops(photographs, size, half)])
+            return color_input(both[np.random.default_rng(SEED).permutation(len(both))])
         return color_input(next(color_pose.renders(SEED, CROPS, people=PEOPLE, people_seed=SEED, size=size))[0])
     if task == DETECTOR:
         return color_input(next(color_detector.frames(SEED, CROPS, people=PEOPLE, people_seed=SEED))[0])
@@ -137,13 +154,16 @@ def quantize(model: Model, path: Path, crops: np.ndarray, enough: float = ENOUGH
     return len(kept)
 
 
-def quantize_shipped(name: str, entry: dict[str, object], crops: int) -> tuple[dict[str, object], list[str]]:
+def quantize_shipped(
+    name: str, entry: dict[str, object], crops: int, photographs: Path | None = None
+) -> tuple[dict[str, object], list[str]]:
     """Quantize a model of the manifest, as far as that costs no more than its task allows.
 
     Args:
         name: in the manifest.
         entry: of the manifest.
         crops: of the validation set, to measure the cost on.
+        photographs: a folder of them to take some of the calibration crops from.
 
     Returns:
         The entry with what it says of the quantized version, without where there is none; and what was found, in lines.
@@ -152,7 +172,7 @@ def quantize_shipped(name: str, entry: dict[str, object], crops: int) -> tuple[d
     task, lines = entry['task'], []
     model = find_model(name, task)
     path, size = quantized_path(model.path), input_shape(model.path)[1]
-    calibration, quantized = calibration_crops(task, size), Model(name, model.path, task, quantized=path)
+    calibration, quantized = calibration_crops(task, size, photographs), Model(name, model.path, task, quantized=path)
     plain = measure_error(open_engine(model, 'openvino', precision='f32'), task, crops, size)
     entry = {key: value for key, value in entry.items() if key != 'int8'}
     for enough in tqdm(ENOUGH_SIGNAL, unit='version', desc=name):
@@ -163,11 +183,12 @@ def quantize_shipped(name: str, entry: dict[str, object], crops: int) -> tuple[d
             f'{plain:.3f} in f32, {rounded:.3f} in int8'
         )
         if rounded - plain <= LIMITS[task]:
+            note_facts(path, entry)
             entry['int8'] = {
                 'file': path.name,
                 'sha256': file_digest(path),
                 'costs_percent' if task == DETECTOR else 'costs_mm': round(rounded - plain, 3),
-                'command': f'python -m training quantize {name}',
+                'command': f'python -m training quantize {name}' + (' --photographs FOLDER' if photographs else ''),
             }
             return entry, lines
     path.unlink()

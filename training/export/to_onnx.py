@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from hand_pose_ros.inference.facts import FACTS
 from hand_pose_ros.inference.half import to_half
 from training.networks.protocol import POSE_OUTPUTS
 from training.registry import TrainingError
@@ -102,6 +104,17 @@ def compact(model: onnx.ModelProto, halved: float, packed: float) -> onnx.ModelP
     graph.value_info.extend(values)
     onnx.checker.check_model(smaller, full_check=True)
     return smaller
+
+
+def note_facts(path: Path, entry: Mapping[str, object]) -> None:
+    """Write a manifest entry's task and calibration into its file's metadata, so that they go where the file goes."""
+    import onnx
+
+    model = onnx.load(path)
+    props = {prop.key: prop.value for prop in model.metadata_props}
+    facts = {fact: entry[fact] for fact in ('task', 'confidence', 'presence') if fact in entry}
+    onnx.helper.set_model_props(model, {**props, FACTS: json.dumps(facts)})
+    onnx.save(model, path)
 
 
 def export(

@@ -30,7 +30,15 @@ from hand_pose_ros.geometry.joints import JOINTS
 from training.networks.heads import CertaintyHead, ChiralityHead
 from training.networks.jgr_p2o import Hourglass, JointGraphReasoning, skeleton_adjacency
 from training.networks.joint_attention import JointAttention
-from training.networks.losses import aligned_loss, joint_loss, known_only, mirror_some, sigma_loss, surface_loss
+from training.networks.losses import (
+    aligned_loss,
+    image_loss,
+    joint_loss,
+    known_only,
+    mirror_some,
+    sigma_loss,
+    surface_loss,
+)
 from training.networks.resnet import ResNet
 from training.networks.skeletons import OURS, skeleton
 from training.options import check_options, parameters_of
@@ -329,6 +337,7 @@ class ColorRegression(nn.Module):
         mirrored: float = 0.1,
         surface_weight: float = 0.0,
         aligned_weight: float = 0.0,
+        image_weight: float = 0.0,
     ) -> Tensor:
         """Sum over the estimates of the losses of joints and points, and that of the heads.
 
@@ -344,6 +353,8 @@ class ColorRegression(nn.Module):
             surface_weight: of what the first head's map tells of the surface, where there is one.
             aligned_weight: of the joints' loss after alignment, besides the one before it: where a hand's direction is
                 uncertain, the latter is of little but that.
+            image_weight: of how far the joints, as a distant camera sees them, are from the true points, in hands of
+                which nothing else is known, as in photographs.
 
         Raises:
             ValueError: there is no loss of that kind.
@@ -351,26 +362,59 @@ class ColorRegression(nn.Module):
         """
         image, right = mirror_some(image, mirrored)
         found, pooled, joined = self.forward_stages(image)
-        known = [truth[right].isfinite().all(2) for truth in (joints, points)]
         value = image.new_zeros((), dtype=torch.float32)
         for estimate in found:
-            for i, (truth, weight) in enumerate(zip((joints, points), (1.0, points_weight))):
-                value = value + weight * joint_loss(
-                    known_only(estimate[i][right], known[i]), known_only(truth[right], known[i]), kind
-                )
-            if aligned_weight:
-                value = value + aligned_weight * aligned_loss(estimate[0][right], joints[right])
-        final = self.conclude(found)[0].detach()
+            shown = [part[right] for part in (estimate[0], estimate[1], joints, points)]
+            value = value + estimate_loss(*shown, kind, points_weight, aligned_weight, image_weight)
+        final, final_points = (part.detach() for part in self.conclude(found))
         sigma = self.certainty(pooled.detach(), final)
-        errors = torch.where(right[:, None], (final - joints).norm(dim=2), torch.nan)
-        absent = ~joints.isfinite().any(2).any(1)
+        errors = torch.where(right[:, None], expected_errors(final, joints, final_points, points), torch.nan)
+        absent = ~(joints.isfinite().any(2) | points.isfinite().any(2)).any(1)
         likelihood, handedness = heads_loss(
             sigma, errors, self.chirality(pooled, final, sigma.detach()), right.to(final.dtype), absent
         )
         presence = F.binary_cross_entropy_with_logits(self.presence(pooled)[:, 0], 1 - absent.to(pooled.dtype))
         if surface_weight and surface is not None and joined is not None:
-            value = value + surface_weight * surface_loss(self.surface(joined).float(), surface, right & ~absent)
+            value = value + surface_weight * surface_loss(
+                self.surface(joined).float(), surface, right & joints.isfinite().any(2).any(1)
+            )
         return value + heads_weight * (likelihood + handedness + presence)
+
+
+def estimate_loss(
+    joints: Tensor,
+    points: Tensor,
+    true_joints: Tensor,
+    true_points: Tensor,
+    kind: str,
+    points_weight: float,
+    aligned_weight: float,
+    image_weight: float,
+) -> Tensor:
+    """Loss of one estimate of joints (B, 21, 3) and points (B, 21, 2); what is not known of the truth is NaN and does
+    not count. The weights are those of :meth:`ColorRegression.loss`.
+    """
+    known = [truth.isfinite().all(2) for truth in (true_joints, true_points)]
+    value = joint_loss(known_only(joints, known[0]), known_only(true_joints, known[0]), kind)
+    value = value + points_weight * joint_loss(known_only(points, known[1]), known_only(true_points, known[1]), kind)
+    if aligned_weight:
+        value = value + aligned_weight * aligned_loss(joints, true_joints)
+    if image_weight:
+        value = value + image_weight * image_loss(joints, true_points, known[1] & ~known[0])
+    return value
+
+
+def expected_errors(joints: Tensor, true_joints: Tensor, points: Tensor, true_points: Tensor) -> Tensor:
+    """Errors (B, 21) of joints in hand sizes that the certainty head learns to expect.
+
+    Where only points are known, as in photographs, their error stands for the joint's: as much larger as it is where
+    both are known. Otherwise hands in photographs would teach nothing, and what is none in them, that photographs show
+    none.
+    """
+    space, image = (joints - true_joints).norm(dim=2), (points - true_points).norm(dim=2)
+    both = space.isfinite() & image.isfinite()
+    ratio = space[both].sum() / image[both].sum().clamp_min(1e-6) if both.any() else image.new_tensor(2.0)
+    return torch.where(space.isfinite(), space, ratio * image)
 
 
 def heads_loss(sigma: Tensor, errors: Tensor, logits: Tensor, right: Tensor, absent: Tensor) -> tuple[Tensor, Tensor]:

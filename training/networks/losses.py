@@ -82,6 +82,31 @@ def aligned_loss(joints: Tensor, truth: Tensor) -> Tensor:
         return torch.where(known, (left.square().sum(2) + 1e-12).sqrt(), torch.zeros_like(left[..., 0])).mean()
 
 
+def image_loss(joints: Tensor, points: Tensor, counts: Tensor) -> Tensor:
+    """Mean distance in the image between joints, as a distant camera sees them, and points.
+
+    The camera is placed and scaled so that both have one middle and one size, which counts as fixed in the gradient.
+
+    Args:
+        joints: (B, J, 3) estimated.
+        points: (B, J, 2) true, in crop coordinates; NaN where one is not known.
+        counts: (B, J) bool, those that count. A hand with less than three counts 0.
+
+    Returns:
+        Of all B x J joints, in the joints' unit; those that do not count have the distance 0.
+
+    """
+    counts = counts & (counts.sum(1, keepdim=True) >= 3)
+    share = (counts / counts.sum(1, keepdim=True).clamp_min(1))[..., None].float()
+    flat, truth = joints[..., :2].float(), torch.where(counts[..., None], points, torch.zeros_like(points)).float()
+    seen, wanted = (part - (share * part).sum(1, keepdim=True) for part in (flat, truth))
+    with torch.no_grad():
+        extents = [(share * part.square()).sum((1, 2)).clamp_min(1e-9).sqrt() for part in (seen, wanted)]
+        scale = extents[0] / extents[1]
+    off = seen - scale[:, None, None] * wanted
+    return torch.where(counts, (off.square().sum(2) + 1e-12).sqrt(), torch.zeros_like(off[..., 0])).mean()
+
+
 def surface_loss(estimate: Tensor, surface: Tensor, counts: Tensor) -> Tensor:
     """How wrong a network is about which cells show something, and what of it.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch.nn import functional as F
 
 from hand_pose_ros.evaluation.scoring import align
 from training import validation_sets
-from training.datasets import COLOR_DATASETS, check_dataset_options, open_color_dataset
+from training.datasets import COLOR_DATASETS, check_dataset_options, dataset_folder, open_color_dataset
 from training.datasets.color_crops import ColorAugmentation, cut_example, draw_batches
 from training.networks.losses import joint_loss, known_only, mirror_some, sigma_loss
 from training.recipe import Options, Recipe
@@ -37,10 +38,15 @@ OUTPUTS = {
     'spread': '(batch, 21) expected error of a joint, in hand sizes',
     'right': '(batch,) log odds that the crop shows a right hand and not the mirror image of one',
 }
-DATA = "renders of Anny (CC0 assets) or a benchmark's training images, see the recipe"
+DATA = "renders of Anny (CC0 assets), photographs or a benchmark's training images: see the recipe and the model's card"
 
 #: Crops without a hand that the probability of one is fitted on, and what they and their people are drawn from.
 EMPTY_CROPS, EMPTY_SEED, EMPTY_PEOPLE = 512, 20_000_011, 64
+#: Renders that a network that learns from photographs too is validated on.
+RENDERS_BESIDE = 512
+#: From this share of a hand's diagonal on its points are off; and the share of hands that are to be kept when it is
+#: asked how many crops without one are taken for one.
+OFF, KEPT = 0.15, 0.95
 
 #: Figure by which the best weights are chosen.
 BEST_BY = 'pa_mm'
@@ -59,6 +65,24 @@ class Validation:
     def first(self, count: int) -> Validation:
         """The first ``count`` of the crops."""
         return Validation(*(part[:count] for part in astuple(self)))
+
+
+@dataclass(frozen=True)
+class PhotographValidation:
+    """Crops of photographs that are not learnt from, and renders.
+
+    Attributes:
+        hands: (N, S, S, 3) uint8, right hands or mirrored left ones.
+        points: (N, 21, 2) crop coordinates.
+        nothing: (M, S, S, 3) uint8, without a hand.
+        renders: as other trainings are validated on.
+
+    """
+
+    hands: np.ndarray
+    points: np.ndarray
+    nothing: np.ndarray
+    renders: Validation
 
 
 def crops(
@@ -159,6 +183,26 @@ def cut(cached: list[Tensor], slots: Tensor, size: int = 128, **options: Any) ->
     return cut_color.cut(cached, slots, size, CropShares(**shares))
 
 
+def photographs(
+    seed: int,
+    batch: int,
+    drawn: str,
+    folder: str | None = None,
+    size: int = 160,
+    real: float = 0.45,
+    negatives: float = 0.3,
+    held_out: list[str] | None = None,
+) -> Iterator[Batch]:
+    """Endless training batches of photographs and renders: see
+    :func:`training.datasets.photograph_crops.mixed_batches`.
+    """
+    from training.datasets.photograph_crops import mixed_batches
+
+    return mixed_batches(
+        dataset_folder('photographs', folder), Path(drawn), seed, batch, size, real, negatives, held_out or []
+    )
+
+
 def check_dataset(options: Options) -> None:
     """Refuse options that the dataset's reader does not take; raises TrainingError."""
     check_dataset_options(COLOR_DATASETS, options['dataset'], options.get('options') or {}, 'data_options.options')
@@ -167,6 +211,7 @@ def check_dataset(options: Options) -> None:
 SOURCES = {
     'frames': DataSource(crops, check=check_dataset),
     'renders': DataSource(renders, (), views, cut, check_pose_shares),
+    'photographs': DataSource(photographs),
 }
 
 
@@ -225,13 +270,32 @@ def network_input(data: list[Tensor]) -> tuple[Tensor, ...]:
     return to_input(data[0]), data[1], data[2], *data[5:]
 
 
-def validation_data(recipe: Recipe) -> Validation:
-    """The validation set of renders or, where the recipe trains on a benchmark, the hands that this is tested on."""
+@lru_cache(maxsize=1)
+def validation_photographs(folder: str, size: int, held_out: tuple[str, ...]) -> PhotographValidation:
+    """Crops of the sets and collections that are held out, and the first of the validation renders."""
+    from training.datasets.photograph_crops import validation_crops
+    from training.datasets.photographs import read_photographs
+
+    photographs = read_photographs(Path(folder), held_out, testing=True)
+    hands, points, nothing = validation_crops(photographs, size, EMPTY_CROPS)
+    return PhotographValidation(hands, points, nothing, validation_renders(size).first(RENDERS_BESIDE))
+
+
+def validation_data(recipe: Recipe) -> Validation | PhotographValidation:
+    """The validation set of renders or, where the recipe trains on a benchmark, the hands that this is tested on; with
+    photographs both.
+    """
     data = recipe.data_options
+    if recipe.data == 'photographs':
+        return validation_photographs(
+            str(dataset_folder('photographs', data.get('folder'))),
+            data.get('size', 160),
+            tuple(data.get('held_out') or ()),
+        )
     if 'dataset' not in data.get('source_options', data):
         return validation_renders(data.get('size', validation_sets.COLOR_SIZE))
     data = data.get('source_options', data)  # what is mixed with self-supervised augmentation
-    options = {key: value for key, value in data.get('options', {}).items() if key != 'backgrounds'}
+    options = {key: value for key, value in (data.get('options') or {}).items() if key != 'backgrounds'}
     frames = open_color_dataset(data['dataset'], 'test', data.get('folder'), **options)
     rows = [cut_example(frame, frames.benchmark.ours, data.get('size', 128)).row() for frame in frames]
     return Validation(*(np.stack(parts) for parts in zip(*rows)))
@@ -247,14 +311,42 @@ def estimate(network: nn.Module, images: np.ndarray, batch: int = 64) -> tuple[n
     return tuple(torch.cat(part).cpu().numpy() for part in zip(*parts))
 
 
-def validate(network: nn.Module, data: Validation) -> dict[str, float]:
+def validate_photographs(network: nn.Module, data: PhotographValidation) -> dict[str, float]:
+    """Measure on crops of photographs.
+
+    Returns:
+        Percent of hands whose points are off by more than ``OFF`` of the hand's diagonal, and the points' mean error;
+        of hands that are taken for the other side, given both images; of crops without a hand whose sigma is below that
+        of ``KEPT`` of the hands; and the mean of these three shares (``photographs_percent``).
+
+    """
+    _, points, sigma, right = estimate(network, data.hands)
+    mirrored = estimate(network, np.ascontiguousarray(data.hands[:, :, ::-1]))[3]
+    nothing = estimate(network, data.nothing)[2]
+    diagonals = np.linalg.norm(np.ptp(data.points, axis=1), axis=1)
+    errors = np.linalg.norm(points - data.points, axis=2).mean(1) / diagonals
+    limit = np.quantile(np.log(sigma).mean(1), KEPT)
+    wrong = [(errors > OFF).mean(), (right < mirrored).mean(), (np.log(nothing).mean(1) < limit).mean()]
+    return {
+        'photographs_percent': round(100 * float(np.mean(wrong)), 2),
+        'off_percent': round(100 * float(wrong[0]), 2),
+        'points_percent': round(100 * float(errors.mean()), 2),
+        'side_wrong_percent': round(100 * float(wrong[1]), 2),
+        'taken_for_hands_percent': round(100 * float(wrong[2]), 2),
+    }
+
+
+def validate(network: nn.Module, data: Validation | PhotographValidation) -> dict[str, float]:
     """Measure on validation crops.
 
     Returns:
         Mean joint error in mm after Procrustes alignment (``pa_mm``) and with the wrists on one another (``root_mm``),
-        both with the true hand's size, and of points in pixels of the crop (``points_px``).
+        both with the true hand's size, and of points in pixels of the crop (``points_px``); of photographs besides what
+        :func:`validate_photographs` says.
 
     """
+    if isinstance(data, PhotographValidation):
+        return {**validate(network, data.renders), **validate_photographs(network, data)}
     joints, points, *_ = estimate(network, data.images)
     scale = 1000 * data.sizes[:, None, None]
     found, truth = joints * scale, data.joints * scale
@@ -296,9 +388,11 @@ def calibrate(network: nn.Module, recipe: Recipe) -> dict[str, list[float]]:
     """Fit how a joint's sigma tells its error, see :func:`training.tasks.depth_pose.confidence_line`, and whether there
     is a hand.
 
-    On the validation hands, and on renders without hands that training never draws.
+    On the validation hands, and on renders without hands that training never draws; the latter also on photographs,
+    where they were learnt from.
     """
-    data = validation_data(recipe)
+    found = validation_data(recipe)
+    data = found.renders if isinstance(found, PhotographValidation) else found
     joints, _, sigma, *_ = estimate(network, data.images)
     scale = 1000 * data.sizes[:, None]
     errors = scale * np.linalg.norm(joints - data.joints, axis=2)
@@ -307,7 +401,11 @@ def calibrate(network: nn.Module, recipe: Recipe) -> dict[str, list[float]]:
     empty = next(
         renders(EMPTY_SEED, EMPTY_CROPS, EMPTY_PEOPLE, EMPTY_SEED, size, 1, empty=1, as_of=validation_sets.COLOR_SIZE)
     )[0]
+    present, absent = [sigma], [estimate(network, empty)[2]]
+    if isinstance(found, PhotographValidation):
+        present.append(estimate(network, found.hands)[2])
+        absent.append(estimate(network, found.nothing)[2])
     return {
         'confidence': confidence_line((scale * sigma)[known], errors[known]),
-        'presence': presence_line(sigma, estimate(network, empty)[2]),
+        'presence': presence_line(np.concatenate(present), np.concatenate(absent)),
     }

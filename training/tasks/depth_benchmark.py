@@ -9,10 +9,8 @@ from typing import Annotated
 import numpy as np
 from torch import nn
 
-from training.datasets import DATASETS, check_dataset_options, open_dataset
-from training.datasets.crops import Augmentation, Cube, draw_batches, hand_center, with_center
-from training.datasets.frames import Dataset
-from training.recipe import Options, Recipe
+from training.datasets.crops import Augmentation, Cube, check_frames, draw_batches, hand_center, open_frames
+from training.recipe import Recipe
 from training.tasks import depth_pose
 from training.tasks.protocol import Batch, DataSource
 
@@ -29,9 +27,6 @@ DATA = "a benchmark's training frames, see the recipe; their terms are in traini
 #: What the loss takes, from a batch of data.
 network_input = depth_pose.network_input
 
-#: Split that a dataset is evaluated on where that is not ``test``: HANDS17 keeps the labels of its own.
-EVALUATED = {'hands17': 'validation'}
-
 
 @dataclass(frozen=True)
 class Validation:
@@ -47,10 +42,6 @@ class Validation:
     crops: np.ndarray
     joints: np.ndarray
     cubes: tuple[Cube, ...]
-
-
-def _open(split: str, dataset: str, folder: str | None, center: str, options: Options | None) -> Dataset:
-    return with_center(open_dataset(dataset, split, folder, centers=center == 'published', **options or {}))
 
 
 def crops(
@@ -79,25 +70,18 @@ def crops(
         DatasetError: the dataset cannot be read.
 
     """
-    frames = _open('train', dataset, folder, center, options)
+    frames = open_frames('train', dataset, folder, center, options)
     return draw_batches(frames, seed, batch, size, center, Augmentation(**augmentation or {}))
 
 
-def check(options: Options) -> None:
-    """Refuse options that the dataset's reader does not take; raises TrainingError."""
-    check_dataset_options(DATASETS, options['dataset'], options.get('options') or {}, 'data_options.options')
-
-
-SOURCES = {'frames': DataSource(crops, check=check)}
+SOURCES = {'frames': DataSource(crops, check=check_frames)}
 
 
 def validation_data(recipe: Recipe) -> Validation:
     """Cut out the frames that the recipe's dataset is tested on, without augmentation."""
     data = recipe.data_options
     size, center = data['size'], data['center']
-    frames = _open(
-        EVALUATED.get(data['dataset'], 'test'), data['dataset'], data.get('folder'), center, data.get('options')
-    )
+    frames = open_frames('test', data['dataset'], data.get('folder'), center, data.get('options'))
     cut, cubes = np.empty((len(frames), size, size), np.float32), []
     for crop, frame in zip(cut, frames):
         cube = Cube(hand_center(frame, center), frame.half)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
@@ -12,6 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training import validation_sets
+from training.datasets.crops import (
+    CENTERS,
+    Augmentation,
+    Cube,
+    check_frames,
+    cut_example,
+    draw_batches,
+    hand_center,
+    open_frames,
+    with_our_joints,
+)
 from training.networks.losses import joint_loss, mirror_some, sigma_loss
 from training.recipe import Recipe
 from training.tasks.pose_kinds import PoseShares, check_pose_shares
@@ -85,7 +96,40 @@ def cut(cached: list[Tensor], slots: Tensor, size: int = 96, **_: Any) -> list[T
     return cut_depth.cut(cached, slots, size)
 
 
-SOURCES = {'renders': DataSource(crops, (crop_source,), views, cut, check_pose_shares)}
+def frames(
+    seed: int,
+    batch: int,
+    dataset: str,
+    size: int = 96,
+    center: str = CENTERS[0],
+    folder: str | None = None,
+    augmentation: Annotated[dict, Augmentation] | None = None,
+    options: dict | None = None,
+) -> Iterator[Batch]:
+    """Endless training batches, as :func:`crops` has them, of a dataset that has all of our joints.
+
+    Args:
+        seed: the same one gives the same batches.
+        batch: crops in a batch.
+        dataset: its name, see :func:`training.datasets.open_dataset`.
+        size: pixels along a side of a crop.
+        center: how a hand's center is found, see :func:`training.datasets.crops.hand_center`.
+        folder: the dataset's own folder, where it is not in the usual place.
+        augmentation: random changes, see :class:`training.datasets.crops.Augmentation`; none by default.
+        options: what the dataset's reader takes beside.
+
+    Raises:
+        DatasetError: the dataset cannot be read, or lacks some of our joints.
+
+    """
+    found = with_our_joints(open_frames('train', dataset, folder, center, options))
+    return draw_batches(found, seed, batch, size, center, Augmentation(**augmentation or {}), mirror_left=True)
+
+
+SOURCES = {
+    'renders': DataSource(crops, (crop_source,), views, cut, check_pose_shares),
+    'frames': DataSource(frames, check=check_frames, data="a dataset's training frames, see the recipe"),
+}
 
 
 @lru_cache(maxsize=2)
@@ -130,8 +174,17 @@ def loss(
 
 
 def validation_data(recipe: Recipe) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The validation set in the recipe's crop size."""
-    return validation_set(recipe.data_options.get('size', 96))
+    """The validation set in the recipe's crop size or, where it trains on a dataset, that one's test frames."""
+    data = recipe.data_options
+    size = data.get('size', 96)
+    if 'dataset' not in data:
+        return validation_set(size)
+    center = data.get('center', CENTERS[0])
+    found = with_our_joints(open_frames('test', data['dataset'], data.get('folder'), center, data.get('options')))
+    cubes = [Cube(hand_center(frame, center), frame.half) for frame in found]
+    rows = [cut_example(frame, cube, size, mirror_left=True) for frame, cube in zip(found, cubes)]
+    cut_out, joints = (np.stack(column) for column in zip(*rows))
+    return cut_out, joints, np.array([cube.half for cube in cubes], np.float32)
 
 
 def joint_errors(estimates: np.ndarray, truth: np.ndarray, halves: np.ndarray) -> np.ndarray:

@@ -29,6 +29,7 @@ class DataSource:
         views: ``views(seed, batch, **options)``, of what can be cached: yields views that batches are cut from.
         cut: ``cut(views, slots, **options)`` cuts a batch out of cached views (tensors on the device) at slots (B,).
         check: raises TrainingError for options that do not go together.
+        data: what it is, in words, for the manifest, where that is not the task's ``DATA``.
 
     """
 
@@ -37,6 +38,7 @@ class DataSource:
     views: Callable[..., Iterator[Batch]] | None = None
     cut: Callable[..., list[Tensor]] | None = None
     check: Callable[[Options], None] | None = None
+    data: str = ''
 
     def parameters(self) -> dict[str, object]:
         """Names and types of the options that a recipe may give."""
