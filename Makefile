@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST = $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-training demo test test-all lint types layers format clean distclean
+.PHONY: help setup setup-training demo test test-all lint types layers format licenses clean distclean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -51,6 +51,9 @@ format:  ## correct what ruff can correct
 	@$(SETUP) --checks
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
+
+licenses: setup  ## licenses of all dependencies and models, and a CycloneDX list: out/licenses/bom.cdx.json
+	@$(BIN)/python scripts/licenses.py
 
 clean:  ## remove what was built and written; .venv stays
 	rm -rf out build install log *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

@@ -23,9 +23,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from hand_pose_ros.geometry.joints import JOINTS, PARENTS  # noqa: E402
+from hand_pose_ros.gestures.describe import describe_library  # noqa: E402
+from hand_pose_ros.gestures.library import shipped_library  # noqa: E402
 from hand_pose_ros.hand_model.kinematics import DEGREES_OF_FREEDOM  # noqa: E402
 
 RESULTS = ROOT / 'docs' / 'results'
+#: Gestures that too few of the rendered hands show clearly: the camera's up means nothing to them, for one.
+RARE_GESTURES = ('thumb_up', 'thumb_down', 'ok')
 HEADER = ('evaluation', 'subject', 'metric', 'value', 'unit', 'samples', 'command')
 _MARKED = re.compile(r'(<!-- table: ([\w -]+) -->\n).*?(<!-- end -->)', re.DOTALL)
 
@@ -88,7 +92,7 @@ class Table:
 
 
 POSE_MODELS = {
-    'jgr_p2o_large': ('[jgr_p2o_large](docs/models/jgr_p2o_large.md), the default', 'depth'),
+    'jgr_p2o_large': ('[jgr_p2o_large](docs/models/jgr_p2o_large.md), for recordings and fast CPUs', 'depth'),
     'jgr_p2o': ('[jgr_p2o](docs/models/jgr_p2o.md)', 'depth'),
     'srn': ('[srn](docs/models/srn.md)', 'depth'),
     'residual_attention': ('[residual_attention](docs/models/residual_attention.md)', 'depth'),
@@ -184,7 +188,10 @@ TABLES = {
         {
             'depth': ('depth, two hands', '`hand-pose bench`'),
             'depth --max-hands 1': ('depth, one hand', '`hand-pose bench --max-hands 1`'),
-            'depth --model jgr_p2o': ('depth, two hands, the small network', '`hand-pose bench --model jgr_p2o`'),
+            'depth --model jgr_p2o_large': (
+                'depth, two hands, the most accurate network',
+                '`hand-pose bench --model jgr_p2o_large`',
+            ),
             'color': ('color, two hands', '`hand-pose bench --modality color`'),
             'color --model color_light': (
                 'the same, our network',
@@ -208,12 +215,43 @@ TABLES = {
             Column('false', 'detector_scores', 'score_{}_false', 'color_detector', digits=0),
         ),
     ),
+    'photographs': Table(
+        ('detector', 'estimator'),
+        {
+            f'photographs --detector {detector} --estimator {estimator}': (f'`{detector}`', f'`{estimator}`')
+            for detector in ('mediapipe_palms', 'color_detector')
+            for estimator in ('mediapipe_landmarks', 'color_network')
+        },
+        tuple(
+            Column(heading, 'photographs', metric, digits=1)
+            for heading, metric in (
+                ('found', 'fingers_found'),
+                ('false', 'fingers_false'),
+                ('side right', 'fingers_side_right'),
+                ('joints off', 'fingers_off'),
+                ('false without hands', 'nothing_false'),
+            )
+        ),
+    ),
     'gestures': Table(
         ('gesture',),
-        {name: (f'`{name}`',) for name in ('open', 'four', 'three', 'two', 'point', 'fist', 'pinch', 'horns', 'none')},
+        {name: (f'`{name}`',) for name in shipped_library().names if name not in RARE_GESTURES},
         tuple(
-            Column(heading, 'gestures', f'{{}}_{kind}', DEFAULT, digits=0)
+            Column(heading, 'gestures', f'{{}}_{kind}', DEFAULT, digits=0, optional=True)
             for heading, kind in (('right', 'right'), ('no gesture', 'none'), ('another', 'another'))
+        ),
+    ),
+    'gesture means': Table(
+        ('hands',),
+        {
+            'mean': ('that show a form clearly',),
+            'mean_seen': ('of these, with every joint trusted (confidence of 0.5 or more)',),
+            'mean_all': ('all, between two forms too',),
+        },
+        (
+            Column('right, mean over the names', 'gestures', '{}_right', DEFAULT),
+            Column('another name', 'gestures', '{}_another', DEFAULT),
+            Column('no form, but named', 'gestures', '{}_none_named', DEFAULT),
         ),
     ),
 }
@@ -402,6 +440,11 @@ def _angles() -> str:
     return _markdown(('angle', 'lowest, degrees', 'highest, degrees'), rows, 1)
 
 
+def _gestures(kind: str) -> str:
+    rows = [(f'`{name}`', what) for name, what in describe_library(shipped_library())[kind]]
+    return _markdown(('name', 'what it is'), rows, 2)
+
+
 def layers() -> list[tuple[str, ...]]:
     """The packages and modules of each layer, the highest first, from the contract that import-linter checks.
 
@@ -434,7 +477,14 @@ def _layer_drawing() -> str:
 
 
 #: Lists that are read from the code.
-LISTS: dict[str, Callable[[], str]] = {'joints': _joints, 'angles': _angles, 'layers': _layer_drawing}
+LISTS: dict[str, Callable[[], str]] = {
+    'joints': _joints,
+    'angles': _angles,
+    'layers': _layer_drawing,
+    'gesture forms': lambda: _gestures('One hand'),
+    'gesture pairs': lambda: _gestures('Both hands'),
+    'gesture movements': lambda: _gestures('Movements'),
+}
 
 
 def documents() -> list[Path]:

@@ -1,6 +1,7 @@
 """Make the pictures of the documents from real output: ``python scripts/make_pictures.py [NAME ...]``.
 
-Without a name it makes all: docs/demo.png and docs/color.png, the bundled clips tracked; docs/hand_frame.png, the
+Without a name it makes all: docs/demo.png and docs/color.png, the bundled clips tracked; docs/color_limits.jpg, renders
+that our color network is right and wrong about, for which it needs the training's packages; docs/hand_frame.png, the
 joints and the hand frame of the hand model; docs/robot_hand.png, a robot hand beside the clip's right hand; and
 docs/view.png, what ``hand-pose view`` shows in a browser, for which it
 needs Rerun and Chromium.
@@ -32,6 +33,8 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 SHOWN, TOP = (36, 92, 120), 200
 #: The same of the color clip.
 SHOWN_COLOR = (18, 46)
+#: Validation renders that some are chosen of, and how many are shown in a row.
+RENDERS, ACROSS = 256, 7
 #: Frames of the clip that a robot hand is drawn beside, and the size of each picture, pixels.
 SHOWN_ROBOT, ROBOT_SIZE = (20, 60, 101, 140, 180), 240
 #: Frames of the clip that the viewer gets, the page's size, its top bar, seconds until it shows
@@ -57,6 +60,35 @@ def draw_color() -> np.ndarray:
         if number in SHOWN_COLOR:
             pictures = [draw_overlay(frame.picture, hands, frame.camera, mesh=mesh) for mesh in (False, True)]
             rows.append(np.hstack(pictures)[TOP:])
+    return np.vstack(rows)
+
+
+def draw_color_limits() -> np.ndarray:
+    """Draw validation renders in two rows: hands that our color network estimates as most, and its worst.
+
+    White is true, green is estimated.
+    """
+    sys.path.insert(0, str(ROOT))
+    from hand_pose_ros.estimation.color import ColorPoseEstimator
+    from training.evaluation.precision import color_input, run_in_batches
+    from training.tasks.color_pose import validation_renders
+
+    network = ColorPoseEstimator(ModelSettings(modality='color', model='color_light'))
+    data = validation_renders(network.input_size).first(RENDERS)
+    points = run_in_batches(network.engine, color_input(data.images))[1]
+    order = np.argsort(np.linalg.norm(points - data.points, axis=2).mean(1))
+    middle = order[np.linspace(0, 0.8 * RENDERS, ACROSS).astype(int)]
+    rows = []
+    for chosen in middle, order[-ACROSS:]:
+        tiles = []
+        for n in chosen:
+            tile = np.ascontiguousarray(data.images[n][..., ::-1])
+            for places, color in (data.points[n], (255, 255, 255)), (points[n], (60, 220, 60)):
+                pixels = np.round((places + 1) / 2 * len(tile) - 0.5).astype(int).tolist()
+                for parent, child in BONES:
+                    cv2.line(tile, pixels[parent], pixels[child], color, 1, cv2.LINE_AA)
+            tiles.append(tile)
+        rows.append(np.hstack(tiles))
     return np.vstack(rows)
 
 
@@ -166,6 +198,7 @@ def draw_view() -> np.ndarray:
 PICTURES = {
     'demo.png': draw_demo,
     'color.png': draw_color,
+    'color_limits.jpg': draw_color_limits,
     'hand_frame.png': draw_hand_frame,
     'robot_hand.png': draw_robot_hand,
     'view.png': draw_view,

@@ -26,6 +26,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope='session', autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Leave the user's cache alone; the processes that tests start share this one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('XDG_CACHE_HOME', str(tmp_path_factory.mktemp('cache')))
+        yield
+
+
+@pytest.fixture(scope='session', autouse=True)
 def compile_each_network_once() -> Iterator[None]:
     """Share what OpenVINO compiled of the shipped models: compiling one takes as long as forty frames."""
     compile_anew, compiled = OpenVINOEngine.__init__, {}

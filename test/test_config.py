@@ -74,7 +74,7 @@ def test_settings_are_as_flat_as_their_groups_are_deep():
         ({'views': 3}, 'parameter views: 3 is not one of 1, 2, 4'),
         ({'near': 2.0}, 'parameter near: 2.0 is not below far'),
         ({'mesh': 1}, 'parameter mesh: 1 is not a bool'),
-        ({'max_hands': 0}, 'parameter max_hands: 0 is outside 1 to 2'),
+        ({'max_hands': 0}, 'parameter max_hands: 0 is outside 1 to 8'),
         ({'modality': 'rgb'}, "parameter modality: 'rgb' is not one of depth, color, rgbd"),
         ({'image_transport': 'compressed'}, "parameter image_transport: 'compressed' does not carry depth images"),
         (

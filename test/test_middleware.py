@@ -45,7 +45,7 @@ def test_memory_of_an_images_size_is_used_again():
     """No page faults when blocks of a 1280x720 image come and go; without it every one of their 450 pages has one."""
     program = """
 import resource, sys
-from hand_pose_ros.middleware import make_room_for_images
+from hand_pose_ros.middleware import check_middleware, make_room_for_images
 import numpy as np
 make_room_for_images()
 def pages():
@@ -62,3 +62,15 @@ print(pages())
         [sys.executable, '-c', program], capture_output=True, text=True, check=True, cwd=resource_path('config').parent
     )
     assert int(run.stdout) < 450, 'faults of less than one image in twenty'
+
+
+def test_a_middleware_that_is_not_here_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv('RMW_IMPLEMENTATION', 'rmw_nowhere_cpp')
+    with pytest.raises(ValueError, match='RMW_IMPLEMENTATION names rmw_nowhere_cpp'):
+        middleware.check_middleware()
+    (tmp_path / 'lib').mkdir()
+    (tmp_path / 'lib' / 'librmw_nowhere_cpp.so').touch()
+    monkeypatch.setenv('AMENT_PREFIX_PATH', f'/opt/nothing:{tmp_path}')
+    middleware.check_middleware()
+    monkeypatch.delenv('RMW_IMPLEMENTATION')
+    middleware.check_middleware()

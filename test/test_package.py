@@ -27,7 +27,7 @@ ROSDEP = {
     'transforms3d': 'python3-transforms3d',
 }
 #: The last ones come with extras: for NVIDIA's GPUs, imported only to build for them, and for `hand-pose view`.
-FROM_PIP = {'openvino', 'onnxruntime', 'rosbags', 'onnx', 'rerun', 'mediapipe'}
+FROM_PIP = {'backports', 'compression', 'openvino', 'onnxruntime', 'rosbags', 'onnx', 'rerun', 'mediapipe'}
 #: Parts of the package; none imports one of a higher level.
 LEVELS = {
     'geometry': 0,

@@ -1,22 +1,25 @@
 """``hand-pose bench``: every figure that it promises, from the process and from the topics."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 from known_hands import KnownTracker
 from stub_tracker_node import StubTracker, stand_in, write_clip
 
-from hand_pose_ros.cli import measure
+from hand_pose_ros.cli import measure, peers
 from hand_pose_ros.cli.clip import Clip, load_clip
 from hand_pose_ros.cli.main import main
 from hand_pose_ros.inference.engines import EngineError
 from hand_pose_ros.resources import resource_path
+from hand_pose_ros.tracking.model_choice import ModelChoice
 
 
 @pytest.fixture
 def clip(tmp_path, monkeypatch):
     monkeypatch.setattr('hand_pose_ros.tracking.factory.make_tracker', StubTracker)
+    monkeypatch.setattr('hand_pose_ros.tracking.model_choice.choose_models', ModelChoice.of)
     write_clip(tmp_path / 'clip')
     return tmp_path / 'clip'
 
@@ -154,12 +157,15 @@ def test_a_peer_is_timed_in_a_process_of_its_own(clip, tmp_path, monkeypatch, ca
         '                return type("R", (), {"multi_hand_landmarks": [1]})\n'
     )
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
-    peer = json.loads(run(capsys, '--json', '--clip', clip, '--frames', 3, '--peer', 'mediapipe'))['peers'][0]
+    here = ('--peer', 'mediapipe', '--peer-python', sys.executable)
+    monkeypatch.setattr(peers, 'TURNS', 2)
+    peer = json.loads(run(capsys, '--json', '--clip', clip, '--frames', 3, *here))['peers'][0]
+    assert len(peer['ratios']) == 2 and peer['ratio'] > 0 and peer['pipeline_ms'] > 0
     assert peer['frames'] == 3 and peer['frames_with_hands'] == 3 and peer['frame_ms']['median'] >= 0
     monkeypatch.delenv('PYTHONPATH')
     (module / '__init__.py').write_text('raise ImportError("broken here")')
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
-    assert 'broken here' in run(capsys, '--clip', clip, '--frames', 2, '--peer', 'mediapipe')
+    assert 'broken here' in run(capsys, '--clip', clip, '--frames', 2, *here)
     assert (
         'no such python'
         in json.loads(

@@ -147,7 +147,7 @@ def test_the_demo_scores_what_came_through_the_topics(clip, tmp_path, stub, caps
 
     video = cv2.VideoCapture(str(out / 'overlay.mp4'))
     assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == COUNT
-    assert video.read()[1].shape == (480, 1280, 3)
+    assert video.read()[1].shape == (480, 1600, 3), 'the camera, the hands, and the robot hand beside them'
 
     page = (out / 'report.html').read_text()
     assert f'{summary["mean_joint_error_mm"]:.1f} mm' in page and 'thumb tip' in page

@@ -108,7 +108,7 @@ def test_two_runs_are_identical_and_everything_is_written(bag, tmp_path, capsys)
     assert int(video.get(cv2.CAP_PROP_FRAME_WIDTH)) == 2 * CAMERA.width
 
 
-def test_against_another_model_and_an_earlier_run(bag, tmp_path, capsys):
+def test_against_another_model_and_an_earlier_run(bag, tmp_path, capsys, monkeypatch):
     metrics = evaluated(capsys, bag, '--out', tmp_path / 'first', '--against', 'worse', '--no-video')
     assert metrics['against']['model'] == 'worse'
     assert metrics['against']['mean_joint_error_mm'] == pytest.approx(10, abs=0.001)
@@ -119,6 +119,11 @@ def test_against_another_model_and_an_earlier_run(bag, tmp_path, capsys):
     assert 'against' in (tmp_path / 'second' / 'report.html').read_text()
     assert main(['evaluate', str(bag), '--out', str(tmp_path / 'x'), '--against', str(tmp_path / 'none.json')]) == 2
     assert '--against' in capsys.readouterr().err
+    (tmp_path / 'part.json').write_text('{"run": {"frames": 1}}')
+    replayed = []
+    monkeypatch.setattr(OffTracker, 'process', lambda self, frame: replayed.append(frame) or [])
+    assert main(['evaluate', str(bag), '--out', str(tmp_path / 'x'), '--against', str(tmp_path / 'part.json')]) == 2
+    assert 'not a metrics.json' in capsys.readouterr().err and not replayed, 'refused before the replay'
 
 
 def test_truth_from_a_file_and_a_recording_without_any(bag, tmp_path, capsys):
@@ -159,7 +164,7 @@ def test_bags_that_cannot_be_used_get_one_line_and_2(bag, tmp_path, capsys):
     storage.write_bytes(np.random.default_rng(0).bytes(5000))
     assert bag.name in refused()
     (tmp_path / 'letter.bag').write_bytes(b'#ROSBAG V2.0\n')
-    assert 'rosbags-convert' in refused(tmp_path / 'letter.bag')
+    assert 'letter.bag: empty, damaged' in refused(tmp_path / 'letter.bag')
     (tmp_path / 'images').mkdir()
     cv2.imwrite(str(tmp_path / 'images' / '0.png'), np.full((240, 320), 500, np.uint16))
     assert '--camera' in refused(tmp_path / 'images')
@@ -279,13 +284,13 @@ def test_gestures_are_counted_by_what_the_true_joints_show():
     for i, (found, known) in enumerate(((hand, hand), (hand + 0.01, hand), (curled(hand), hand), (hand, curled(hand)))):
         figures.add(i / 30, {'left': found}, {'left': known})
     found = figures.summary()
-    other = recognize(curled(hand))
-    assert other != 'open' and found['gestures_seen'] == {'open': 3, other: 1}
-    assert found['gestures'] == {'open': {'hands': 3, 'same_percent': 66.67}, other: {'hands': 1, 'same_percent': 0}}
+    straight, other = (recognize(joints, 'left').name for joints in (hand, curled(hand)))
+    assert other != straight and found['gestures_seen'] == {straight: 3, other: 1}
+    assert found['gestures'] == {straight: {'hands': 3, 'same_percent': 66.67}, other: {'hands': 1, 'same_percent': 0}}
     assert found['same_gesture_percent'] == 50
     figures = Figures(with_truth=False)
     figures.add(0, {'left': hand}, {})
-    assert figures.summary()['gestures_seen'] == {'open': 1} and 'gestures' not in figures.summary()
+    assert figures.summary()['gestures_seen'] == {straight: 1} and 'gestures' not in figures.summary()
 
 
 def test_the_worst_frames_are_kept_apart():

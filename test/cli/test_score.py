@@ -273,7 +273,7 @@ def test_masks_and_meshes(capsys, tmp_path):
     assert result['meshes']['mean_vertex_error_mm'] == pytest.approx(3, abs=1e-3)
     assert result['meshes']['aligned_vertex_error_mm'] < 1e-3 and result['meshes']['f_5'] == 1
     cv2.imwrite(str(tmp_path / 'true' / '1.png'), mask)
-    assert '1.png is missing' in refused(capsys, '--dataset', 'rhd', *masks)
+    assert '1.png: No such file' in refused(capsys, '--dataset', 'rhd', *masks)
 
 
 def test_plots_and_the_table(capsys, tmp_path):

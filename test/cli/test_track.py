@@ -245,7 +245,7 @@ def test_flags_default_to_the_parameters_defaults(capsys):
     parser.print_help()
     assert capsys.readouterr().out.count('efault: on') == 3
     args = build_parser(['track']).parse_args(['track', 'x', '--out', 'y'])
-    assert not set(NODE_SETTINGS) & set(vars(args))
+    assert not (set(NODE_SETTINGS) - {'mirrored'}) & set(vars(args)), 'mirrored images are recorded too'
 
 
 def test_recordings_get_more_views_than_topics_by_default(capsys):
@@ -267,7 +267,7 @@ def test_recordings_get_more_views_than_topics_by_default(capsys):
     [
         (['--near', '2', '--far', '1'], 'near'),
         (['--depth-unit', '5'], 'depth_unit'),
-        (['--max-hands', '3'], 'max_hands'),
+        (['--max-hands', '9'], 'max_hands'),
     ],
 )
 def test_values_out_of_range_name_the_parameter(bag, tmp_path, capsys, flags, words):
@@ -275,7 +275,8 @@ def test_values_out_of_range_name_the_parameter(bag, tmp_path, capsys, flags, wo
     assert words in capsys.readouterr().err
 
 
-def test_an_interrupted_run_keeps_what_it_had(bag, tmp_path):
+@pytest.mark.parametrize('number, code', [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_keeps_what_it_had(bag, tmp_path, number, code):
     script = tmp_path / 'slow.py'
     script.write_text(
         textwrap.dedent("""
@@ -304,14 +305,16 @@ def test_an_interrupted_run_keeps_what_it_had(bag, tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for _ in range(300):
-        if (out / 'hands.jsonl').exists() and len((out / 'hands.jsonl').read_text().splitlines()) == 2:
+        part = out / 'hands.part.jsonl'
+        if part.exists() and len(part.read_text().splitlines()) == 2:
             break
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     assert 'interrupted: 2 frames' in process.communicate(timeout=30)[0]
-    assert process.returncode == 130
+    assert process.returncode == code
     assert len(read_lines(out)) == 2
     assert cv2.VideoCapture(str(out / 'overlay.mp4')).read()[0], 'the video is finished and plays'
+    assert sorted(path.name for path in out.iterdir()) == ['hands.jsonl', 'overlay.mp4']
 
 
 @pytest.mark.skipif(not REAL.exists(), reason='the real frames are not on this machine')
@@ -332,3 +335,37 @@ def test_real_frames_reach_the_tracker_in_meters(tmp_path):
     depth, camera = FakeTracker.made[0].seen[0]
     assert (camera.width, camera.height, camera.fx) == (640, 480, 476.007)
     assert 0.2 < np.median(depth[depth > 0]) < 1.2
+
+
+def test_overlays_of_files_of_one_name_do_not_overwrite_each_other(tmp_path, capsys, fake):
+    folder = tmp_path / 'photographs'
+    folder.mkdir()
+    for name in ('a.jpg', 'a.png', 'A.jpeg'):
+        cv2.imwrite(str(folder / name), np.full((48, 64, 3), 90, np.uint8))
+    assert main(['track', str(folder), '--out', str(tmp_path / 'out')]) == 0
+    assert len(list((tmp_path / 'out' / 'overlays').iterdir())) == 3
+
+
+def test_a_rerun_that_fails_leaves_the_earlier_result(bag, tmp_path, capsys, fake, monkeypatch):
+    command = ['track', str(bag), '--out', str(tmp_path / 'out'), '--overlays', 'video']
+    assert main(command) == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / 'out').iterdir()}
+    calls = []
+
+    def fail(self, frame):
+        calls.append(frame)
+        if len(calls) == 2:
+            raise OSError(28, 'No space left on device')
+        return []
+
+    monkeypatch.setattr(FakeTracker, 'process', fail)
+    assert main(command) == 2 and len(calls) == 2
+    assert 'No space left on device' in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in (tmp_path / 'out').iterdir()} == before
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_models_load(bag, tmp_path, capsys, monkeypatch):
+    (tmp_path / 'file').write_text('')
+    monkeypatch.setattr('hand_pose_ros.tracking.factory.make_tracker', lambda *_: pytest.fail('models were loaded'))
+    assert main(['track', str(bag), '--out', str(tmp_path / 'file' / 'out')]) == 2
+    assert 'results cannot be written there' in capsys.readouterr().err

@@ -81,7 +81,7 @@ def test_a_hand_is_where_it_is_in_meters_and_in_pixels():
 def test_a_gesture_is_written_at_the_wrist():
     joints = open_hand('right')
     label = dict(viewing.joints_entities('right', joints, np.ones(21), CAMERA))['camera/hands/right/gesture']
-    assert label.labels.as_arrow_array().to_pylist() == ['open']
+    assert label.labels.as_arrow_array().to_pylist() == ['stop']
     assert numbers(label.positions) == pytest.approx(CAMERA.project(joints[:1]) + 0.5, abs=1e-3)
 
 

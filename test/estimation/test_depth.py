@@ -7,6 +7,7 @@ from hand_pose_ros.core.frame import CameraFrame
 from hand_pose_ros.estimation.depth import DepthPoseEstimator
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.imaging.images import DepthImage
+from hand_pose_ros.inference.facts import FACTS
 from hand_pose_ros.inference.models import ModelError
 from hand_pose_ros.regions.cube import CubeRegion
 from hand_pose_ros.settings import ModelSettings
@@ -92,6 +93,7 @@ def test_a_pose_network_of_another_size_gets_crops_of_its_size(engine, tmp_path)
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=9)
+    onnx.helper.set_model_props(model, {FACTS: '{"task": "pose"}'})
     onnx.save(model, tmp_path / 'own.onnx')
     estimator = DepthPoseEstimator(ModelSettings(model=str(tmp_path / 'own.onnx'), engine=engine, threads=1))
     assert estimator.input_size == size
@@ -110,6 +112,44 @@ def test_a_network_for_color_is_no_pose_network(tmp_path):
         [helper.make_tensor_value_info('y', onnx.TensorProto.FLOAT, ['batch', 3, 128, 128])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=9)
+    onnx.helper.set_model_props(model, {FACTS: '{"task": "pose"}'})
     onnx.save(model, tmp_path / 'color.onnx')
     with pytest.raises(ModelError, match=r'color\.onnx takes 3 channels of 128x128'):
         DepthPoseEstimator(ModelSettings(model=str(tmp_path / 'color.onnx'), engine='onnxruntime'))
+
+
+@pytest.mark.parametrize(
+    'outputs, words',
+    [
+        ({'y': np.zeros((1, 21, 3))}, 'is no pose network: its outputs of a hand have the shapes'),
+        ({'j': np.zeros((1, 21, 3)), 's': np.zeros((1, 21)), 'r': np.zeros(1)}, ''),
+        ({'j': np.full((1, 21, 3), np.nan), 's': np.zeros((1, 21)), 'r': np.zeros(1)}, 'values that are not finite'),
+    ],
+    ids=['one output', 'as it must be', 'nan'],
+)
+def test_a_network_is_tried_out_before_it_is_taken(tmp_path, outputs, words):
+    onnx = pytest.importorskip('onnx', reason='training requirements are not installed: make setup-training')
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    nodes = [helper.make_node('ReduceMean', ['x'], ['mean'], axes=[1, 2, 3], keepdims=0)]
+    nodes.append(helper.make_node('Mul', ['mean', 'nought'], ['zero']))
+    constants, described = [onnx.numpy_helper.from_array(np.zeros(1, np.float32), 'nought')], []
+    for name, value in outputs.items():
+        constants.append(onnx.numpy_helper.from_array(value.astype(np.float32), f'{name}_value'))
+        constants.append(onnx.numpy_helper.from_array(np.array([-1] + [1] * (value.ndim - 1)), f'{name}_shape'))
+        nodes.append(helper.make_node('Reshape', ['zero', f'{name}_shape'], [f'{name}_zero']))
+        nodes.append(helper.make_node('Add', [f'{name}_zero', f'{name}_value'], [name]))
+        described.append(helper.make_tensor_value_info(name, kind, ['batch', *value.shape[1:]]))
+    given = helper.make_tensor_value_info('x', kind, ['batch', 1, 96, 96])
+    model = helper.make_model(
+        helper.make_graph(nodes, 'own', [given], described, constants),
+        opset_imports=[helper.make_opsetid('', 13)],
+        ir_version=9,
+    )
+    helper.set_model_props(model, {FACTS: '{"task": "pose"}'})
+    onnx.save(model, tmp_path / 'own.onnx')
+    make = lambda: DepthPoseEstimator(ModelSettings(model=str(tmp_path / 'own.onnx'), engine='onnxruntime', threads=1))  # noqa: E731
+    if not words:
+        assert make().input_size == 96
+        return
+    with pytest.raises(ModelError, match=words):
+        make()

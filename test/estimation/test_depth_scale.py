@@ -8,10 +8,8 @@ from hand_pose_ros.estimation.depth_scale import UNDER_SKIN, size_from_depth
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import WRIST, hand_size
 from hand_pose_ros.imaging.images import DepthImage
-from hand_pose_ros.io.pairing import DepthPairing
 
 CAMERA = Camera(640, 480, 500, 500, 319.5, 239.5)
-MS = 1_000_000
 
 
 def hand_and_depth(size, place=(0.05, 0.02, 0.7), background=1.2):
@@ -53,13 +51,3 @@ def test_depth_of_something_else_says_nothing(depth):
 def test_a_hand_beyond_the_image_says_nothing():
     joints, depth = hand_and_depth(0.09)
     assert size_from_depth(joints + (2.0, 0, 0), 0.09, np.ones(21), depth, CAMERA) is None
-
-
-def test_pairs_come_in_either_order_and_none_waits_long():
-    pairing = DepthPairing()
-    assert pairing.color(0, 'a') == [] and pairing.depth(1 * MS, 'A') == [('a', 'A')]
-    assert pairing.depth(33 * MS, 'B') == [] and pairing.color(33 * MS, 'b') == [('b', 'B')]
-    assert pairing.color(66 * MS, 'c') == []
-    assert pairing.color(100 * MS, 'd') == [('c', None)], 'its depth was lost'
-    assert pairing.depth(200 * MS, 'G') == [], 'of another moment'
-    assert pairing.flush() == [('d', None)] and pairing.flush() == []

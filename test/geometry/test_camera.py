@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hand_pose_ros.geometry.calibration import read_calibration
 from hand_pose_ros.geometry.camera import Camera, CameraError
 
 K = [500.0, 0, 320, 0, 510.0, 240, 0, 0, 1]
@@ -43,8 +44,12 @@ def test_rectification_moves_a_distorted_pixel_to_where_the_pinhole_sees_it():
 @pytest.mark.parametrize(
     'arguments, complaint',
     [
-        ((640, 480, K, (0.1, 0, 0, 0), 'equidistant'), "'equidistant' is not supported"),
-        ((640, 480, K, (0.1, 0, 0), 'plumb_bob'), '3 coefficients'),
+        ((640, 480, K, (0.1, 0, 0, 0), 'ds'), "'ds' is not supported"),
+        ((640, 480, K, (0.1, 0, 0), 'equidistant'), 'four coefficients, not 3'),
+        ((640, 480, K, (0.1,) * 15, 'plumb_bob'), '15 coefficients'),
+        ((640, 480, K, (float('nan'), 0, 0, 0, 0), 'plumb_bob'), 'not finite'),
+        ((640, 480, K, (1e9, -1e12, 0, 0, 0), 'plumb_bob'), 'makes no sense'),
+        ((640, 480, [500, 0, 9999, 0, 510, 240, 0, 0, 1]), 'far outside the image'),
         ((0, 480, K), '0x480'),
         ((640, 480, [0.0] * 9), 'not calibrated'),
         ((640, 480, [1.0] * 6), 'needs 9'),
@@ -66,13 +71,13 @@ def test_yaml_round_trip_and_errors(tmp_path):
         '240, 0, 0, 1]}\ndistortion_model: plumb_bob\ndistortion_coefficients: {rows: 1, cols: 5, '
         'data: [0.1, 0, 0, 0, 0]}\n'
     )
-    assert Camera.from_yaml(path) == Camera(640, 480, 500, 510, 320, 240, (0.1, 0, 0, 0, 0))
+    assert read_calibration(path) == Camera(640, 480, 500, 510, 320, 240, (0.1, 0, 0, 0, 0))
     for text in ('image_width: 640', '- a list', '{', ''):
         path.write_text(text)
         with pytest.raises(CameraError, match='camera_info.yaml'):
-            Camera.from_yaml(path)
+            read_calibration(path)
     with pytest.raises(CameraError, match='nowhere.yaml'):
-        Camera.from_yaml(tmp_path / 'nowhere.yaml')
+        read_calibration(tmp_path / 'nowhere.yaml')
 
 
 def test_field_of_view():

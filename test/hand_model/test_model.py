@@ -227,7 +227,7 @@ def test_missing_and_damaged_files_are_named(tmp_path, monkeypatch):
     np.save(tmp_path / 'plain.npy', np.zeros(3))
     with pytest.raises(HandModelError, match='plain.npy'):
         load_hand_model(tmp_path / 'plain.npy')
-    with pytest.raises(HandModelError, match='gone.npz: no such hand model file'):
+    with pytest.raises(HandModelError, match='gone.npz: No such file'):
         load_hand_models(tmp_path / 'gone.npz')
     monkeypatch.setattr('hand_pose_ros.resources._PACKAGE', tmp_path / 'hand_pose_ros')
     with pytest.raises(HandModelError, match='hand_model.npz'):
@@ -277,3 +277,19 @@ def vertices_of(shape: np.ndarray) -> np.ndarray:
 def test_names_of_the_angles_fit_the_model():
     assert len(DOF_NAMES) == len(RIGHT.rest_angles)
     assert ((RIGHT.rest_angles >= LOWER) & (RIGHT.rest_angles <= UPPER)).all()
+
+
+@pytest.mark.parametrize(
+    'name, change, words',
+    [
+        ('weights', 1e300, 'not finite'),
+        ('vertices', 1e30, 'its skin .* m away'),
+        ('joints', 100.0, 'palm is .* m long'),
+    ],
+)
+def test_a_hand_model_whose_poses_are_none_is_refused(name, change, words, tmp_path):
+    arrays = dict(np.load(resource_path('models', 'hand_model.npz')))
+    arrays[name] = arrays[name].astype(float) * change
+    np.savez_compressed(tmp_path / 'hand.npz', **arrays)
+    with pytest.raises(HandModelError, match=f'hand.npz: .*({words})'):
+        load_hand_model(tmp_path / 'hand.npz')

@@ -10,7 +10,7 @@ from hand_pose_ros.detection.center_refinement import REFINER_INPUT
 from hand_pose_ros.inference import base, engines, onnx_runtime, openvino
 from hand_pose_ros.inference.engines import EngineError, open_engine
 from hand_pose_ros.inference.half import half_precision
-from hand_pose_ros.inference.models import CENTER, POSE, ModelError, find_model, read_manifest
+from hand_pose_ros.inference.models import CENTER, POSE, Model, ModelError, find_model, read_manifest
 from hand_pose_ros.inference.onnx_runtime import gpu_name
 
 onnx = pytest.importorskip('onnx')
@@ -84,7 +84,7 @@ def small(tmp_path):
     )
     path = tmp_path / 'small.onnx'
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=10), path)
-    return find_model(str(path))
+    return Model('small', path, 'pose')
 
 
 @pytest.fixture

@@ -123,7 +123,7 @@ def test_what_is_missing_is_named_with_what_installs_it(gpu, model, monkeypatch)
 def test_what_is_no_network_is_a_fault_of_the_model(gpu, tmp_path):
     (tmp_path / 'own.onnx').write_bytes(b'rubbish')
     with pytest.raises(ModelError, match='own.onnx is not a model'):
-        open_engine(find_model(str(tmp_path / 'own.onnx')), 'tensorrt')
+        open_engine(find_model(str(tmp_path / 'own.onnx'), ''), 'tensorrt')
     assert not gpu.asked
 
 

@@ -21,7 +21,7 @@ from hand_pose_ros.nodes.hri import HriNode
 class Gesture:
     """hri_msgs/Gesture with the constants and fields that the node knows."""
 
-    WAVING, CLOSED_FIST, OPEN_PALM, THUMB_DOWN, THUMB_UP, VICTORY = 6, 7, 8, 10, 11, 12
+    WAVING, CLOSED_FIST, OPEN_PALM, POINTING_UP, THUMB_DOWN, THUMB_UP, VICTORY, LOVE = range(6, 14)
     RIGHT, LEFT = 1, 2
     handedness = 0
 
@@ -86,11 +86,17 @@ def test_gestures_go_to_the_body_that_a_topic_names(monkeypatch):
         say(topics.EVENTS, json.dumps({'what': 'movement', 'name': 'wave', 'side': 'right', 'track': 3}))
         say(topics.EVENTS, 'no JSON')
         say(topics.EVENTS, json.dumps({'what': 'gesture', 'name': 'fist', 'side': 'right', 'track': 3}))
-        graph.wait(lambda: len(sent) == 2, 'for a movement')
+        say(topics.EVENTS, json.dumps({'what': 'gesture', 'name': 'heart', 'side': 'both', 'track': None}))
+        for elevation in (10, 80):
+            ray = {'frame': 'map', 'origin': (0, 0, 0), 'direction': (0, 0, 1), 'elevation_deg': elevation}
+            say(topics.EVENTS, json.dumps({'what': 'gesture', 'name': 'point', 'side': 'left', 'track': 4, 'ray': ray}))
+        graph.wait(lambda: len(sent) == 4, 'for a movement, both hands and what points up')
         graph.spin(0.2)
         assert [(topic, each.gesture, each.handedness) for topic, each in sent] == [
             ('/humans/bodies/abcde/gesture', Gesture.THUMB_UP, Gesture.LEFT),
             ('/humans/bodies/fghij/gesture', Gesture.WAVING, Gesture.RIGHT),
+            ('/humans/bodies/fghij/gesture', Gesture.LOVE, 0),
+            ('/humans/bodies/fghij/gesture', Gesture.POINTING_UP, Gesture.LEFT),
         ]
         assert sent[0][1].header.stamp.sec > 0
     finally:

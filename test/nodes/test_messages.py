@@ -16,10 +16,11 @@ from tf2_msgs.msg import TFMessage
 from transforms3d.quaternions import quat2mat
 from visualization_msgs.msg import Marker, MarkerArray
 
+from hand_pose_ros.geometry.calibration import CameraDescription
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import BONES, JOINTS, KNUCKLES, SIDES, WRIST
 from hand_pose_ros.nodes import messages, serialized
-from hand_pose_ros.nodes.inputs import read_camera, read_depth
+from hand_pose_ros.nodes.inputs import read_depth
 
 HEADER = Header(stamp=Time(sec=1_700_000_001, nanosec=123_456_789), frame_id='camera_depth_optical_frame')
 
@@ -108,9 +109,10 @@ def test_transforms_are_one_tree_that_leads_to_the_joints(fitted):
     hands = [make_hand('left', fitted=fitted), make_hand('right', fitted=fitted)]
     message = messages.transforms_message(HEADER, hands)
     tree = {t.child_frame_id: t for t in message.transforms}
-    assert len(tree) == len(message.transforms) == 42
+    assert len(tree) == len(message.transforms) == 44
     assert all(t.header.stamp == HEADER.stamp for t in message.transforms)
     assert tree['left_hand_wrist'].header.frame_id == tree['right_hand_wrist'].header.frame_id == HEADER.frame_id
+    assert tree['right_hand_palm'].header.frame_id == HEADER.frame_id
     assert tree['right_hand_index_mcp'].header.frame_id == 'right_hand_wrist'
     assert tree['left_hand_pinky_tip'].header.frame_id == 'left_hand_pinky_dip'
 
@@ -199,6 +201,16 @@ def test_serialized_joints_and_transforms_are_those_of_the_messages():
         assert deserialize_message(transforms(header, hands), TFMessage) == messages.transforms_message(header, hands)
 
 
+def test_frame_ids_without_end_are_not_kept():
+    markers, joints = serialized.MarkerSerializer(), serialized.JointsSerializer()
+    for n in range(2 * serialized.TEMPLATES):
+        header = Header(stamp=HEADER.stamp, frame_id=f'camera_{n}')
+        found = deserialize_message(joints(header, make_hand('left')), PoseArray)
+        assert found.header.frame_id == f'camera_{n}'
+        markers(header, [make_hand('left', fitted=False)])
+    assert len(markers._templates) == len(joints._templates) == serialized.TEMPLATES
+
+
 def test_bytes_that_look_like_a_mark_are_left_alone(monkeypatch):
     """The gaps between fields hold whatever the memory held before: here what an earlier template may have left."""
     leftover = struct.pack('<8I', *(word for index in range(4) for word in (index, 0x43300000 + index)))
@@ -236,5 +248,5 @@ def test_a_camera_survives_the_message(distortion):
     camera = Camera(640, 480, 571.0, 572.0, 319.5, 240.5, distortion)
     message = messages.camera_info_message(HEADER, camera)
     assert message.header == HEADER
-    assert read_camera(message) == camera
+    assert CameraDescription.of(message).camera(message.width, message.height) == camera
     assert list(message.p) == [571, 0, 319.5, 0, 0, 572, 240.5, 0, 0, 0, 1, 0]

@@ -20,13 +20,20 @@ from ros_graph import DOMAIN, RELIABLE, Graph
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from hand_pose_ros.cli import main as command_line
+from hand_pose_ros.geometry.calibration import CameraDescription
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.io.recording import write_bag
 from hand_pose_ros.nodes import playback
-from hand_pose_ros.nodes.inputs import read_camera, read_color, read_depth
+from hand_pose_ros.nodes.inputs import read_color, read_depth
 from hand_pose_ros.nodes.parameters import parameter_overrides
 
 CAMERA = Camera(64, 48, 60.0, 61.0, 31.0, 23.0)
+
+
+def camera_of(message):
+    return CameraDescription.of(message).camera(message.width, message.height)
+
+
 CALIBRATION = """image_width: 64
 image_height: 48
 camera_matrix: {rows: 3, cols: 3, data: [60.0, 0, 31.0, 0, 61.0, 23.0, 0, 0, 1]}
@@ -95,7 +102,7 @@ def test_a_bag_is_published_as_by_a_camera(play, bag):
     ]
     assert all(message.encoding == '16UC1' and message.header.frame_id == 'recorded' for message in images)
     assert [message.header for message in images] == [message.header for message in infos]
-    assert {read_camera(message) for message in infos} == {CAMERA}
+    assert {camera_of(message) for message in infos} == {CAMERA}
     now = graph.client.get_clock().now().nanoseconds
     stamps = [message.header.stamp.sec * 10**9 + message.header.stamp.nanosec for message in images]
     assert stamps == sorted(set(stamps)) and now - 60e9 < stamps[0] and stamps[-1] <= now
@@ -120,7 +127,7 @@ def test_a_folder_of_images(play, folder):
     _, images, infos = play(folder, rate=200.0, frame_id='mine')
     assert [int(read_depth(message, 1.0)[:][0, 0]) for message in images] == [100, 200, 300, 400, 500]
     assert all(message.header.frame_id == 'mine' for message in images + infos)
-    assert read_camera(infos[0]) == CAMERA
+    assert camera_of(infos[0]) == CAMERA
 
 
 def test_another_unit_is_published_as_meters(play, folder):
@@ -201,6 +208,21 @@ def test_without_a_camera_it_ends_with_an_error(folder, capfd):
     assert 'give the parameter camera a calibration YAML' in capfd.readouterr().err
 
 
+def test_an_unforeseen_error_ends_it_too(folder, capfd, monkeypatch):
+    def fail(*_):
+        raise KeyError('nobody thought of that')
+
+    monkeypatch.setattr(playback, 'camera_info_message', fail)
+    values = parameter_overrides({'input': str(folder), 'wait_for_subscriber': False})
+    graph = Graph(lambda **options: playback.PlaybackNode(parameter_overrides=values, **options))
+    try:
+        graph.wait(graph.node.done.done, 'for the end')
+        assert graph.node.done.result() == 2
+    finally:
+        graph.close()
+    assert "playing failed (KeyError: 'nobody thought of that')" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     'parameters, reason',
     [
@@ -219,9 +241,9 @@ def test_what_cannot_be_played_is_refused(parameters, reason):
 # The command, with a tracker that returns known hands.
 KNOWN = """
 import sys
-from hand_pose_ros.tracking import factory
+from hand_pose_ros.tracking import model_choice
 from known_hands import KnownTracker
-factory.make_tracker = KnownTracker
+model_choice.make_live_tracker = lambda settings: (KnownTracker(settings), model_choice.ModelChoice.of(settings))
 from hand_pose_ros.cli.main import main
 sys.exit(main(['node', *sys.argv[1:]]))
 """
@@ -425,7 +447,7 @@ def test_a_bag_played_to_the_tracker_gives_the_joints_of_the_offline_replay(tmp_
         write_bag(tmp_path / 'bag', color, frames[0][1].camera, color=True, registered_depth=depth)
     else:
         write_bag(tmp_path / 'bag', depth, frames[0][1].camera)
-    parameters = {'modality': modality, 'mesh': False, 'threads': 1}
+    parameters = {'modality': modality, 'model': 'jgr_p2o', 'mesh': False, 'threads': 1}
     offline, expected = make_tracker(compose(TrackerSettings, parameters)), {}
     for frame in open_recording(tmp_path / 'bag', modality=modality):
         for hand in offline.process(frame.camera_frame()):

@@ -10,25 +10,30 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from geometry_msgs.msg import PoseArray
+from geometry_msgs.msg import PoseArray, TransformStamped
 from known_hands import KnownTracker, make_hand
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from posed_hands import FIST, posed
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_graph import BEST_EFFORT, FRAME_ID, RELIABLE, Graph
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2
-from std_msgs.msg import Bool, String
+from std_msgs.msg import Bool, Header, String
 from synthetic_hand import open_hand
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import Marker, MarkerArray
 
 from hand_pose_ros.core.hand import Hand
 from hand_pose_ros.geometry.camera import Camera
+from hand_pose_ros.geometry.rotations import rotation_vector_to_matrix
 from hand_pose_ros.nodes import diagnostics, hand_publisher, inputs, messages, tracker
 from hand_pose_ros.nodes.parameters import parameter_overrides
+from hand_pose_ros.tracking.model_choice import ModelChoice
 
+#: Flexions that lay a thumb over the palm.
+THUMB = ('thumb_cmc_flexion', 'thumb_mcp_flexion', 'thumb_ip_flexion')
 CAMERA = Camera(64, 48, 60.0, 60.0, 31.5, 23.5)
 DEPTH = np.full((48, 64), 500, np.uint16)
 OUTPUTS = {
@@ -46,6 +51,9 @@ OUTPUTS = {
 class TrackerGraph(Graph):
     """The tracker node and a camera."""
 
+    def _known(self, settings):
+        return self.known, ModelChoice.of(settings)
+
     def __init__(
         self,
         parameters=None,
@@ -57,7 +65,7 @@ class TrackerGraph(Graph):
     ):
         self.known = KnownTracker()
         super().__init__(
-            lambda **options: tracker.TrackerNode(make_tracker or (lambda _: self.known), **options),
+            lambda **options: tracker.TrackerNode(make_tracker or self._known, **options),
             parameter_overrides=parameter_overrides(parameters or {}),
             **node_options,
         )
@@ -71,7 +79,7 @@ class TrackerGraph(Graph):
             self.listen(OUTPUTS[topic], topic, qos)
         self.wait(lambda: self.images.get_subscription_count() and self.infos.get_subscription_count(), 'for the node')
         inputs = self.node._input._subscriptions
-        self.wait(lambda: all(topic.get_publisher_count() for topic in inputs), 'for the camera')
+        self.wait(lambda: all(topic.connected for topic in inputs), 'for the camera')
         self.wait(lambda: self.heard(*wanted), 'for the outputs')
 
     def show(self, camera=CAMERA, **changes):
@@ -79,9 +87,9 @@ class TrackerGraph(Graph):
         message = messages.camera_info_message(self.header(), camera)
         for name, value in changes.items():
             setattr(message, name, value)
-        known = self.node._input._camera_key
+        known = self.node._input._description
         self.infos.publish(message)
-        self.wait(lambda: self.node._input._camera_key != known, 'for the camera')
+        self.wait(lambda: self.node._input._description != known, 'for the camera')
 
     def send(self, image=DEPTH, header=None, encoding='16UC1', **changes):
         """Publish an image; returns it once the node is through with it."""
@@ -141,7 +149,7 @@ def test_an_image_becomes_every_output(graph, qos):
         assert list(got[f'hands/{hand.side}/joint_states'].position) == list(hand.fit.angles.values())
         assert all(name.startswith(hand.side) for name in got[f'hands/{hand.side}/joint_states'].name)
     assert got['hands/keypoints'].width == 42
-    assert len(got['/tf'].transforms) == 42
+    assert len(got['/tf'].transforms) == 44
     assert [t.header.frame_id for t in got['/tf'].transforms if t.child_frame_id == 'left_hand_wrist'] == [FRAME_ID]
     assert sum(marker.action == Marker.ADD for marker in got['hands/markers'].markers) == 6
     overlay = got['hands/overlay']
@@ -194,9 +202,9 @@ class RgbdGraph(TrackerGraph):
     def send_depth(self, seconds, image=DEPTH, frame_id=FRAME_ID):
         """Publish a depth image; returns once the node has it."""
         pairing = self.node._input._pairing
-        before = pairing._depth
+        before = list(pairing._depths)
         self.depths.publish(messages.image_message(self.header(seconds, frame_id), image, '16UC1'))
-        self.wait(lambda: pairing._depth is not before, 'for depth')
+        self.wait(lambda: list(map(id, pairing._depths)) != list(map(id, before)), 'for depth')
 
     def send_color(self, seconds):
         return self.send(COLOR, self.header(seconds), 'bgr8')
@@ -243,7 +251,7 @@ def test_a_color_image_without_depth_is_tracked_alone_and_counted(rgbd):
         graph.wait(lambda: graph.node._input._pairing._waiting, 'for the color image')
     graph.wait(lambda: len(graph.known.frames) == 1, 'for the frame without depth')
     assert graph.known.frames[0].depth is None and graph.known.frames[0].stamp_s == 20.0
-    status = graph.status('2 hands in view, by color alone: /depth/image: no image within half a frame')
+    status = graph.status('2 hands in view, by color alone: /depth/image: no image within 0.017 s')
     assert status.level == DiagnosticStatus.WARN
     graph.send_depth(20.033, DEPTH * 0)
     graph.wait(lambda: len(graph.known.frames) == 2, 'for the frame')
@@ -286,7 +294,7 @@ def test_packed_color_and_depth(rgbd):
     graph = rgbd('compressed', CompressedImage)
     graph.connect('hands/keypoints')
     graph.depths.publish(messages.compressed_depth_message(graph.header(40.0), DEPTH))
-    graph.wait(lambda: graph.node._input._pairing._depth, 'for depth')
+    graph.wait(lambda: graph.node._input._pairing._depths, 'for depth')
     graph.publish(messages.compressed_color_message(graph.header(40.0), COLOR))
     frame = graph.known.frames[0]
     assert np.unique(frame.depth[:]) == pytest.approx(0.5) and np.abs(frame.color.astype(int) - COLOR).max() < 6
@@ -418,11 +426,53 @@ def test_presence_and_the_primary_hand_are_sent_on_change(graph):
         graph.known.hands = hands
         graph.send()
     graph.wait(lambda: [m.data for m in present] == [False, True, False], 'for the changes, once each')
-    graph.wait(lambda: len(events) == 2, 'for the events')
+    graph.wait(lambda: len(events) == 6, 'for the events')
     assert [(e['what'], e['side'], e['track']) for e in map(json.loads, (m.data for m in events))] == [
+        ('appeared', 'right', 7),
         ('primary', 'right', 7),
+        ('lost', 'right', 7),
+        ('appeared', 'right', 9),
         ('primary', 'right', 9),
+        ('lost', 'right', 9),
     ]
+
+
+def test_rays_and_what_is_up_are_in_the_frames_that_tf_joins(graph):
+    graph = graph(parameters={'gesture_hold': 0.05, 'up_frame': 'map', 'ray_frame': 'map'})
+    graph.connect('hands/keypoints')
+    events = graph.listen(String, 'hands/events')
+    graph.wait(lambda: graph.heard('hands/events'), 'for the events')
+    graph.show()
+    pointing = posed(FIST | {name: 0.0 for name in FIST if name.startswith('index')} | dict.fromkeys(THUMB, 0.8))
+    graph.known.hands = [Hand('right', 0.9, pointing, np.ones(21))]
+    for stamp in (10.0, 10.1):
+        graph.send(header=graph.header(stamp))
+    graph.wait(lambda: any('"point"' in m.data for m in events), 'for the gesture')
+    assert not any('ray' in json.loads(m.data) for m in events), 'TF does not join the frames yet'
+    # The camera looks along the map's x, so that its -y is up.
+    static = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    sender = graph.client.create_publisher(TFMessage, '/tf_static', static)
+    turn = TransformStamped(header=Header(frame_id='map'), child_frame_id=graph.header().frame_id)
+    q = turn.transform.rotation
+    q.x, q.y, q.z, q.w = -0.5, 0.5, -0.5, 0.5
+    sender.publish(TFMessage(transforms=[turn]))
+    graph.spin(0.3)
+    pointing = pointing @ rotation_vector_to_matrix(np.array([0, 0, 0.2])).T  # it turned: a ray is said again
+    graph.known.hands = [Hand('right', 0.9, pointing, np.ones(21))]
+    for stamp in (10.2, 10.4):
+        graph.send(header=graph.header(stamp))
+    graph.wait(lambda: any('ray' in json.loads(m.data) for m in events), 'for the ray')
+    ray = next(event['ray'] for event in map(json.loads, (m.data for m in events)) if 'ray' in event)
+    x, y, z = pointing[8]
+    assert ray['frame'] == 'map' and ray['origin'] == pytest.approx([z, -x, -y], abs=1e-4)
+    assert ray['direction'][2] > 0.9 and ray['elevation_deg'] > 60
+
+
+def test_gestures_that_cannot_be_read_keep_the_node_from_starting(graph, tmp_path):
+    path = tmp_path / 'mine.yaml'
+    path.write_text('forms: {peace: {index: strait}}')
+    graph = graph(parameters={'gestures_file': str(path)})
+    graph.status("peace: index: there is no state 'strait'; did you mean straight")
 
 
 BAD_IMAGES = {
@@ -448,15 +498,15 @@ def test_a_gesture_is_sent_on_change_and_to_who_comes_late(graph):
     for step, stamp in enumerate((10.0, 10.1, 10.2, 10.3), 1):
         graph.send(header=graph.header(stamp))
         graph.wait(lambda step=step: len(graph.known.seen) == step, 'for the frame')
-    graph.wait(lambda: [m.data for m in graph.received[topic]] == ['none', 'open'], 'for the gesture, once')
+    graph.wait(lambda: [m.data for m in graph.received[topic]] == ['none', 'stop'], 'for the gesture, once')
     late: list[str] = []
     graph.client.create_subscription(String, topic, lambda message: late.append(message.data), latched)
-    graph.wait(lambda: late == ['open'], 'for the late subscriber')
+    graph.wait(lambda: late == ['stop'], 'for the late subscriber')
     graph.known.hands = []
     for step, stamp in enumerate((10.4, 10.6), 5):
         graph.send(header=graph.header(stamp))
         graph.wait(lambda step=step: len(graph.known.seen) == step, 'for the frame')
-    graph.wait(lambda: late == ['open', 'none'], 'for the end of it')
+    graph.wait(lambda: late == ['stop', 'none'], 'for the end of it')
 
 
 @pytest.mark.parametrize('changes, reason', BAD_IMAGES.values(), ids=list(BAD_IMAGES))
@@ -495,10 +545,10 @@ def test_an_image_before_its_camera_info(graph):
     [
         ({'k': [0.0] * 9}, 'the camera is not calibrated'),
         ({'k': [float('nan')] * 9}, 'the camera is not calibrated'),
-        ({'distortion_model': 'equidistant', 'd': [0.1] * 4}, "distortion model 'equidistant' is not supported"),
+        ({'distortion_model': 'ds', 'd': [0.1] * 4}, "distortion model 'ds' is not supported"),
         ({'width': 0}, 'the image size 0x48 is not positive'),
     ],
-    ids=['zero', 'NaN', 'fisheye', 'no width'],
+    ids=['zero', 'NaN', 'unknown', 'no width'],
 )
 def test_a_bad_camera_info(graph, changes, reason):
     graph = graph()
@@ -542,7 +592,7 @@ def test_cv_bridge_is_asked_for_other_encodings(graph, monkeypatch):
     monkeypatch.setattr(inputs, '_cv_bridge', Bridge)
     graph.send(encoding='16SC1')
     assert graph.known.seen[-1][0][0, 0] == np.float32(0.5)
-    graph.send(encoding='yuv422')
+    graph.send(encoding='64FC1')
     graph.status('cv_bridge failed on it (RuntimeError: no such conversion)')
 
 
@@ -612,7 +662,7 @@ def test_a_missing_model_leaves_the_node_unconfigured_until_it_is_given(graph):
     def make_tracker(settings):
         if settings.models.model != 'good.onnx':
             raise FileNotFoundError(f'{settings.models.model}: no such model')
-        return KnownTracker(settings)
+        return KnownTracker(settings), ModelChoice.of(settings)
 
     graph = graph({'model': 'missing.onnx'}, make_tracker)
     status = graph.status('missing.onnx: no such model')
@@ -712,6 +762,8 @@ def test_compressed_depth_comes_from_the_remapped_topic(graph):
         image_topic='/camera/depth/compressedDepth',
         cli_args=['--ros-args', '-r', 'depth/image:=/camera/depth'],
     )
+    # Its CameraInfo is the one beside it.
+    graph.infos = graph.client.create_publisher(CameraInfo, '/camera/camera_info', RELIABLE)
     graph.connect('hands/keypoints')
     graph.show()
     graph.publish(messages.compressed_depth_message(graph.header(), DEPTH))
@@ -722,7 +774,7 @@ def test_compressed_depth_comes_from_the_remapped_topic(graph):
     graph.status('/camera/depth/compressedDepth: the PNG')
     message.format = '16UC1; compressedDepth rvl'
     graph.publish(message)
-    graph.status("format '16UC1; compressedDepth rvl' is not supported")
+    graph.status('the image ')
     message.format = 'jpeg'
     graph.publish(message)
     graph.status('/camera/depth/compressedDepth')
@@ -738,7 +790,7 @@ def set_parameter(graph, name, value):
     [
         ('modality', 'rgb', "parameter modality: 'rgb' is not one of depth, color, rgbd"),
         ('engine', 'cuda', "parameter engine: 'cuda' is not one of auto"),
-        ('max_hands', 3, 'parameter max_hands: .*[Oo]ut of range'),
+        ('max_hands', 9, 'parameter max_hands: .*[Oo]ut of range'),
         ('max_hands', 'two', 'parameter max_hands: the value given is not a int'),
         ('mesh', 1, 'parameter mesh: the value given is not a bool'),
         ('near', 'close', "parameter near: 'close' is not a float"),
@@ -788,7 +840,7 @@ def test_parameters_are_described(graph):
     assert 'openvino' in engine.additional_constraints
     assert (near.floating_point_range[0].from_value, near.floating_point_range[0].to_value) == (0.0, 10.0)
     assert not near.additional_constraints
-    assert (hands.integer_range[0].from_value, hands.integer_range[0].to_value) == (1, 2)
+    assert (hands.integer_range[0].from_value, hands.integer_range[0].to_value) == (1, 8)
     assert start.read_only and not engine.read_only and not unit.additional_constraints
 
 
@@ -811,3 +863,53 @@ def test_diagnostics_tell_rate_latency_engine_and_silence(graph, monkeypatch):
     assert graph.status('2 hands in view, but 2 publishers share /depth/image').level == DiagnosticStatus.WARN
     monkeypatch.setattr(diagnostics, 'CONFIG', replace(diagnostics.CONFIG, silence_s=0.1))
     assert graph.status('idle: no image on /depth/image for').level == DiagnosticStatus.WARN
+
+
+def test_a_camera_info_that_was_sent_before_is_taken(graph):
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    graph = graph({'auto_activate': False}, camera_qos=latched)
+    graph.infos.publish(messages.camera_info_message(graph.header(), CAMERA))
+    for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+        assert graph.call(ChangeState, '/hand_tracker/change_state', transition=Transition(id=transition)).success
+    graph.connect('hands/keypoints')
+    graph.wait(lambda: graph.node._input._description is not None, 'for the CameraInfo that was sent before')
+    graph.send()
+    assert graph.got('hands/keypoints')[0].width == 42
+
+
+@pytest.mark.parametrize('offered', [BEST_EFFORT, RELIABLE], ids=['best effort', 'reliable'])
+def test_images_are_asked_for_as_they_are_offered(graph, offered):
+    graph = graph(camera_qos=offered)
+    graph.connect('hands/keypoints')
+    asked = [one.qos_profile.reliability for one in graph.node.get_subscriptions_info_by_topic('/depth/image')]
+    assert asked[-1] == offered.reliability
+
+
+def test_frames_of_several_trackers_have_names_of_their_own(graph):
+    graph = graph({'tf_prefix': 'front_'})
+    graph.connect('/tf')
+    graph.show()
+    graph.send()
+    transforms = graph.got('/tf')[0].transforms
+    assert {one.child_frame_id[:12] for one in transforms} == {'front_left_h', 'front_right_'}
+    assert {one.header.frame_id for one in transforms} - {one.child_frame_id for one in transforms} == {FRAME_ID}
+
+
+def test_nothing_found_says_why(graph):
+    graph = graph()
+    graph.known.process = lambda frame: []
+    graph.connect('hands/keypoints')
+    graph.show()
+    graph.send(np.full((48, 64), 2400, np.uint16))
+    assert 'is depth_unit, 0.001 m, the unit of this camera?' in graph.status('0 hands in view: ').message
+
+
+def test_a_focus_that_moves_does_not_start_tracking_afresh(graph):
+    graph = graph()
+    graph.connect('hands/keypoints')
+    graph.show()
+    graph.send()
+    resets = graph.known.resets
+    graph.show(Camera(64, 48, 60.4, 60.4, 31.6, 23.5))
+    graph.send()
+    assert graph.known.resets == resets and graph.known.seen[-1][1].fx == 60.4

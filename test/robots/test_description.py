@@ -54,7 +54,7 @@ def test_a_slider_and_a_wheel():
 @pytest.mark.parametrize(
     'text, problem',
     [
-        ('{}', 'robot.urdf: not XML'),
+        ('{}', 'robot.urdf: not a robot description'),
         ('<sdf/>', 'its root element is <sdf>'),
         ('<robot/>', 'its links hang on no link'),
         (f'<robot>{LINKS}</robot>', 'its links hang on base, tip'),

@@ -10,7 +10,7 @@ from hand_pose_ros.geometry.rotations import random_rotations
 from hand_pose_ros.settings import TrackerSettings
 
 VERTICES, FACES = 40, 60
-ANGLES = ('wrist_flexion', 'index_mcp_flexion', 'index_mcp_abduction', 'pinky_pip_flexion')
+ANGLES = ('thumb_ip_flexion', 'index_mcp_flexion', 'index_mcp_abduction', 'pinky_pip_flexion')
 
 
 def make_hand(side: str, seed: int = 0, fitted: bool = True, score: float = 0.9, track_id: int = 0) -> Hand:
@@ -38,7 +38,7 @@ class KnownTracker:
 
     """
 
-    description, model_name = 'known engine', 'known_model'
+    description, model_name, impossible = 'known engine', 'known_model', 0
 
     def __init__(self, settings=None):
         self.tracking = (settings or TrackerSettings()).tracking

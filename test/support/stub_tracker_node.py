@@ -53,7 +53,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 class StubTracker:
     """Stands in for HandTracker."""
 
-    model_name = 'stub'
+    model_name, impossible = 'stub', 0
     stage_seconds = {'localize': 0.001, 'crop': 0.002, 'network': 0.003, 'hand_model': 0.004}
 
     def __init__(self, settings):
@@ -82,5 +82,6 @@ class StubTracker:
 if __name__ == '__main__':
     from hand_pose_ros.nodes.process import run_nodes
     from hand_pose_ros.nodes.tracker import TrackerNode
+    from hand_pose_ros.tracking.model_choice import ModelChoice
 
-    sys.exit(run_nodes([lambda: TrackerNode(make_tracker=StubTracker)]))
+    sys.exit(run_nodes([lambda: TrackerNode(lambda settings: (StubTracker(settings), ModelChoice.of(settings)))]))

@@ -90,6 +90,7 @@ def tracked(monkeypatch):
         monkeypatch.setattr(pose_network, 'open_engine', lambda *args: Network(lambda images: world.pose(shown)))
         for module in (detection, pose_network):
             monkeypatch.setattr(module, 'warm_up', lambda engine: None)
+        monkeypatch.setattr(pose_network.PoseNetwork, '_try_out', lambda self, wanted: None)
         monkeypatch.setattr(estimation.ColorPoseEstimator, 'cut', cut)
         return make_tracker(compose(TrackerSettings, {'modality': 'color', 'model': 'color_light', **settings}))
 
@@ -130,7 +131,7 @@ def test_another_camera_is_another_scene(tracked):
     tracker = tracked(world)
     before = {hand.track_id for hand in track(tracker)}
     assert {hand.track_id for hand in track(tracker)} == before
-    after = {hand.track_id for hand in track(tracker, camera=replace(CAMERA, cx=320.5))}
+    after = {hand.track_id for hand in track(tracker, camera=replace(CAMERA, cx=CAMERA.cx + 60))}
     assert len(after) == 2 and not after & before
 
 
@@ -225,6 +226,16 @@ def test_two_hands_that_hardly_differ_in_side_are_a_pair(tracked, certain):
         assert {hand.side for hand in hands} == ({'right'} if certain else {'left', 'right'})
         if not certain:
             assert all(np.abs(hand.joints - world.hands[hand.side]).max() < 2e-3 for hand in hands)
+
+
+def test_three_hands_are_several_peoples_and_are_not_made_a_pair(tracked):
+    world = World(hands_at())
+    world.hands['other'] = world.hands['right'] + (0.0, 0.16, 0)
+    detector = cells_of([(joints, 'left' if side == 'left' else 'right', 0.9) for side, joints in world.hands.items()])
+    world.detector = lambda images: [detector[None]]
+    tracker = tracked(world, max_hands=3)
+    hands = track(tracker)
+    assert sorted(hand.side for hand in hands) == ['left', 'right', 'right']
 
 
 def test_more_views_show_a_hand_turned_and_closer_and_agree(tracked):

@@ -1,6 +1,7 @@
 """The tracker with the shipped models on the bundled clip: right joints, right side, meters, loss and recovery."""
 
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from checkout import SHARED
 from hand_pose_ros.core.frame import CameraFrame
 from hand_pose_ros.detection import depth as detection
 from hand_pose_ros.estimation.depth import DepthPoseEstimator
+from hand_pose_ros.geometry.calibration import read_calibration
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import BONES, TIPS
 from hand_pose_ros.hand_model.articulated_icp import ArticulatedIcp
@@ -296,7 +298,7 @@ def test_manifest_says_what_a_model_is():
 @pytest.mark.parametrize('sensor, unit, side', [('kinect2', 0.001, 'left'), ('sr305', 0.000125, 'right')])
 def test_real_frames(sensor, unit, side):
     """Every real frame shows one hand: it is found, on the right side, its joints on or under the hand's surface."""
-    camera = Camera.from_yaml(REAL / sensor / 'camera_info.yaml')
+    camera = read_calibration(REAL / sensor / 'camera_info.yaml')
     tracker = tracker_of()
     found, on_hand = [], []
     for frame in open_recording(REAL / sensor, camera, unit):
@@ -309,3 +311,49 @@ def test_real_frames(sensor, unit, side):
             on_hand.append(np.mean(np.abs(surface - hands[0].joints[:, 2]) < 0.05))
     assert np.mean(found) >= 0.95
     assert np.mean(on_hand) > 0.8
+
+
+@pytest.mark.parametrize('degrees', [90, 180])
+def test_a_camera_on_its_side_gives_hands_in_its_own_frame(degrees):
+    """Images that were turned the other way are tracked as those that were not."""
+    from hand_pose_ros.imaging.orientation import turned
+
+    frames = [frame.camera_frame() for frame in islice(open_recording(resource_path('demo', 'clip')), 3)]
+    upright = make_tracker(compose(TrackerSettings, {'model': 'srn', 'mesh': False}))
+    fallen = make_tracker(compose(TrackerSettings, {'model': 'srn', 'mesh': False, 'image_rotation': degrees}))
+    for frame in frames:
+        expected = {hand.side: hand.joints for hand in upright.process(frame)}
+        found = {hand.side: hand.joints for hand in fallen.process(turned(frame, 360 - degrees))}
+        assert set(found) == set(expected)
+        for side, joints in found.items():
+            point, other = joints.mean(0), expected[side].mean(0)
+            turn = {90: other[[1, 0, 2]] * (1, -1, 1), 180: other * (-1, -1, 1)}[degrees]
+            assert point == pytest.approx(turn, abs=0.012)
+
+
+def test_estimates_of_new_hands_can_be_limited(monkeypatch):
+    """On a slow machine no frame of a camera may take many times as long as others."""
+    tracker = make_tracker(compose(TrackerSettings, {'model': 'srn', 'mesh': False}))
+    counts = []
+    estimate = tracker.estimator.estimate
+
+    def counted(frame, regions, views=1):
+        counts[-1] += len(regions) * views
+        return estimate(frame, regions, views)
+
+    monkeypatch.setattr(tracker.estimator, 'estimate', counted)
+
+    def run(most):
+        tracker.reset()
+        tracker.limit_estimates(most)
+        counts.clear()
+        found = []
+        for frame in islice(open_recording(resource_path('demo', 'clip')), 12):
+            counts.append(0)
+            found.append({hand.side for hand in tracker.process(frame.camera_frame())})
+            tracker.finish_frame()
+        return found
+
+    unlimited = run(0)
+    assert counts[0] > 8
+    assert run(3)[1:] == unlimited[1:] and max(counts) <= 6, 'the same hands, by far fewer estimates'

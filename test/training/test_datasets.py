@@ -1,8 +1,11 @@
 """Readers of the benchmarks: small folders in the official formats, written here and read back; what feeds training."""
 
 import json
+import queue
 import struct
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -14,11 +17,15 @@ torch = pytest.importorskip('torch', reason='training requirements are not insta
 import scipy.io  # noqa: E402
 from training_aids import InlineFeeder, build, recipe_of  # noqa: E402
 
+from hand_pose_ros.geometry.joints import JOINTS  # noqa: E402
+from training.__main__ import main  # noqa: E402
 from training.datasets import DatasetError, hands17, msra, nyu, open_dataset  # noqa: E402
 from training.datasets.crops import Augmentation, Cube, draw_batches, hand_center  # noqa: E402
-from training.engine import trainer  # noqa: E402
+from training.engine import feeder, precision, trainer  # noqa: E402
+from training.engine.weights import Trained  # noqa: E402
 from training.recipe import Recipe, load_recipe  # noqa: E402
-from training.tasks import depth_benchmark  # noqa: E402
+from training.registry import TrainingError  # noqa: E402
+from training.tasks import depth_benchmark, depth_pose  # noqa: E402
 
 NYU_EVALUATED = [0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32]
 
@@ -499,3 +506,95 @@ def test_validation_is_in_millimeters_of_the_camera_frame():
         'median_mm': pytest.approx(3, abs=0.01),
         'within_20mm_percent': 100,
     }
+
+
+MY_READER = """
+from dataclasses import replace
+import numpy as np
+from training.datasets.msra import open_msra
+
+def open_mine(folder, split):
+    dataset = open_msra(folder, split)
+    return replace(dataset, sides=np.full(len(dataset), 'left'))
+"""
+
+
+@pytest.fixture
+def mine(datasets, tmp_path, monkeypatch) -> str:
+    """A reader of one's own, of MSRA's frames as if they showed left hands, in the folder ``mine``."""
+    (tmp_path / 'my_reader_of_depth.py').write_text(MY_READER)
+    (tmp_path / 'mine').symlink_to(datasets / 'msra')
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv('HAND_POSE_DATASETS', str(tmp_path))
+    return 'my_reader_of_depth:open_mine'
+
+
+def test_frames_of_ones_own_are_right_hands_in_our_order(datasets, mine):
+    options = {'seed': 3, 'batch': 5, 'size': 32}
+    theirs = depth_benchmark.crops(**options, dataset='msra', center='mass', folder=str(datasets / 'msra'))
+    ours = depth_pose.frames(**options, dataset=mine, center='mass')
+    (crops, joints, halves), (mirrored, own, own_halves) = next(theirs), next(ours)
+    assert (mirrored == crops[:, :, ::-1]).all() and (own_halves == halves).all()
+    names = open_dataset('msra', 'train', datasets / 'msra').benchmark.joints
+    for joint, name in enumerate(JOINTS):
+        assert own[:, joint] == pytest.approx(joints[:, names.index(name)] * (-1, 1, 1), abs=1e-6)
+    tested = depth_pose.validation_data(Recipe(data_options={'dataset': mine, 'size': 32}))
+    assert [part.shape for part in tested] == [(17, 32, 32), (17, 21, 3), (17,)]
+    with pytest.raises(DatasetError, match='icvl lacks wrist.*depth_benchmark'):
+        next(depth_pose.frames(1, 2, 'icvl', folder=str(datasets / 'icvl')))
+
+
+def test_a_trained_network_learns_from_frames_of_ones_own(mine, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, 'Feeder', InlineFeeder)
+    (tmp_path / 'mine.yaml').write_text(
+        f'base: jgr_p2o_synthetic\ndata: frames\ndata_options: {{dataset: {mine}}}\n'
+        'network_options: {stacks: 1, channels: 32}\nbatch: 4\nsamples: 8\nvalidate_every: 8\n'
+    )
+    recipe = load_recipe(str(tmp_path / 'mine.yaml'))
+    start = tmp_path / 'start.pt'
+    Trained(build(recipe).state_dict(), recipe, {'seen': 1}).save(start)
+    figures = trainer.train(load_recipe(str(tmp_path / 'mine.yaml'), [f'start={start}']), tmp_path / 'run')
+    assert figures['seen'] == 8 and 5 < figures['mean_mm'] < 300
+
+
+@pytest.mark.parametrize(
+    'changes, says',
+    [
+        ('center=joint', "center 'joint' is not one of joints, mass, published"),
+        ('center=published', 'takes no centers: set it to joints or mass'),
+        ('dataset=icvm', "no depth dataset 'icvm'; did you mean 'icvl'"),
+        ('folder=/nowhere', 'no folder /nowhere for dataset'),
+    ],
+)
+def test_what_is_wrong_with_a_dataset_is_one_line(mine, tmp_path, capsys, changes, says):
+    (tmp_path / 'mine.yaml').write_text(f'base: jgr_p2o_msra\ndata_options: {{dataset: {mine}, options: null}}\n')
+    given = ['data_options.center=joints', f'data_options.{changes}', 'samples=4']
+    assert main(['train', str(tmp_path / 'mine.yaml'), '--out', str(tmp_path / 'run'), '--set', *given]) == 1
+    error = capsys.readouterr().err
+    assert says in error and error.count('\n') == 1
+
+
+def damaged_batches(seed, batch):
+    yield (np.zeros(batch),)
+    raise DatasetError('image_0000.png is cut off')
+
+
+def test_an_error_of_a_worker_ends_the_training_with_its_words(monkeypatch):
+    threads = SimpleNamespace(Queue=queue.Queue, Process=threading.Thread)
+    monkeypatch.setattr(feeder.multiprocessing, 'get_context', lambda _: threads)
+    batches = feeder.Feeder(damaged_batches, {}, 1, 1, 2)
+    assert len(batches.next()[0]) == 2
+    with pytest.raises(DatasetError, match=r'image_0000\.png is cut off'):
+        batches.next()
+    monkeypatch.setattr(feeder, 'LOOK_SECONDS', 0.01)
+    with pytest.raises(TrainingError, match='1 data workers died'):
+        batches.next()
+
+
+@pytest.mark.parametrize('instructions, expected', [({}, False), ({'amx_bf16': True}, True), ({'bf16': True}, True)])
+def test_bfloat16_is_for_processors_that_have_it(monkeypatch, instructions, expected):
+    monkeypatch.setattr(torch.cpu, 'get_capabilities', lambda: instructions)
+    with precision.autocast('cpu'):
+        assert torch.is_autocast_enabled('cpu') == expected
+    with precision.autocast('cpu', wanted=False):
+        assert not torch.is_autocast_enabled('cpu')

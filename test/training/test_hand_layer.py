@@ -1,5 +1,7 @@
 """The hand model as a torch layer: the same hand as numpy's, both sides, ours and MANO's; its losses and projection."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from synthetic_mano import mano_arrays
@@ -97,15 +99,7 @@ def test_the_layout_is_the_papers():
     assert DOF_SLOTS[DOF_NAMES.index('index_pip_flexion')] == 3 * 4
     model = load_hand_model()
     with pytest.raises(ValueError, match='11 shape parameters'):
-        HandLayer(
-            HandModel(
-                **{
-                    **model.__dict__,
-                    'vertex_basis': np.zeros((1597, 3, 11), np.float32),
-                    'joint_basis': np.zeros((21, 3, 11)),
-                }
-            )
-        )
+        HandLayer(replace(model, vertex_basis=np.zeros((1597, 3, 11), np.float32), joint_basis=np.zeros((21, 3, 11))))
 
 
 def test_quaternions_are_x_y_z_w():

@@ -57,7 +57,7 @@ def model(tmp_path):
     )
     path = tmp_path / 'body.onnx'
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=10), path)
-    return find_model(str(path))
+    return find_model(str(path), '')
 
 
 @pytest.fixture
@@ -70,13 +70,13 @@ def test_heads_and_what_eight_bits_describe_badly_stay_in_float(model, crops):
     ratios = quantize.signal_to_noise(graph, crops)
     # Evenly spread values fill the range: the noise of rounding to 255 steps lies 20 log10(255) = 48 dB below.
     assert ratios['first'] == pytest.approx(48.1, abs=0.3)
-    assert ratios['spiky'] < quantize.ENOUGH_SIGNAL[0] < ratios['second']
-    assert quantize.kept_in_float(graph, crops) == ['spiky', 'head']
+    assert ratios['spiky'] < quantize.ENOUGH_SIGNAL[1] < ratios['second']
+    assert quantize.kept_in_float(graph, crops, quantize.ENOUGH_SIGNAL[1]) == ['spiky', 'head']
 
 
 def test_a_quantized_network_means_the_same(model, crops):
     path = quantized_path(model.path)
-    assert quantize.quantize(model, path, crops) == 2
+    assert quantize.quantize(model, path, crops, quantize.ENOUGH_SIGNAL[1]) == 2
     graph = onnx.load(path)
     producer = {name: node for node in graph.graph.node for name in node.output}
     eight_bits = {
@@ -88,7 +88,7 @@ def test_a_quantized_network_means_the_same(model, crops):
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.graph.initializer}
     weights = [array for name, array in stored.items() if array.dtype == np.int8 and array.ndim == 4]
     assert len(weights) == 2 and all(np.abs(array).max() <= 64 for array in weights)
-    quantized = find_model(str(model.path))
+    quantized = find_model(str(model.path), '')
     plain, rounded = (open_engine(quantized, 'onnxruntime', precision=kind)(crops)[0] for kind in ('f32', 'int8'))
     error = np.abs(plain - rounded).mean() / np.abs(plain).mean()
     assert 0 < error < 0.03
@@ -137,7 +137,7 @@ def uneven(tmp_path):
     )
     path = tmp_path / 'uneven.onnx'
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=10), path)
-    return find_model(str(path))
+    return find_model(str(path), '')
 
 
 def test_channels_are_scaled_where_a_rectifier_and_convolutions_follow(uneven, model):
@@ -157,7 +157,7 @@ def test_a_network_whose_channels_were_scaled_computes_the_same_and_fits_better_
     assert equalize(graph, crops) == 2
     path = tmp_path / 'even.onnx'
     onnx.save(graph, path)
-    for found, true in zip(open_engine(find_model(str(path)), 'onnxruntime')(crops), expected):
+    for found, true in zip(open_engine(find_model(str(path), ''), 'onnxruntime')(crops), expected):
         np.testing.assert_allclose(found, true, rtol=1e-3, atol=1e-3 * np.abs(true).max())
     after = quantize.signal_to_noise(graph, crops)
     assert after['first'] == before['first']

@@ -1,0 +1,130 @@
+"""Small files that would take large memory are refused before it is given to them."""
+
+import struct
+import tracemalloc
+import zipfile
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+
+from hand_pose_ros.hand_model.arrays import read_npy, read_npz
+from hand_pose_ros.imaging.compressed import decode_color, decode_compressed, decode_depth_png
+from hand_pose_ros.imaging.images import ImageError
+from hand_pose_ros.imaging.sizes import MAX_PIXELS, check_size
+from hand_pose_ros.io.bag import bag_reader
+from hand_pose_ros.io.bag_writer import write_bag
+from hand_pose_ros.io.frame import RecordingError
+from hand_pose_ros.io.labels import LabelError, read_labels, read_mask
+
+SMALL = np.zeros((48, 64, 3), np.uint8)
+
+
+def png(width: int, height: int, depth: int = 16, color: int = 0, chunk: int | None = None) -> bytes:
+    """A PNG of zeros; ``chunk`` is the length that its data claim to have."""
+
+    def part(kind: bytes, data: bytes, length: int | None = None) -> bytes:
+        size = struct.pack('>I', len(data) if length is None else length)
+        return size + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+
+    header = struct.pack('>IIBBBBB', width, height, depth, color, 0, 0, 0)
+    data = zlib.compress(bytes(1000))
+    return b'\x89PNG\r\n\x1a\n' + part(b'IHDR', header) + part(b'IDAT', data, chunk) + part(b'IEND', b'')
+
+
+def patched(suffix: str, at: bytes, size: bytes) -> bytes:
+    """A small image whose header says another size, in the place of 48 and 64."""
+    data = cv2.imencode(suffix, SMALL)[1].tobytes()
+    assert data.count(at) >= 1
+    return data.replace(at, size, 1)
+
+
+BOMBS = {
+    'png': png(20_000, 20_000),
+    'png, wide': png(2**31 - 1, 1),
+    'png, a chunk of 2 GB': png(64, 48, chunk=2**31 - 1),
+    'jpeg': patched('.jpg', struct.pack('>HH', 48, 64), struct.pack('>HH', 65_000, 65_000)),
+    'tiff': patched('.tiff', struct.pack('<HHIH', 256, 3, 1, 64), struct.pack('<HHIH', 256, 3, 1, 65_535)).replace(
+        struct.pack('<HHIH', 257, 3, 1, 48), struct.pack('<HHIH', 257, 3, 1, 65_535)
+    ),
+    'webp': patched('.webp', b'WEBPVP8L', b'WEBPVP8X')[:24] + b'\xff\xff\x00\xff\xff\x00' + bytes(40),
+    'bmp': patched('.bmp', struct.pack('<ii', 64, 48), struct.pack('<ii', 30_000, 30_000)),
+    'gif': b'GIF89a' + struct.pack('<HH', 65_000, 65_000) + bytes(100),
+}
+
+
+@pytest.mark.parametrize('name', BOMBS)
+def test_images_are_measured_before_they_are_decoded(name, tmp_path):
+    data = BOMBS[name]
+    (tmp_path / 'mask.png').write_bytes(data)
+    tracemalloc.start()
+    try:
+        for decode in (
+            decode_color,
+            decode_depth_png,
+            lambda data: decode_compressed('rgb8; jpeg compressed bgr8', data),
+            lambda data: decode_compressed('16UC1; compressedDepth png', bytes(12) + data),
+        ):
+            with pytest.raises(ImageError):
+                decode(data)
+        with pytest.raises(LabelError, match='mask.png'):
+            read_mask(tmp_path / 'mask.png')
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.jpg', '.tiff', '.webp', '.bmp'])
+@pytest.mark.parametrize('shape', [(48, 64), (1, 1), (37, 301)])
+def test_the_sizes_of_real_images_are_right(suffix, shape):
+    image = np.random.default_rng(0).integers(0, 255, (*shape, 3)).astype(np.uint8)
+    assert check_size(cv2.imencode(suffix, image)[1].tobytes()) == shape[::-1]
+
+
+def test_a_progressive_jpeg_may_not_go_over_its_image_for_ever():
+    data = cv2.imencode('.jpg', SMALL, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    assert check_size(data) == (64, 48)
+    scan = data.index(b'\xff\xda')
+    with pytest.raises(ImageError, match='more than 100 times'):
+        check_size(data[:-2] + data[scan:-2] * 200 + data[-2:])
+
+
+def test_phones_photographs_are_within_the_limit():
+    assert 8160 * 6144 < MAX_PIXELS and 3840 * 2160 < MAX_PIXELS
+
+
+def test_arrays_are_measured_before_they_are_unpacked(tmp_path):
+    header = np.lib.format.header_data_from_array_1_0(np.zeros(1))
+    with open(tmp_path / 'a.npy', 'wb') as stream:
+        np.lib.format.write_array_header_1_0(stream, header | {'shape': (10**12, 21, 3)})
+    with pytest.raises(ValueError, match='promises'):
+        read_npy(tmp_path / 'a.npy')
+    with (
+        zipfile.ZipFile(tmp_path / 'a.npz', 'w', zipfile.ZIP_DEFLATED) as archive,
+        archive.open('joints.npy', 'w') as out,
+    ):
+        np.lib.format.write_array_header_1_0(out, header | {'shape': (50_000_000,)})
+        for _ in range(400):
+            out.write(bytes(1_000_000))
+    assert (tmp_path / 'a.npz').stat().st_size < 1e6
+    with pytest.raises(ValueError, match='more than 256 MB'):
+        read_npz(tmp_path / 'a.npz')
+    for name in ('a.npy', 'a.npz'):
+        with pytest.raises(LabelError, match=name):
+            read_labels(tmp_path / name)
+
+
+def test_a_chunk_of_a_recording_is_measured_before_it_is_unpacked(tmp_path):
+    from hand_pose_ros.geometry.camera import Camera
+
+    write_bag(tmp_path / 'bag', [(0.0, np.full((48, 64), 500, np.uint16))], Camera(64, 48, 60, 60, 31, 23))
+    (storage,) = (tmp_path / 'bag').glob('*.mcap')
+    data = bytearray(storage.read_bytes())
+    at = 8
+    while data[at] != 6:  # to the chunk
+        at += 9 + int.from_bytes(data[at + 1 : at + 9], 'little')
+    data[at + 9 + 16 : at + 9 + 24] = (2**40).to_bytes(8, 'little')
+    storage.write_bytes(data)
+    with pytest.raises(RecordingError, match='takes 1099512 MB unpacked'), bag_reader(storage):
+        pass
