@@ -121,8 +121,8 @@ DEPTH = TrackingConfiguration(
     score_per_m=0.5,
 )
 
-#: Color by our own networks. From 0.5 to 0.85 the presence that a new hand must have costs 6 of 100 hands in
-#: photographs, and two of three false ones where there is none.
+#: Color by our own networks. From 0.5 to 0.85 the presence that a new hand must have costs 4 of 100 hands in
+#: photographs, and half of the false ones where there is none.
 COLOR = TrackingConfiguration(
     detector='color_detector',
     estimators=('color_network',),

@@ -49,7 +49,7 @@ GREATEST_WEIGHT = 64
 #: A convolution's input stays in floating point when rounding it to 8 bits leaves less signal to noise, dB: a few large
 #: values among many small ones, as sums over all pixels have. Where a version costs too much, the next of these is
 #: tried.
-ENOUGH_SIGNAL = 20.0, 26.0, 32.0, 36.0
+ENOUGH_SIGNAL = 26.0, 32.0, 36.0
 #: After these a convolution's output is still a map of features; one that feeds anything else is a head, and stays.
 INSIDE = {'Relu', 'Add', 'BatchNormalization', 'Concat', 'MaxPool', 'Resize', 'LeakyRelu'}
 #: What the quantized version may cost, in the measure of its task: mm, or percent of hands.
