@@ -57,25 +57,30 @@ def quaternions_to_matrices(quaternions: np.ndarray) -> np.ndarray:
     ).reshape(*q.shape[:-1], 3, 3)
 
 
+def _shepperd() -> np.ndarray:
+    """(9, 16): what a rotation matrix, row by row, adds to the identity to become 4 x y z w times x, y, z and w."""
+    table = np.zeros((3, 3, 4, 4))
+    signs = 2 * np.eye(3) - 1
+    for i in range(3):
+        table[i, i, range(3), range(3)], table[i, i, 3, 3] = signs[i], 1
+        j, k = (i + 1) % 3, (i + 2) % 3
+        table[j, k, [j, k], [k, j]] = table[k, j, [j, k], [k, j]] = 1
+        table[k, j, [i, 3], [3, i]], table[j, k, [i, 3], [3, i]] = 1, -1
+    return table.reshape(9, 16)
+
+
+_SHEPPERD = _shepperd()
+
+
 def matrices_to_quaternions(matrices: np.ndarray) -> np.ndarray:
     """Unit quaternions (..., 4) as x y z w, w not negative, of rotation matrices (..., 3, 3).
 
     Takes the largest of the four candidates (Shepperd's method), so that no division is by a small number.
     """
-    m = np.asarray(matrices, dtype=float)
-    m00, m11, m22 = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
-    squares = np.stack([1 + m00 - m11 - m22, 1 - m00 + m11 - m22, 1 - m00 - m11 + m22, 1 + m00 + m11 + m22], -1)
-    xy, xz, yz = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
-    wx, wy, wz = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
-    rows = np.stack(
-        [
-            np.stack([squares[..., 0], xy, xz, wx], -1),
-            np.stack([xy, squares[..., 1], yz, wy], -1),
-            np.stack([xz, yz, squares[..., 2], wz], -1),
-            np.stack([wx, wy, wz, squares[..., 3]], -1),
-        ],
-        -2,
-    )
-    best = np.take_along_axis(rows, squares.argmax(-1)[..., None, None], -2)[..., 0, :]
-    best /= np.linalg.norm(best, axis=-1, keepdims=True)
+    matrices = np.asarray(matrices, dtype=float)
+    flat = matrices.reshape(*matrices.shape[:-2], 9)
+    candidates = (flat @ _SHEPPERD + np.eye(4).ravel()).reshape(*flat.shape[:-1], 4, 4)
+    squares = np.einsum('...ii->...i', candidates)
+    best = np.take_along_axis(candidates, squares.argmax(-1)[..., None, None], -2)[..., 0, :]
+    best /= np.sqrt((best * best).sum(-1, keepdims=True))
     return np.where(best[..., 3:] < 0, -best, best)

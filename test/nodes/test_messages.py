@@ -189,6 +189,38 @@ def test_serialized_markers_are_those_of_the_message():
         assert deserialize_message(serialize(header, hands), MarkerArray) == expected
 
 
+@pytest.mark.parametrize('name', ['abc', 'abcdefg'])
+def test_a_sequence_is_as_long_as_it_is_to_be_whatever_lies_before_it(name, monkeypatch):
+    """Bytes that align points and hold what the number of points is are not taken for it: it is built anew."""
+    counts, padded = iter([24, 27]), []
+
+    class Random:
+        def choice(self, _):
+            return next(counts)
+
+        def sample(self, population, count):
+            return list(population)[:count]
+
+    def with_garbage(message):
+        data = bytearray(serialize_message(message))
+        at = data.find(struct.pack('=I', len(message.points))) + 4
+        if len(message.points) == 24 and at % 8 == 0:  # doubles begin four bytes later
+            padded.append(at)
+            data[at : at + 4] = struct.pack('=I', 24)
+        return bytes(data)
+
+    monkeypatch.setattr(serialized.secrets, 'SystemRandom', Random)
+    monkeypatch.setattr(serialized, 'serialize_message', with_garbage)
+
+    def build(stamp, numbers, points):
+        return Marker(ns=name, points=[Point(x=a, y=b, z=c) for a, b, c in numbers.reshape(-1, 3)[:points]])
+
+    numbers = np.arange(300.0)
+    template = serialized.Template(build, numbers.size, [np.arange(numbers.size)])
+    assert deserialize_message(template.fill(Time(), numbers), Marker) == build(None, numbers, 100)
+    assert next(counts, None) == (None if padded else 27)
+
+
 def test_serialized_joints_and_transforms_are_those_of_the_messages():
     joints, transforms = serialized.JointsSerializer(), serialized.TransformsSerializer()
     left, right = make_hand('left'), make_hand('right')
@@ -215,7 +247,7 @@ def test_bytes_that_look_like_a_mark_are_left_alone(monkeypatch):
     """The gaps between fields hold whatever the memory held before: here what an earlier template may have left."""
     leftover = struct.pack('<8I', *(word for index in range(4) for word in (index, 0x43300000 + index)))
     monkeypatch.setattr(serialized, 'serialize_message', lambda message: serialize_message(message) + leftover)
-    template = serialized.Template(lambda stamp, numbers: Point(x=numbers[2], y=numbers[0], z=numbers[2]), 4)
+    template = serialized.Template(lambda stamp, numbers, points: Point(x=numbers[2], y=numbers[0], z=numbers[2]), 4)
     data = template.fill(Time(), np.array([0.5, 0.6, 0.7, 0.8]))
     assert data.endswith(leftover)
     assert deserialize_message(data, Point) == Point(x=0.7, y=0.5, z=0.7)
