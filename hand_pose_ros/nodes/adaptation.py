@@ -40,6 +40,15 @@ class Adaptation:
         """Views of each hand now."""
         return self.level.views
 
+    def set_views(self, views: int) -> None:
+        """Go on with another number of views of each hand at first, by the networks that were chosen first."""
+        self._choice = self._choice.with_views(views)
+        self._control = LoadControl(len(self._choice.levels))
+        first = self._choice.levels[0]
+        if first.models != self.level.models:
+            self._tracker.replace_estimator(self._loaded[first.models])
+        self.level = first
+
     def describe(self) -> dict[str, str]:
         """Return what diagnostics say of the choice: nothing where there was none."""
         if not self._choice.reason:

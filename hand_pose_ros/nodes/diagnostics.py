@@ -45,7 +45,7 @@ class DiagnosticsConfig:
 CONFIG = DiagnosticsConfig()
 
 
-#: Publishers of one image topic that are told apart by their numbers.
+#: Publishers of one image topic that are distinguished by their numbers.
 _MOST_PUBLISHERS = 8
 
 
@@ -109,7 +109,7 @@ class FrameStatistics:
         """
         self._clock, self._publishers = clock, publishers
         self._frames: deque[_Frame] = deque(maxlen=1000)
-        #: The last number of each publisher, the one heard last at the end.
+        #: The last number of each publisher, the one that sent last at the end.
         self._last_numbers: list[int] = []
         self._missed = 0
         self.processed = 0
@@ -134,7 +134,7 @@ class FrameStatistics:
         before = max((last for last in self._last_numbers if last < number), default=None)
         missed = 0 if before is None else number - before - 1
         if before is not None and missed:
-            # A gap is a loss, or the first image of a publisher that was not heard yet. The graph is asked then only.
+            # A gap is a loss, or the first image of a publisher that had sent none yet. The graph is asked then only.
             publishers = max(self._publishers(), 1)
             del self._last_numbers[:-publishers]
             if len(self._last_numbers) < publishers:
@@ -200,8 +200,8 @@ class TrackerDiagnostics:
 
     """
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
+    def __init__(self, node: Node, log: ThrottledLog) -> None:
+        self._node, self._log = node, log
         self.statistics = FrameStatistics(publishers=lambda: node.count_publishers(self._image_topic))
         self._image_topic = ''
         self._depth_expected = False
@@ -209,7 +209,6 @@ class TrackerDiagnostics:
         self._idle, self._problem, self._depth_problem, self._hands = NOT_CONFIGURED, '', '', 0
         self._reason = self._kind = ''
         self._lasting, self._said = 0, set[str]()
-        self._throttled = ThrottledLog(node)
         self._publisher = node.create_publisher(DiagnosticArray, topics.DIAGNOSTICS, 10)
         node.create_timer(CONFIG.period_s, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -314,7 +313,7 @@ class TrackerDiagnostics:
         self._kind = kind
         if kind and kind not in self._said and (self._lasting >= CONFIG.lasting or self._clock_stands()):
             self._said.add(kind)
-            self._throttled.warn(message)
+            self._log.warn(message)
 
     def _publish(self) -> None:
         level, message = self.condition()

@@ -47,16 +47,16 @@ class FrameProcessor:
         self._tracker, self._publisher, self._diagnostics, self._log = tracker, publisher, diagnostics, log
         self._settings = settings
         self._mesh = settings.tracking.mesh
-        self._choice = choice
         self._next_reason = 0.0
         self._adaptation = Adaptation(tracker, choice, node.get_logger())
 
     def update(self, settings: TrackerSettings) -> None:
         """Take live settings."""
-        if settings.tracking.views != self._settings.tracking.views:
-            self._choice = self._choice.with_views(settings.tracking.views)
-            self._adaptation = Adaptation(self._tracker, self._choice, self._logger)
+        views, before = settings.tracking.views, self._settings.tracking.views
         self._settings = settings
+        if views != before:
+            self._adaptation.set_views(views)
+            self._diagnostics.update_parts(self.describe())
         self._update_tracker()
 
     def reset(self) -> None:

@@ -55,7 +55,7 @@ class TrackerNode(LifecycleNode):
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._take_parameters)
         self._log = ThrottledLog(self)
-        self._diagnostics = TrackerDiagnostics(self)
+        self._diagnostics = TrackerDiagnostics(self, self._log)
         self._describe_idle()
         self._processor: FrameProcessor | None = None
         self._publisher: HandPublisher | None = None

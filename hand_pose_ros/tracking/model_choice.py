@@ -42,8 +42,9 @@ class TimingConfiguration:
 
     #: Share of the cores' time that estimates may take.
     cores_share: float = 0.5
-    #: Share of the time between two images that they may take; what else is done for a frame takes some 7 ms of it.
-    wall_share: float = 0.6
+    #: Share of the time between two images that they may take: what else is done for a frame, and what else runs on
+    #: the machine, needs the rest.
+    wall_share: float = 0.5
     #: The same for the first estimates of new hands, which are made of several views where that is quick enough.
     new_share: float = 0.7
     #: Estimates that are timed: the fastest of them counts, since whatever else runs only ever adds.
@@ -51,6 +52,8 @@ class TimingConfiguration:
     most_runs: int = 12
     #: No further run begins after this.
     limit_s: float = 0.2
+    #: One thread that waited so much longer than it computed was disturbed: its time is not kept for later starts.
+    disturbed: float = 1.25
     #: Distance at which the hands that are timed are held, meters.
     distance_m: float = 0.5
 
@@ -219,6 +222,8 @@ def candidates(models: ModelSettings) -> list[ModelSettings]:
 def estimate_time(models: ModelSettings, hands: int, views: int, anew: bool = False) -> EstimateTime:
     """Time the estimates of a frame on this machine, or take what an earlier start has found unless ``anew``.
 
+    What was found while others kept the machine busy is not kept, or later starts would take a smaller network too.
+
     Raises:
         ModelError: a model file is missing or damaged.
         EngineError: the engine is not installed.
@@ -230,7 +235,7 @@ def estimate_time(models: ModelSettings, hands: int, views: int, anew: bool = Fa
         with suppress(OSError, ValueError, TypeError):
             return EstimateTime(**json.loads(path.read_text()))
     found = time_estimator(make_estimator(models, StageTimer()), models.modality, hands, views)
-    if path is not None:
+    if path is not None and not (models.threads == 1 and found.wall_ms > CONFIG.disturbed * found.cores_ms):
         with suppress(OSError):
             part = path.with_suffix(f'.{os.getpid()}')
             part.write_text(json.dumps(asdict(found)))

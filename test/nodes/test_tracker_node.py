@@ -18,7 +18,7 @@ from posed_hands import FIST, posed
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from ros_graph import BEST_EFFORT, FRAME_ID, RELIABLE, Graph
+from ros_graph import BEST_EFFORT, FRAME_ID, RELIABLE, Graph, making
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2
 from std_msgs.msg import Bool, Header, String
 from synthetic_hand import open_hand
@@ -114,15 +114,8 @@ class TrackerGraph(Graph):
 @pytest.fixture
 def graph(monkeypatch):
     monkeypatch.setattr(diagnostics, 'CONFIG', replace(diagnostics.CONFIG, period_s=0.05))
-    graphs = []
-
-    def make(*args, **options):
-        graphs.append(TrackerGraph(*args, **options))
-        return graphs[-1]
-
-    yield make
-    for each in graphs:
-        each.close()
+    with making(TrackerGraph) as make:
+        yield make
 
 
 def points(poses):
@@ -213,15 +206,8 @@ class RgbdGraph(TrackerGraph):
 @pytest.fixture
 def rgbd(graph):
     """Make the graph of a color camera with depth, closed at the end."""
-    made = []
-
-    def make(*args, **options):
-        made.append(RgbdGraph(*args, **options))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+    with making(RgbdGraph) as make:
+        yield make
 
 
 def test_depth_goes_with_the_color_image_of_its_moment(rgbd):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import contextmanager
 
 # Tests must not meet nodes of other machines or of another test run.
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
@@ -21,6 +22,22 @@ from hand_pose_ros import topics  # noqa: E402
 BEST_EFFORT = QoSProfile(depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE)
 FRAME_ID = 'camera_depth_optical_frame'
+
+
+@contextmanager
+def making(kind):
+    """Give what makes graphs, or what stands on them, of a kind; all that it made is closed at the end."""
+    made = []
+
+    def make(*args, **options):
+        made.append(kind(*args, **options))
+        return made[-1]
+
+    try:
+        yield make
+    finally:
+        for one in made:
+            one.close()
 
 
 class Graph:
