@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -144,6 +145,9 @@ def _parse(robot: ElementTree.Element, source: str) -> RobotDescription:
         joints = [_joint(element) for element in elements]
     except ValueError as error:
         raise RobotError(f'{source}: a joint cannot be read ({error})') from error
+    for what, names in (('joint', [joint.name for joint in joints]), ('child link', [joint.child for joint in joints])):
+        if repeated := [name for name, count in Counter(names).items() if count > 1]:
+            raise RobotError(f'{source}: more than one {what} is {repeated[0]}')
     children = {joint.child for joint in joints}
     roots = [link for link in links if link not in children]
     if len(roots) != 1:

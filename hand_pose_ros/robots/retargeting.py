@@ -73,8 +73,6 @@ class ObservedHand:
 class Retargeting(Protocol):
     """Makes positions of a robot's actuated joints, by name, of a hand."""
 
-    #: Whether it needs ``ObservedHand.angles``, otherwise ``joints``.
-    needs_angles: bool
     #: The joints that it commands, in the order of commands.
     names: tuple[str, ...]
 
@@ -228,8 +226,6 @@ class _WithinLimits:
 class AnglesRetargeting(_WithinLimits):
     """Joint positions as weighted sums of the hand's angles: ``offset`` plus each angle times its gain."""
 
-    needs_angles = True
-
     def __init__(self, config: RetargetingConfig, description: RobotDescription) -> None:
         super().__init__(description, config.names or tuple(config.joints))
         if missing := [name for name in self.names if name not in config.joints]:
@@ -256,8 +252,6 @@ class AnglesRetargeting(_WithinLimits):
 
 class FingertipRetargeting(_WithinLimits):
     """The robot's fingertips where the person's are, relative to the wrist and (``dexpilot``) to one another."""
-
-    needs_angles = False
 
     def __init__(self, config: RetargetingConfig, description: RobotDescription, urdf: Path) -> None:
         super().__init__(description, config.names or tuple(description.actuated))
@@ -317,12 +311,13 @@ def _references(method: str, fields: Mapping[str, Any], source: Path) -> tuple[t
     given = fields.get('target_link_human_indices')
     if given is None and method == 'dexpilot':
         # Fingertips to one another, then the wrist to each of them: the order of dex-retargeting.
-        count = len(fields.get('finger_tip_link_names') or ())
+        names = fields.get('finger_tip_link_names') or []
+        if not isinstance(names, list) or len(names) > len(TIPS):
+            raise RobotError(f'{source}: finger_tip_link_names must be a list of at most {len(TIPS)} names')
+        count = len(names)
         pairs = [(j, i) for i in range(1, count) for j in range(i + 1, count + 1)]
         pairs += [(0, i) for i in range(1, count + 1)]
         points = (WRIST, *TIPS)
-        if count > len(TIPS):
-            raise RobotError(f'{source}: finger_tip_link_names has {count} names; a hand has five fingers')
         given = [[points[origin] for origin, _ in pairs], [points[target] for _, target in pairs]]
     try:
         origins, targets = ([int(index) for index in row] for row in given or ())

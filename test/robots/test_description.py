@@ -63,6 +63,7 @@ def test_a_slider_and_a_wheel():
         (f'<robot>{LINKS}{joint(inside="<mimic joint=*b*/>".replace("*", chr(34)))}</robot>', 'follows a joint b that'),
         (f'<robot>{LINKS}{joint(parent="far")}</robot>', 'joint a hangs on a link far'),
         (f'<robot>{LINKS}<joint name="a" type="fixed"/></robot>', 'a joint cannot be read'),
+        (f'<robot>{LINKS}{joint()}{joint()}</robot>', 'more than one joint is a'),
     ],
 )
 def test_what_is_no_description(text, problem):
