@@ -28,17 +28,6 @@ ROSDEP = {
 }
 #: The last ones come with extras: for NVIDIA's GPUs, imported only to build for them, and for `hand-pose view`.
 FROM_PIP = {'backports', 'compression', 'openvino', 'onnxruntime', 'rosbags', 'onnx', 'rerun', 'mediapipe'}
-#: Parts of the package; none imports one of a higher level.
-LEVELS = {
-    'geometry': 0,
-    'hand_model': 1,
-    'estimation': 1,
-    'localization': 1,
-    'pipeline': 2,
-    'evaluation': 3,
-    'nodes': 3,
-    'cli': 4,
-}
 
 pytestmark = pytest.mark.skipif(not (ROOT / 'setup.py').is_file(), reason='needs the checkout')
 
@@ -86,13 +75,6 @@ def test_no_torch_at_run_time_and_no_ros_outside_the_nodes():
             # The commands that run nodes may load ROS when they do; `hand-pose track` and all below live without.
             used = imports(path, anywhere=path.parent.name != 'cli')
             assert not {name.split('.')[0] for name in used} & packages, path
-
-
-def test_arrows_point_one_way():
-    for path in SOURCES:
-        level = LEVELS.get(path.relative_to(ROOT / 'hand_pose_ros').parts[0], max(LEVELS.values()))
-        taken = {name.split('.')[1] for name in imports(path) if name.startswith('hand_pose_ros.')}
-        assert max((LEVELS.get(part, 0) for part in taken), default=0) <= level, path
 
 
 @pytest.fixture(scope='module')

@@ -379,7 +379,7 @@ def examine_choice(ask: Probe, modality: str, anew: bool = False) -> Finding:
 
 
 def examine(environment: Mapping[str, str] = os.environ, ask: Probe = probe, anew: bool = False) -> dict[str, Any]:
-    """Look the machine over.
+    """Find out what the machine has.
 
     Args:
         environment: variables of the process.

@@ -85,7 +85,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command; 130 (or 143) when interrupted (or told to terminate), with everything up to there reported.
+    """Run the command; 130 when interrupted, 143 when terminated, with everything up to there reported.
 
     Raises:
         ValueError: the recording, its truth, the camera or a setting cannot be used; the message is one clear line.

@@ -83,7 +83,7 @@ def _record(args: argparse.Namespace) -> int:
     replaced = save_form(path, form)
     names = [recognize(joints, side).name for joints in hands[side]]
     usual = max(set(names), key=names.count)
-    like = '' if usual in ('none', args.name) else f'; so far it was told as {usual}'
+    like = '' if usual in ('none', args.name) else f'; so far it was recognized as {usual}'
     print(
         f'{args.name}: {len(names)} frames of the {side} hand, tolerance {form.tolerance_deg:g} degrees{like}; '
         f'{"replaced" if replaced else "added"} in {path}'

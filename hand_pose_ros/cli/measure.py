@@ -131,8 +131,8 @@ def _add(lists: dict[str, list[float]], values: Mapping[str, float]) -> None:
 def _median_ms(seconds: Sequence[float]) -> float | None:
     from hand_pose_ros.evaluation.metrics import percentiles_ms
 
-    spread = percentiles_ms(seconds)
-    return spread['median'] if spread else None
+    found = percentiles_ms(seconds)
+    return found['median'] if found else None
 
 
 def compare(settings: TrackerSettings, clip: Clip, count: int, names: Collection[str] = ()) -> list[dict[str, Any]]:

@@ -69,7 +69,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command; 130 (or 143) when interrupted (or told to terminate), with everything up to there written.
+    """Run the command; 130 when interrupted, 143 when terminated, with everything up to there written.
 
     Raises:
         ValueError: the recording, the camera or a setting cannot be used; the message is one clear line.
@@ -114,7 +114,7 @@ class _Counts:
         )
 
     def _why(self) -> str:
-        """Why no hand was found at all, where that can be told."""
+        """Why no hand was found at all, where that is known."""
         if self.with_hands or not self.empty:
             return ''
         return f'; no hand, since {max(self.empty, key=lambda reason: self.empty[reason])}'

@@ -216,7 +216,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _start_viewer(options: list[str], ports: list[int], ends: bool) -> subprocess.Popen:
-    """Start Rerun's own program, which can be told where to listen: its Python interface listens everywhere.
+    """Start Rerun's own program, which takes an address to listen on: its Python interface listens everywhere.
 
     Args:
         options: of the program.

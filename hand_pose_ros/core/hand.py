@@ -17,7 +17,7 @@ class HandFit:
 
     Attributes:
         angles: joint angle in radians by name without the side, e.g. ``index_mcp_flexion``.
-        rotations: (21, 3, 3) orientation of each joint's frame, see :mod:`model`.
+        rotations: (21, 3, 3) orientation of each joint's frame, see :mod:`hand_pose_ros.hand_model.model`.
         joints: (21, 3) joints of the posed model, meters.
         vertices: (V, 3) meters, or None when no mesh was asked for.
         faces: (F, 3) vertex indices, counter-clockwise seen from outside; None with ``vertices``.

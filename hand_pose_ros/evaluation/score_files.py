@@ -127,7 +127,7 @@ def _score(benchmark: Benchmark, truth: Labels, labels: Labels, options: ScoreOp
     joints = [benchmark.joints[i] for i in keep]
     mean = mean_error(errors)
     if how == 'none' and mean > SUSPICIOUS_MM:
-        notes.append(f'an error of {mean:.0f} mm looks like files of different frames, joint orders or formats')
+        notes.append(f'an error of {mean:.0f} mm suggests files of different frames, joint orders or formats')
     low, high = options.auc
     fine = np.linspace(low, high, 200)
     thresholds = np.array(options.thresholds)

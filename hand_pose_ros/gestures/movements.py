@@ -17,7 +17,7 @@ from hand_pose_ros.gestures.shape import CAMERA_UP, Point, cross, dot
 #: A value is still at a turning point while it is off by no more than this share of the amplitude.
 _NEAR = 0.1
 _FORWARD = (0.0, 0.0, 1.0)
-#: Sine of the angle between up and where the camera looks, below which it looks straight up or down.
+#: Sine of the angle between up and the line of sight, below which the camera points straight up or down.
 _LEAST_TILT = 0.05
 #: The measured axis of each axis and way of a movement, and the sign along it.
 _AXIS_SIGNS = {'sideways': ('left', 1), 'vertical': ('up', 1), 'left': ('left', 1), 'right': ('left', -1)}
@@ -26,7 +26,7 @@ _AXIS_SIGNS |= {'up': ('up', 1), 'down': ('up', -1)}
 
 @dataclass(frozen=True)
 class MovementConfiguration:
-    """What tells movements from one another."""
+    """Thresholds that distinguish movements."""
 
     longest_gap_s: float = 0.5  # after a longer one nothing that was before counts
     length_memory: float = 0.9  # of the palm's length, from frame to frame
@@ -127,7 +127,7 @@ class Movements:
     Args:
         library: the gestures that there are.
         hands: 1 for movements of one hand, 2 for those of both.
-        configuration: what tells them from one another.
+        configuration: thresholds that distinguish them.
 
     """
 
@@ -275,7 +275,7 @@ def _followed(joints: np.ndarray, up: Point) -> dict[str, float]:
     up_axis = [value / up_length for value in up]
     left = cross(_FORWARD, up_axis)
     left_length = math.hypot(*left)
-    # Of a camera that looks straight up or down, its own x is as good as any.
+    # Of a camera that points straight up or down, its own x is as good as any.
     left = [value / left_length for value in left] if left_length > _LEAST_TILT else [1.0, 0.0, 0.0]
     center, tips = palm_center(joints), joints[list(TIPS[1:])]
     places = {PALM: center, FINGERTIPS: tips.mean(0), INDEX_TIP: tips[0]}

@@ -1,4 +1,4 @@
-"""What gestures are told by: numbers of a hand's 21 joints that neither its size nor its place changes."""
+"""What gestures are recognized by: numbers of a hand's 21 joints that neither its size nor its place changes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ Point = Sequence[float]
 
 #: Where up is in a camera that stands upright (camera optical frame).
 CAMERA_UP = (0.0, -1.0, 0.0)
-#: Ways that a hand may look, as seen from the camera.
-FACINGS = ('palm', 'back', 'side')
 #: Angles of a recorded form, by name: 4 a finger, measured on the joints.
 ANGLE_NAMES = (
     'thumb_cmc_flexion',
@@ -30,7 +28,7 @@ ANGLE_NAMES = (
         for angle in ('mcp_flexion', 'mcp_abduction', 'pip_flexion', 'dip_flexion')
     ),
 )
-#: A palm that looks within this of the camera, or away from it, looks to its side no more; cosine.
+#: A palm that faces within this of the camera, or away from it, no longer counts as seen from the side; cosine.
 _FACING_COSINE = 0.5
 
 
@@ -99,14 +97,14 @@ def knuckle_bend(wrist: Point, finger: Sequence[Point]) -> float:
 
 
 def palm_normal(joints: np.ndarray, side: str) -> list[float]:
-    """Direction (3,) that the palm looks in, not normalized; zeros where the palm is a line."""
+    """Direction (3,) that the palm faces, not normalized; zeros where the palm is a line."""
     wrist, index, middle, pinky = joints[[WRIST, KNUCKLES[0], KNUCKLES[1], KNUCKLES[-1]]].tolist()
     normal = cross(minus(index, pinky), minus(middle, wrist))
     return normal if side == 'right' else [-value for value in normal]
 
 
 def facing(joints: np.ndarray, side: str) -> str:
-    """Which side of a hand (21, 3) in the camera optical frame the camera sees: one of ``FACINGS``."""
+    """Which side of a hand (21, 3) in the camera optical frame the camera sees: ``palm``, ``back`` or ``side``."""
     towards = cosine(palm_normal(joints, side), (-joints.mean(0)).tolist())
     return 'palm' if towards > _FACING_COSINE else 'back' if towards < -_FACING_COSINE else 'side'
 

@@ -21,9 +21,8 @@ from hand_pose_ros.geometry.rotations import matrices_to_quaternions
 from hand_pose_ros.nodes.process import run_nodes
 from hand_pose_ros.nodes.qos import OUT
 from hand_pose_ros.nodes.robot_node import RobotNode
-from hand_pose_ros.nodes.transforms import TransformListener
+from hand_pose_ros.nodes.transforms import TransformListener, read_pose
 from hand_pose_ros.robots.description import RobotError
-from hand_pose_ros.robots.frames import pose_matrix
 from hand_pose_ros.robots.pinch import Pinch, pinch_gap
 from hand_pose_ros.robots.safety import Phase
 from hand_pose_ros.robots.settings import TeleopSettings
@@ -89,9 +88,8 @@ class TeleopNode(RobotNode):
     def _on_palm(self, message: PoseStamped) -> None:
         if self.policy.phase is Phase.IDLE:
             return
-        position, turn = message.pose.position, message.pose.orientation
         try:
-            palm = pose_matrix((position.x, position.y, position.z), (turn.x, turn.y, turn.z, turn.w))
+            palm = read_pose(message.pose.position, message.pose.orientation)
         except RobotError as error:
             self.complain(f'{topics.palm_topic(self._settings.side)}: {error}')
             return

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from geometry_msgs.msg import Point, Quaternion, Vector3
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from tf2_msgs.msg import TFMessage
@@ -17,6 +18,12 @@ from hand_pose_ros.robots.frames import TransformTree, pose_matrix
 
 #: A transform on /tf counts for so long, seconds; those on /tf_static for ever.
 TRANSFORM_AGE = 1.0
+
+
+def read_pose(position: Point | Vector3, orientation: Quaternion) -> np.ndarray:
+    """(4, 4) of a message's position and orientation; raises RobotError as :func:`pose_matrix` does."""
+    quaternion = (orientation.x, orientation.y, orientation.z, orientation.w)
+    return pose_matrix((position.x, position.y, position.z), quaternion)
 
 
 class TransformListener:
@@ -57,9 +64,8 @@ class TransformListener:
 
     def _take(self, message: TFMessage, received: float) -> None:
         for one in message.transforms:
-            shift, turn = one.transform.translation, one.transform.rotation
             try:
-                matrix = pose_matrix((shift.x, shift.y, shift.z), (turn.x, turn.y, turn.z, turn.w))
+                matrix = read_pose(one.transform.translation, one.transform.rotation)
             except RobotError as error:
                 self._complain(f'TF of {one.child_frame_id}: {error}')
                 continue

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from stub_tracker_node import COUNT, joints_of, stand_in, write_clip
 
-from hand_pose_ros.cli import demo, processes
+from hand_pose_ros.cli import demo, demo_report, processes
 from hand_pose_ros.cli.main import main
 from hand_pose_ros.evaluation.metrics import compare_hands, percentiles_ms, summarize
 from hand_pose_ros.geometry.joints import JOINTS
@@ -183,9 +183,9 @@ def test_a_clip_without_ground_truth_is_reported_without_errors():
         'model': 'M',
         'machine': 'X',
     }
-    page = demo.report_page(summary, [], {}, [])
+    page = demo_report.report_page(summary, [], {}, [])
     assert '<b>5</b>' in page and 'no ground truth' in page and 'None' not in page
-    assert '5 hands found, no ground truth' in demo._closing_lines(summary, Path('out'))
+    assert '5 hands found, no ground truth' in demo_report.closing_lines(summary, Path('out'))
 
 
 @pytest.mark.ros

@@ -54,7 +54,7 @@ def wave(seconds, rate, start=0.5):
 
 @pytest.mark.parametrize('rate', [1.0, 1.5, 2.0, 3.0])
 @pytest.mark.parametrize('by', ['wrist', 'elbow'])
-def test_a_wave_is_told_within_a_second_and_a_half(rate, by):
+def test_a_wave_is_recognized_within_a_second_and_a_half(rate, by):
     def hand(seconds):
         turn = wave(seconds, rate)
         return {'right': swung(HAND, 20 * turn) if by == 'wrist' else HAND + [0.08 * turn, 0, 0]}
@@ -65,7 +65,7 @@ def test_a_wave_is_told_within_a_second_and_a_half(rate, by):
     assert event.stamp - 0.5 <= 1.5 and event.onset == pytest.approx(0.5, abs=0.2)
 
 
-def test_a_wave_is_told_by_what_is_up():
+def test_a_wave_is_recognized_by_what_is_up():
     """With the camera on its side the hand goes up and down in the image."""
     sideways = [1.0, 0.0, 0.0]
     assert movements(watch(lambda t: {'left': HAND + [0, 0.08 * wave(t, 1.5), 0]}, up=sideways)) == [('wave', 'left')]
@@ -216,13 +216,13 @@ def test_a_name_changes_once_another_was_held():
 
 
 @pytest.mark.slow
-def test_the_clips_gestures_are_told_as_those_of_the_true_joints():
+def test_the_clips_gestures_are_recognized_as_those_of_the_true_joints():
     from hand_pose_ros.tracking.factory import make_tracker
 
     clip = resource_path('demo', 'clip')
     truth, tracker = read_joints(clip), make_tracker()
-    same, told = [], {'true': [], 'found': []}
-    events = {who: HandEvents(shipped_library()) for who in told}
+    same, recognized = [], {'true': [], 'found': []}
+    events = {who: HandEvents(shipped_library()) for who in recognized}
     for frame in open_recording(clip):
         known = {side: Hand(side, 1.0, one, np.ones(21), None, 0) for side, one in truth[frame.name].items()}
         found = {hand.side: hand for hand in tracker.process(frame.camera_frame())}
@@ -230,13 +230,15 @@ def test_the_clips_gestures_are_told_as_those_of_the_true_joints():
             name = recognize(hand.joints, side).name
             same.append(side in found and name == recognize(found[side].joints, side).name)
         for who, hands in (('true', known), ('found', found)):
-            told[who] += [
+            recognized[who] += [
                 (event.side, event.name)
                 for event in events[who].gestures(hands, frame.stamp, 0.2)
                 if event.what == 'gesture' and event.name != NONE and event.ray is None
             ]
-    print(f'{100 * np.mean(same):.1f} % of {len(same)} hands; {told["found"]}')
+    print(f'{100 * np.mean(same):.1f} % of {len(same)} hands; {recognized["found"]}')
     assert len(same) > 400 and np.mean(same) > 0.93
     for side in SIDES:
-        assert [name for who, name in told['found'] if who == side] == [n for who, n in told['true'] if who == side]
-    assert {'fist', 'two', 'three', 'four', 'open', 'stop', 'ok'} <= {name for _, name in told['found']}
+        assert [name for who, name in recognized['found'] if who == side] == [
+            n for who, n in recognized['true'] if who == side
+        ]
+    assert {'fist', 'two', 'three', 'four', 'open', 'stop', 'ok'} <= {name for _, name in recognized['found']}

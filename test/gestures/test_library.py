@@ -114,7 +114,7 @@ def test_own_gestures_add_to_the_shipped_ones_and_replace_those_of_their_name(tm
     assert set(library.names) == {*FORMS, 'peace'}
 
 
-def test_a_recorded_form_is_told_of_either_hand(tmp_path):
+def test_a_recorded_form_is_recognized_of_either_hand(tmp_path):
     rng = np.random.default_rng(0)
     angles = FIST | dict.fromkeys(('middle_mcp_flexion', 'middle_pip_flexion', 'middle_dip_flexion'), 0.0)
     hands = [posed(angles) + rng.normal(0, 0.001, (21, 3)) for _ in range(20)]

@@ -196,8 +196,7 @@ def test_the_first_image_waits_for_a_subscriber(folder, monkeypatch):
         graph.close()
 
 
-def test_without_a_camera_it_ends_with_an_error(folder, capfd):
-    (folder / 'camera_info.yaml').unlink()
+def fail_to_play(folder):
     values = parameter_overrides({'input': str(folder), 'wait_for_subscriber': False})
     graph = Graph(lambda **options: playback.PlaybackNode(parameter_overrides=values, **options))
     try:
@@ -205,6 +204,11 @@ def test_without_a_camera_it_ends_with_an_error(folder, capfd):
         assert graph.node.done.result() == 2
     finally:
         graph.close()
+
+
+def test_without_a_camera_it_ends_with_an_error(folder, capfd):
+    (folder / 'camera_info.yaml').unlink()
+    fail_to_play(folder)
     assert 'give the parameter camera a calibration YAML' in capfd.readouterr().err
 
 
@@ -213,13 +217,7 @@ def test_an_unforeseen_error_ends_it_too(folder, capfd, monkeypatch):
         raise KeyError('nobody thought of that')
 
     monkeypatch.setattr(playback, 'camera_info_message', fail)
-    values = parameter_overrides({'input': str(folder), 'wait_for_subscriber': False})
-    graph = Graph(lambda **options: playback.PlaybackNode(parameter_overrides=values, **options))
-    try:
-        graph.wait(graph.node.done.done, 'for the end')
-        assert graph.node.done.result() == 2
-    finally:
-        graph.close()
+    fail_to_play(folder)
     assert "playing failed (KeyError: 'nobody thought of that')" in capfd.readouterr().err
 
 

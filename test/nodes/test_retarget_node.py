@@ -17,7 +17,7 @@ from fake_hands import PERIOD, FakeHands
 from posed_hands import FIST, OPEN
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from ros_graph import DOMAIN, Graph
+from ros_graph import DOMAIN, Graph, making
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory
@@ -58,6 +58,9 @@ class Robot:
             self.graph.close()
             raise
 
+    def close(self):
+        self.graph.close()
+
     @property
     def phase(self):
         return self.graph.node.policy.phase
@@ -96,15 +99,8 @@ class Robot:
 
 @pytest.fixture
 def make():
-    made = []
-
-    def start(*args, **parameters):
-        made.append(Robot(*args, **parameters))
-        return made[-1]
-
-    yield start
-    for robot in made:
-        robot.graph.close()
+    with making(Robot) as make:
+        yield make
 
 
 @pytest.fixture

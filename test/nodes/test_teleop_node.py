@@ -14,7 +14,7 @@ from geometry_msgs.msg import PoseStamped, TwistStamped
 from posed_hands import OPEN
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from ros_graph import Graph
+from ros_graph import Graph, making
 from std_msgs.msg import Bool, String
 from trajectory_msgs.msg import JointTrajectory
 
@@ -102,15 +102,8 @@ class Teleoperation:
 
 @pytest.fixture
 def make():
-    made = []
-
-    def start(**parameters):
-        made.append(Teleoperation(**parameters))
-        return made[-1]
-
-    yield start
-    for each in made:
-        each.close()
+    with making(Teleoperation) as make:
+        yield make
 
 
 def test_the_tool_moves_as_the_palm_does_since_it_engaged(make):

@@ -80,6 +80,9 @@ _MODULES: dict[str, dict[str, Any]] = {
     'launch_ros.substitutions': {'FindPackageShare': lambda package: Substitution(lambda context: str(ROOT))},
 }
 
+#: What the launch files share imports them too.
+SHARED = 'hand_pose_ros.nodes.launching'
+
 
 def launched(monkeypatch: pytest.MonkeyPatch, file: Path, given: Mapping[str, str] | None = None) -> Launched:
     """Run a launch file on the stand-ins, with arguments as ``ros2 launch`` takes them; unknown ones are refused."""
@@ -87,6 +90,9 @@ def launched(monkeypatch: pytest.MonkeyPatch, file: Path, given: Mapping[str, st
         module = ModuleType(name)
         vars(module).update(content)
         monkeypatch.setitem(sys.modules, name, module)
+    # It has imported the real ones, or those of a test before, if any.
+    monkeypatch.setitem(sys.modules, SHARED, None)
+    del sys.modules[SHARED]
     result, context, left = Launched(), Context({}), dict(given or {})
     for action in run_path(str(file))['generate_launch_description']():
         _take(action, result, context, left)
