@@ -16,6 +16,7 @@ DETECTORS: Registry[Callable[[ModelSettings, StageTimer], HandDetector[Any]]] = 
     {
         'depth_cells': 'hand_pose_ros.detection.depth:DepthDetector',
         'color_detector': 'hand_pose_ros.detection.color:ColorDetector',
+        'palms_and_squares': 'hand_pose_ros.detection.either:PalmsAndSquares',
         'mediapipe_palms': 'hand_pose_ros.detection.mediapipe_palms:mediapipe_palms',
         'mediapipe_palms_lite': 'hand_pose_ros.detection.mediapipe_palms:mediapipe_palms_lite',
     },

@@ -140,7 +140,7 @@ COLOR = TrackingConfiguration(
 #: most of what is estimated then is none: of 643 photographs without hands one is taken for a hand, a foot.
 MEDIAPIPE = replace(
     COLOR,
-    detector='mediapipe_palms',
+    detector='palms_and_squares',
     estimators=('mediapipe_landmarks',),
     rounds=(FurtherRound((View(), View(zoom=0.8)), at_new=True),),
     found=0.75,

@@ -356,7 +356,7 @@ def test_color_is_by_mediapipe_where_nothing_else_is_named_and_its_files_are_the
         chosen = factory.choose_configuration(ModelSettings(**settings))
         return chosen.detector, *chosen.estimators
 
-    theirs, ours = ('mediapipe_palms', 'mediapipe_landmarks'), ('color_detector', 'color_network')
+    theirs, ours = ('palms_and_squares', 'mediapipe_landmarks'), ('color_detector', 'color_network')
     monkeypatch.setattr(factory, 'mediapipe_models', lambda: resource_path('models'))
     assert parts(modality='color') == theirs and parts(modality='color', model='color_light') == ours
     assert parts(modality='rgbd', model='jgr_p2o') == (*theirs, 'depth_network')
@@ -367,7 +367,7 @@ def test_color_is_by_mediapipe_where_nothing_else_is_named_and_its_files_are_the
     assert parts(modality='rgbd', model='own.onnx') == (*ours, 'depth_network')
     assert parts(modality='depth', estimator='mine') == ('depth_cells', 'mine')
     lite = parts(modality='color', estimator='mediapipe_landmarks_lite')
-    assert lite == ('mediapipe_palms', 'mediapipe_landmarks_lite')
+    assert lite == ('palms_and_squares', 'mediapipe_landmarks_lite')
     assert parts(modality='depth') == ('depth_cells', 'depth_network') and not caplog.records
     monkeypatch.setattr(factory, 'mediapipe_models', lambda: None)
     assert parts(modality='color') == ours

@@ -12,15 +12,19 @@ import torch
 from synthetic_hand import open_hand
 
 from hand_pose_ros.core.hand import Hand
+from hand_pose_ros.detection.color import DETECTOR_INPUT
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import KNUCKLES, WRIST
-from training.datasets import photograph_crops
+from hand_pose_ros.regions.cube import CUBE_PER_HAND
+from training.datasets import photograph_crops, photograph_frames
 from training.datasets.drawn_crops import PARTS, read_crops, write_crops
 from training.datasets.frames import DatasetError
 from training.datasets.label_photographs import label_hands
 from training.datasets.photographs import read_photographs
+from training.networks.color_detector import HandDetector
 from training.networks.color_regression import ColorRegression, expected_errors
 from training.networks.losses import image_loss
+from training.tasks.color_detector import network_input
 
 CAMERA = Camera(160, 120, 150.0, 150.0, 79.5, 59.5)
 SIZE = 64
@@ -129,6 +133,52 @@ def test_batches_hold_their_shares_of_photographs_and_of_crops_without_hands(fol
     assert known.sum() == 4 * 8 and 5 <= (~seen).sum() <= 22 and (seen | ~known).all()
     with pytest.raises(DatasetError, match='holds crops of 64 pixels, not 96'):
         next(photograph_crops.mixed_batches(folder, folder / 'drawn', 3, 16, 96, 0.5, 0.4, []))
+
+
+def test_a_whole_photographs_labels_move_with_it(folder):
+    """The wrist's spot is where the label says that the hand begins, however the photograph is shown."""
+    photograph = next(one for one in read_photographs(folder) if one.hands)
+    hand, shown = photograph.hands[0], 0
+    for seed in range(30):
+        image, labels = photograph_frames.draw_frame(photograph, np.random.default_rng(seed))
+        assert image.shape == (DETECTOR_INPUT, DETECTOR_INPUT, 3) and labels.shape == (photograph_frames.HANDS, 7)
+        u, v, half, x, y, right, weight = labels[0]
+        assert (labels[1:, 6] == -1).all() and half > 0 and np.hypot(x, y) == pytest.approx(1, abs=1e-3)
+        # The wrist lies opposite to where the hand points, by its share of the square.
+        back = np.linalg.norm(hand.points[WRIST] - hand.center) / (CUBE_PER_HAND * hand.size)
+        at = ((np.array([u, v]) - back * half * np.array([x, y]) + 1) / 2 * DETECTOR_INPUT - 0.5).astype(int)
+        reach = max(3, round(0.1 * half * DETECTOR_INPUT / 2))
+        spot = image[max(at[1] - reach, 0) : at[1] + reach + 1, max(at[0] - reach, 0) : at[0] + reach + 1]
+        if (np.abs(at - 128) < 120).all() and weight == 1:
+            shown += 1
+            assert spot.max() > image[..., :].mean() + 30
+    assert shown > 10
+
+
+def test_hands_that_nobody_is_sure_of_are_neither_hands_nor_none(folder):
+    row = {'file': 'seen_left.png', 'boxes': [[10, 10, 50, 60], [60, 20, 90, 50]], 'hands': []}
+    (folder / 'boxed.jsonl').write_text(json.dumps(row))
+    boxed = next(one for one in read_photographs(folder) if one.name == 'boxed')
+    assert photograph_frames.labels_of(boxed)[:, 6].tolist() == [0, 0]
+    assert not photograph_frames.is_usable(boxed)  # what it shows is not known
+    usable = [one for one in read_photographs(folder) if photograph_frames.is_usable(one)]
+    assert {one.name for one in usable} == {'seen', 'kept', 'empty'}
+
+
+def test_the_detector_learns_from_photographs_beside_renders(folder, monkeypatch):
+    renders = [np.zeros((6, DETECTOR_INPUT, DETECTOR_INPUT, 3), np.uint8), np.full((6, 2, 7), -1, np.float32)]
+    renders.append(np.zeros((6, 32, 32, 9), np.uint8))
+    monkeypatch.setattr(photograph_frames, 'frame_batches', lambda crowd, seed, batch: iter([renders] * 2))
+    images, labels, surfaces = next(photograph_frames.mixed_batches([], folder, 3, 16, 0.6, 0.3, ['kept']))
+    assert images.shape[0] == 16 and labels.shape == (16, photograph_frames.HANDS, 7)
+    assert (surfaces[6:] == photograph_frames.UNKNOWN).all() and (surfaces[:6] == 0).all()
+    assert (labels[:6, :, 6] == -1).all() and (labels[6:, 0, 6] >= 0).any()
+    torch.manual_seed(0)
+    network = HandDetector(width=16, joined=16)
+    batch = [torch.from_numpy(part[6:]) for part in (images, labels, surfaces)]
+    value = network.loss(*network_input(batch))
+    value.backward()
+    assert value.isfinite() and network.surface.weight.grad.abs().sum() == 0
 
 
 def test_a_photograph_teaches_its_points_and_no_depth():

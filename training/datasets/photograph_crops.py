@@ -23,7 +23,7 @@ from training.datasets.color_crops import occlude
 from training.datasets.drawn_crops import PARTS, read_crops
 from training.datasets.frames import DatasetError
 from training.datasets.photographs import LabeledHand, Photograph, free_square, read_photographs, warp
-from training.synthesis.color_scenes import ANY_WAY_UP, FARTHER_OFF, FOLLOWED_OFF, OFF, ROUGH_OFF
+from training.synthesis.color_crops import ANY_WAY_UP, FARTHER_OFF, FOLLOWED_OFF, OFF, ROUGH_OFF
 from training.synthesis.photography import augment, restyle
 
 #: Half a crop's side in hand sizes.
@@ -176,6 +176,26 @@ def shows_back(hand: LabeledHand) -> bool:
     return bool((turn > 0) == (hand.side == 'right'))
 
 
+def hand_groups(photographs: Sequence[Photograph]) -> tuple[list[list[tuple[Photograph, LabeledHand]]], np.ndarray]:
+    """Hands in groups, of each set those that show their back and those that do not, and how often to draw from each.
+
+    Raises:
+        DatasetError: there is no sure hand in these photographs.
+
+    """
+    groups: dict[tuple[str, bool], list[tuple[Photograph, LabeledHand]]] = {}
+    for photograph in photographs:
+        for hand in photograph.hands:
+            groups.setdefault((photograph.name, shows_back(hand)), []).append((photograph, hand))
+    if not groups:
+        raise DatasetError('there is no sure hand in these photographs')
+    weights = np.sqrt([len(each) for each in groups.values()])  # a large set of one person says less a photograph
+    backs = np.array([back for _, back in groups])
+    for same in backs, ~backs:
+        weights[same] /= max(float(weights[same].sum()), 1e-9)
+    return list(groups.values()), weights / weights.sum()
+
+
 class PhotographCrops:
     """Draws crops out of photographs, as many of backs of hands as of palms.
 
@@ -194,18 +214,7 @@ class PhotographCrops:
         self, photographs: Sequence[Photograph], size: int, negatives: float, shares: PhotographShares = SHARES
     ) -> None:
         self.size, self.shares, self.negatives = size, shares, negatives
-        groups: dict[tuple[str, bool], list[tuple[Photograph, LabeledHand]]] = {}
-        for photograph in photographs:
-            for hand in photograph.hands:
-                groups.setdefault((photograph.name, shows_back(hand)), []).append((photograph, hand))
-        if not groups:
-            raise DatasetError('there is no sure hand in these photographs')
-        self.groups = list(groups.values())
-        weights = np.sqrt([len(each) for each in self.groups])  # a large set of one person says less a photograph
-        backs = np.array([back for _, back in groups])
-        for same in backs, ~backs:
-            weights[same] /= max(float(weights[same].sum()), 1e-9)
-        self.weights = weights / weights.sum()
+        self.groups, self.weights = hand_groups(photographs)
         self.empty = [photograph for photograph in photographs if photograph.empty]
         self.beside = [photograph for photograph in photographs if photograph.complete and not photograph.empty]
         self.proposals = find_proposals(self.empty) if self.empty else []

