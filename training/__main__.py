@@ -21,6 +21,7 @@ COMMANDS = (
     'quantize',
     'from-onnx',
     'average',
+    'shrink',
     'fit-seeds',
     'make-clip',
     'make-hand-model',

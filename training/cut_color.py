@@ -1,6 +1,6 @@
 """Crops cut out of many color views at once, on the device that a network is trained on (``training.view_cache``).
 
-As ``training.synthesis.color_scenes.draw_color_crop`` cuts them one by one: with the errors that localization makes,
+As ``training.synthesis.color_crops.draw_color_crop`` cuts them one by one: with the errors that localization makes,
 before another background each time, as another camera takes it (``training.photography``).
 """
 
@@ -18,16 +18,8 @@ from hand_pose_ros.regions.cube import CUBE_PER_HAND
 from hand_pose_ros.regions.perspective import CLOSER
 from training.networks.color_regression import pixel_grid
 from training.photography import augment, choose, draw_augmentation, draw_styles, restyled
-from training.synthesis.color_scenes import (
-    ANY_WAY_UP,
-    FARTHER_OFF,
-    FOLLOWED_OFF,
-    OFF,
-    PIXELS,
-    PLAIN,
-    ROUGH_OFF,
-    CropShares,
-)
+from training.synthesis.color_crops import ANY_WAY_UP, FARTHER_OFF, FOLLOWED_OFF, OFF, PLAIN, ROUGH_OFF, CropShares
+from training.synthesis.color_scenes import PIXELS
 
 #: Samples along a side of a cell of the surfaces' maps.
 FINER = 3
@@ -196,7 +188,7 @@ def cut(views: list[Tensor], slots: Tensor, size: int = 128, shares: CropShares 
     """Cut a crop out of each of some views.
 
     Args:
-        views: what :func:`training.synthesis.color_scenes.view_batches` yields.
+        views: what :func:`training.synthesis.color_crops.view_batches` yields.
         slots: (B,) which of the views each crop is cut from.
         size: pixels along a side of a crop.
         shares: of crops that are cut or changed otherwise than most.

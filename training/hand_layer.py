@@ -158,10 +158,6 @@ class HandLayer(nn.Module):
         pose[:, DOF_SLOTS] = angles - self.rest_angles
         return pose
 
-    def angles_of_pose(self, pose: Tensor) -> Tensor:
-        """Joint angles (B, D) of a pose (B, 45); what is not anatomical is left out."""
-        return pose[:, DOF_SLOTS] + self.rest_angles
-
     def bone_rotations(self, pose: Tensor) -> Tensor:
         """Rotation (B, 16, 3, 3) of each bone relative to rest, in the frame of the bone before it; see ``pose``."""
         # Not len(): that would fix the batch size of an exported network.

@@ -114,11 +114,11 @@ def color_pose(size: int = COLOR_SIZE, room: float = 1.0) -> ValidationSet:
     """Crops that all show a hand, as :mod:`training.datasets.color_crops` describes them.
 
     With ``room`` the same hands, cut alike, in images that show so much more; see
-    :func:`training.synthesis.color_scenes.draw_color_crop`.
+    :func:`training.synthesis.color_crops.draw_color_crop`.
     """
 
     def draw(count: int) -> Arrays:
-        from training.synthesis.color_scenes import crop_batches
+        from training.synthesis.color_crops import crop_batches
         from training.synthesis.people import draw_people
 
         seed = 20_000_011

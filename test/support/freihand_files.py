@@ -61,7 +61,6 @@ def write_freihand(folder: Path, frames: int = 2) -> None:
             ('K', [matrix] * frames),
             ('xyz', [joints.tolist() for joints in hands]),
             ('verts', vertices),
-            ('mano', [[list(range(61))]] * frames),
             ('scale', [0.03] * frames),
         ):
             (folder / f'{name}_{what}.json').write_text(json.dumps(values))

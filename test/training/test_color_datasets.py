@@ -18,7 +18,7 @@ from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joint_orders import ORDERS, index_map
 from hand_pose_ros.geometry.joints import JOINTS, hand_size
 from hand_pose_ros.regions.perspective import PerspectiveRegion
-from training.datasets import DatasetError, freihand, open_color_dataset
+from training.datasets import DatasetError, open_color_dataset
 from training.datasets.color_crops import Backgrounds, ColorAugmentation, cut_example, draw_batches
 
 RHD_CAMERA = (282.9, 282.9, 160.0, 160.0)
@@ -158,7 +158,7 @@ def test_hands_come_back_in_the_optical_frame_where_the_picture_has_them(name, o
             assert color_at(frame.image, frame.points[joints.index('wrist')]) == 1
 
 
-def test_freihand_has_four_backgrounds_masks_meshes_and_mano():
+def test_freihand_has_four_backgrounds_masks_and_meshes():
     plain = open_color_dataset('freihand', 'train')
     every = open_color_dataset('freihand', 'train', backgrounds=('gs', 'auto'), vertices=True)
     assert (len(plain), len(every)) == (2, 4)
@@ -167,8 +167,6 @@ def test_freihand_has_four_backgrounds_masks_meshes_and_mano():
     assert every[3].vertices.shape == (778, 3)
     frame = plain[0]
     assert frame.mask[tuple(frame.points.mean(0).round().astype(int)[::-1])] and not frame.mask[0, 0]
-    numbers = freihand.read_mano(plain.folder)
-    assert numbers.shape == (2, 61) and numbers[1, 60] == 60
     assert open_color_dataset('freihand', 'test')[0].mask is None
     with pytest.raises(DatasetError, match="background 'auto'"):
         open_color_dataset('freihand', 'test', backgrounds=('auto',))

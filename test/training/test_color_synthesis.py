@@ -17,7 +17,7 @@ from training.networks.color_detector import HandDetector, wanted_cells
 from training.rasterizer import ZBuffer
 from training.synthesis import backgrounds
 from training.synthesis.backgrounds import BackgroundCache
-from training.synthesis.color_scenes import CropShares, crop_batches
+from training.synthesis.color_crops import CropShares, crop_batches
 from training.synthesis.detector_frames import CELLS, FRAME, frame_batches
 from training.synthesis.people import draw_people
 from training.synthesis.photography import restyle

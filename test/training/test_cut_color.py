@@ -18,7 +18,8 @@ from hand_pose_ros.regions.perspective import CLOSER, PerspectiveRegion  # noqa:
 from training import cut_color, photography  # noqa: E402
 from training.cut_color import crop_rays, cut, look_at, project, sample, to_view, turned_up  # noqa: E402
 from training.synthesis import photography as single  # noqa: E402
-from training.synthesis.color_scenes import BACKGROUND, FOLLOWED_OFF, OFF, PIXELS, ROUGH_OFF, SURFACES, CropShares  # noqa: E402
+from training.synthesis.color_crops import BACKGROUND, FOLLOWED_OFF, OFF, ROUGH_OFF, SURFACES, CropShares  # noqa: E402
+from training.synthesis.color_scenes import PIXELS  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures('one_thread')
 

@@ -18,15 +18,17 @@ from checkout import ROOT  # noqa: E402
 from training_aids import build, one_thread, recipe_of  # noqa: E402, F401
 
 from hand_pose_ros.geometry.joints import BONES, PARENTS  # noqa: E402
-from training.engine import trainer  # noqa: E402
+from training.engine import shrink, trainer  # noqa: E402
 from training.engine.averaging import moving_average  # noqa: E402
 from training.engine.optimizers import make_optimizers  # noqa: E402
 from training.engine.plan import plan  # noqa: E402
 from training.engine.schedules import learning_rate_factor  # noqa: E402
-from training.engine.weights import Trained, read_trained  # noqa: E402
+from training.engine.weights import Trained, load_weights, read_trained  # noqa: E402
 from training.networks import center_refiner, residual_attention, srn  # noqa: E402
 from training.networks.heads import HEADS  # noqa: E402
-from training.networks.jgr_p2o import JGRP2O, skeleton_adjacency  # noqa: E402
+from training.networks.jgr_p2o import JGRP2O, Residual, skeleton_adjacency  # noqa: E402
+from training.networks.losses import joint_loss  # noqa: E402
+from training.networks.offset_hourglass import OffsetHourglass  # noqa: E402
 from training.networks.skeletons import skeleton  # noqa: E402
 from training.recipe import RECIPES, Recipe, load_recipe, make_recipe  # noqa: E402
 from training.registry import TrainingError  # noqa: E402
@@ -154,6 +156,44 @@ def test_exported_networks_agree_with_pytorch_for_any_batch(network, tmp_path):
 
     # In cube coordinates: 0.05 mm of an adult's cube of 133 mm is 4e-4.
     assert export(network.eval(), tmp_path / 'network.onnx') < 4e-4
+
+
+def test_a_smaller_network_begins_as_the_larger_ones_first_stack():
+    """The stack left out apart, it computes the same where the bottlenecks lost only what nobody reads."""
+    torch.manual_seed(0)
+    large, small = JGRP2O(stacks=2, channels=32).eval(), OffsetHourglass(channels=32, middle=11).eval()
+    for module in large.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+    bodies = [module.body for module in large.modules() if isinstance(module, Residual)]
+    with torch.no_grad():
+        for body in bodies:  # bottlenecks of 16 of which 5 are worth nothing
+            body[3].weight[[0, 3, 7, 9, 15]] = body[3].bias[[0, 3, 7, 9, 15]] = 0
+            body[6].weight[[1, 2, 4, 8, 11]] = body[6].bias[[1, 2, 4, 8, 11]] = 0
+    lacking = load_weights(small, shrink.cut(small, large.state_dict()))
+    assert not lacking
+    crops = torch.rand(2, 1, 96, 96) * 2 - 1
+    assert torch.allclose(small.features(crops)[0], large.features(crops)[0], atol=1e-4)
+
+
+def test_narrowed_bottlenecks_are_fitted_to_what_they_were(monkeypatch):
+    torch.manual_seed(0)
+    large, small = JGRP2O(stacks=2, channels=32).eval(), OffsetHourglass(channels=32, middle=13).eval()
+    load_weights(small, shrink.cut(small, large.state_dict()))
+    crops = torch.rand(12, 1, 96, 96) * 2 - 1
+    wanted = large.features(crops)[0]
+
+    def apart():
+        return (small.features(crops)[0] - wanted).square().mean().item()
+
+    before = apart()
+    shrink.refit_bottlenecks(small, large, crops)
+    assert apart() < 0.5 * before
+    truth = 0.3 * torch.randn(12, 21, 3)
+    monkeypatch.setattr(shrink, 'BATCH', 4)
+    kept = {name: value.clone() for name, value in small.state_dict().items() if not name.startswith('heads')}
+    assert shrink.fit_head(small, crops, truth) < joint_loss(torch.zeros(12, 21, 3), truth)
+    assert all(torch.equal(small.state_dict()[name], value) for name, value in kept.items())
 
 
 def test_a_skeletons_bones_reach_every_joint():

@@ -52,7 +52,8 @@ class Seen:
 
 def draw_hands(count: int, people: int, seed: int) -> Iterator[tuple[np.ndarray, Camera, np.ndarray]]:
     """Yield renders of right hands: image in bgr order, camera and joints."""
-    from training.synthesis.color_scenes import PIXELS, view_batches
+    from training.synthesis.color_crops import view_batches
+    from training.synthesis.color_scenes import PIXELS
     from training.synthesis.people import draw_people
 
     crowd = draw_people(people, np.random.default_rng(seed))

@@ -1,7 +1,7 @@
 """Readers of the depth and color benchmarks' official files, and the crops that they feed to training.
 
-A reader is a function ``open_NAME(folder, split, **options)`` that gives a :class:`training.datasets.frames.Dataset` (depth)
-or a :class:`training.datasets.color_frames.ColorDataset`.
+A reader is a function ``open_NAME(folder, split, **options)`` that gives a :class:`training.datasets.frames.Dataset`
+(depth) or a :class:`training.datasets.color_frames.ColorDataset`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""Dexter+Object (Sridhar et al., "Real-time Joint Tracking of a Hand Manipulating an Object from RGB-D Input", ECCV 2016).
+"""Dexter+Object (Sridhar et al., "Real-time Joint Tracking of a Hand Manipulating an Object from RGB-D Input", ECCV
+2016).
 
-``data/`` holds six sequences. A line of ``data/Grasp1/annotations/Grasp13D.txt`` is a frame: five fingertips, thumb first,
-``x, y, z`` in millimeters, separated by semicolons; a tip whose depth is 32001 is not known. They are in the frame of the
-depth camera, x to the left and y up. ``data/Grasp1/color/`` holds the frames in the order of their names, 640 x 480, of a
-color camera beside it; joints here are in that camera's optical frame. There is nothing to train on; hands are left.
+``data/`` holds six sequences. A line of ``data/Grasp1/annotations/Grasp13D.txt`` is a frame: five fingertips, thumb
+first, ``x, y, z`` in millimeters, separated by semicolons; a tip whose depth is 32001 is not known. They are in the
+frame of the depth camera, x to the left and y up. ``data/Grasp1/color/`` holds the frames in the order of their names,
+640 x 480, of a color camera beside it; joints here are in that camera's optical frame. There is nothing to train on;
+hands are left.
 """
 
 from __future__ import annotations

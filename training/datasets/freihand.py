@@ -1,8 +1,8 @@
 """FreiHAND (Zimmermann et al., "FreiHAND: A Dataset for Markerless Capture of Hand Pose and Shape from Single RGB
 Images", ICCV 2019), version 2.
 
-``training_K.json``, ``training_xyz.json``, ``training_verts.json`` and ``training_mano.json`` hold a list entry for each
-of 32,560 hands: camera matrix, 21 joints and 778 vertices in meters, camera optical frame, and MANO's 61 numbers.
+``training_K.json``, ``training_xyz.json``, ``training_verts.json`` and ``training_mano.json`` hold a list entry for
+each of 32,560 hands: camera matrix, 21 joints and 778 vertices in meters, camera optical frame, and MANO's 61 numbers.
 ``training/rgb/%08d.jpg`` holds every hand four times, first all before the green screen, then all with each of three
 kinds of other backgrounds; ``training/mask/%08d.jpg`` once. ``evaluation`` is the same without other backgrounds and
 without masks. Hands are right ones; images 224 x 224.
@@ -51,11 +51,6 @@ def _read_list(path: Path, shape: tuple[int, ...]) -> np.ndarray:
             f'{", ".join(map(str, shape))}); get it again from {SOURCE}'
         )
     return values
-
-
-def read_mano(folder: Path) -> np.ndarray:
-    """Read MANO's numbers of the training hands: (N, 61), that is 48 pose, 10 shape, 2 image position and 1 scale."""
-    return _read_list(folder / 'training_mano.json', (1, 61))[:, 0]
 
 
 def open_freihand(

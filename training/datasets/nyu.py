@@ -7,15 +7,14 @@ holds millimeters, the high byte in green and the low byte in blue. In ``joint_x
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from hand_pose_ros.imaging.compressed import decode_color
 from hand_pose_ros.io.benchmarks import find_benchmark
-from training.datasets.frames import Dataset, DatasetError, check_known, read_centers, read_file, read_image
+from training.datasets.frames import Dataset, DatasetError, check_known, read_centers, read_image
+from training.datasets.matlab import read_variable
 
 BENCHMARK = find_benchmark('nyu')
 
@@ -34,14 +33,7 @@ def read_depth(path: Path) -> np.ndarray:
 
 
 def _read_joints(path: Path) -> np.ndarray:
-    data = read_file(path, SOURCE)
-    try:
-        joints = scipy.io.loadmat(io.BytesIO(data), variable_names=['joint_xyz'])['joint_xyz']
-    except Exception as error:  # scipy raises whatever a damaged file leads it to, down to zlib.error
-        raise DatasetError(
-            f'{path} is damaged or no MATLAB file with joint_xyz ({type(error).__name__}: {error}); '
-            f'get it again from {SOURCE}'
-        ) from error
+    joints = read_variable(path, 'joint_xyz', SOURCE)
     if joints.ndim != 4 or joints.shape[0] != len(VIEWS) or joints.shape[2:] != (BENCHMARK.annotated, 3):
         raise DatasetError(
             f'{path}: joint_xyz has shape {joints.shape} instead of ({len(VIEWS)}, frames, '

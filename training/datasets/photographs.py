@@ -1,11 +1,12 @@
 """Photographs of hands with labels in the image, one's own or others': a folder of ``<set>.jsonl`` and images.
 
-A line a photograph, in JSON: ``file`` (relative to the folder) and ``source`` (where it comes from), ``boxes`` (drawn by
-people about every hand, [x0, y0, x1, y1] in pixels; null or absent where nobody drew all), and ``hands``. A photograph
-without the key ``hands`` shows no hand. A hand: ``uv`` (21 joints in pixels, our order), ``side`` (the person's own, in a
-picture that is not mirrored), ``sure`` (true by default; others are not learnt from), and, where MediaPipe's landmarks
-are the labels, its ``z`` (in the scale of pixels) and ``world`` (meters): those points come to our joints by the fixed
-mapping of ``hand_pose_ros.estimation.mediapipe_mapping``. ``python -m training label-photographs`` writes such a file.
+A line a photograph, in JSON: ``file`` (relative to the folder) and ``source`` (where it comes from), ``boxes`` (drawn
+by people about every hand, [x0, y0, x1, y1] in pixels; null or absent where nobody drew all), and ``hands``. A
+photograph without the key ``hands`` shows no hand. A hand: ``uv`` (21 joints in pixels, our order), ``side`` (the
+person's own, in a picture that is not mirrored), ``sure`` (true by default; others are not learnt from), and, where
+MediaPipe's landmarks are the labels, its ``z`` (in the scale of pixels) and ``world`` (meters): those points come to
+our joints by the fixed mapping of ``hand_pose_ros.estimation.mediapipe_mapping``. ``python -m training
+label-photographs`` writes such a file.
 """
 
 from __future__ import annotations

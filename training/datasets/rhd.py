@@ -1,9 +1,11 @@
-"""Rendered Handpose Dataset (Zimmermann and Brox, "Learning to Estimate 3D Hand Pose from Single RGB Images", ICCV 2017).
+"""Rendered Handpose Dataset (Zimmermann and Brox, "Learning to Estimate 3D Hand Pose from Single RGB Images", ICCV
+2017).
 
 ``training/anno_training.pickle`` holds a dictionary of frames, each with ``xyz`` (42, 3) in meters, ``uv_vis`` (42, 3)
-pixels and visibility, and ``K``; joints 0 to 20 are the left hand's, 21 to 41 the right's, thumb first, from tip to palm.
-``training/color/%05d.png`` is 320 x 320. In ``training/mask/%05d.png`` 2 to 17 are the left hand, 18 to 33 the right.
-``evaluation`` is alike. Of a frame's two hands the one with more visible joints is taken, the left one of equals.
+pixels and visibility, and ``K``; joints 0 to 20 are the left hand's, 21 to 41 the right's, thumb first, from tip to
+palm. ``training/color/%05d.png`` is 320 x 320. In ``training/mask/%05d.png`` 2 to 17 are the left hand, 18 to 33 the
+right. ``evaluation`` is alike. Of a frame's two hands the one with more visible joints is taken, the left one of
+equals.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 ``images/B1Counting/`` to ``images/B6Random/`` hold 1500 frames each of a stereo camera (``BB_left_0.png``,
 ``BB_right_0.png``) and of a depth camera (``SK_color_0.png``); ``labels/B1Counting_BB.mat`` and ``..._SK.mat`` hold
-``handPara`` (3, 21, 1500) in millimeters, in the frame of the left camera and of the depth camera. Images are 640 x 480,
-all hands left. By custom B1 is tested on, B2 to B6 are trained on (Zimmermann and Brox, 2017).
+``handPara`` (3, 21, 1500) in millimeters, in the frame of the left camera and of the depth camera. Images are 640 x
+480, all hands left. By custom B1 is tested on, B2 to B6 are trained on (Zimmermann and Brox, 2017).
 
 Joint 0 is the palm's center, not the wrist. Others take the wrist to lie as far beyond it as the ring finger's knuckle
 lies before it (Ge et al., "3D Hand Shape and Pose Estimation from a Single RGB Image", CVPR 2019): :func:`with_wrist`.
@@ -11,17 +11,16 @@ lies before it (Ge et al., "3D Hand Shape and Pose Estimation from a Single RGB 
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from hand_pose_ros.geometry.rotations import rotation_vector_to_matrix
 from hand_pose_ros.io.benchmarks import find_benchmark
 from training.datasets.color_frames import ColorDataset
-from training.datasets.frames import DatasetError, check_known, read_file
+from training.datasets.frames import DatasetError, check_known
+from training.datasets.matlab import read_variable
 
 BENCHMARK = find_benchmark('stb')
 
@@ -48,14 +47,7 @@ PLACES = {
 
 def _read_labels(path: Path) -> np.ndarray:
     """Joints (N, 21, 3) in meters."""
-    data = read_file(path, SOURCE)
-    try:
-        labels = scipy.io.loadmat(io.BytesIO(data), variable_names=['handPara'])['handPara']
-    except Exception as error:  # scipy raises whatever a damaged file leads it to, down to zlib.error
-        raise DatasetError(
-            f'{path} is damaged or no MATLAB file with handPara ({type(error).__name__}: {error}); '
-            f'get it again from {SOURCE}'
-        ) from error
+    labels = read_variable(path, 'handPara', SOURCE)
     if labels.ndim != 3 or labels.shape[:2] != (3, len(BENCHMARK.joints)):
         raise DatasetError(
             f'{path}: handPara has shape {labels.shape} instead of (3, {len(BENCHMARK.joints)}, frames); '

@@ -29,23 +29,23 @@ LEAST_HANDS = 20
 
 
 def evaluate(subject: str, samples: int) -> Iterator[Measurement]:
-    """Of each gesture that true joints show clearly: hands told right, as none, as another name, in percent.
+    """Of each gesture that true joints show clearly: hands recognized rightly, as none, as another name, in percent.
 
     Then the means over the names: of those hands, of all hands, and of those hands whose joints the network trusts.
     """
     found, truth = _estimates(subject, samples)
     # The camera's up means nothing in these crops: thumbs up and down are as likely. They are all right hands.
     true = [recognize(joints, 'right') for joints in truth]
-    told = [recognize(one.joints, 'right', confidence=one.confidence).name for one in found]
+    names = [recognize(one.joints, 'right', confidence=one.confidence).name for one in found]
     clear = [one.confidence >= CLEAR for one in true]
     seen = [_least_trust(one) >= SEEN for one in found]
-    yield from _by_name(true, told, clear)
+    yield from _by_name(true, names, clear)
     for prefix, kept in (
         ('mean', clear),
         ('mean_all', [True] * len(true)),
         ('mean_seen', [a and b for a, b in zip(clear, seen)]),
     ):
-        yield from _means(prefix, true, told, kept)
+        yield from _means(prefix, true, names, kept)
 
 
 def _estimates(subject: str, samples: int) -> tuple[list[HandEstimate], np.ndarray]:
@@ -62,8 +62,8 @@ def _least_trust(estimate: HandEstimate) -> float:
     return min(float(estimate.confidence[list(finger)].min()) for finger in FINGER_JOINTS.values())
 
 
-def _by_name(true: list[Recognized], told: list[str], kept: list[bool]) -> Iterator[Measurement]:
-    pairs = Counter((a.name, b) for a, b, keep in zip(true, told, kept) if keep)
+def _by_name(true: list[Recognized], names: list[str], kept: list[bool]) -> Iterator[Measurement]:
+    pairs = Counter((a.name, b) for a, b, keep in zip(true, names, kept) if keep)
     for name in shipped_library().names:
         total = sum(count for (shown, _), count in pairs.items() if shown == name)
         if total:
@@ -72,10 +72,10 @@ def _by_name(true: list[Recognized], told: list[str], kept: list[bool]) -> Itera
                 yield Measurement(f'{name}_{kind}', 100 * count / total, '%', total)
 
 
-def _means(prefix: str, true: list[Recognized], told: list[str], kept: list[bool]) -> Iterator[Measurement]:
+def _means(prefix: str, true: list[Recognized], names: list[str], kept: list[bool]) -> Iterator[Measurement]:
     """Means over the names but ``none``, and the share of hands without a gesture that get a name."""
     shares: dict[str, list[tuple[bool, bool]]] = {}
-    for one, name, keep in zip(true, told, kept):
+    for one, name, keep in zip(true, names, kept):
         if keep:
             shares.setdefault(one.name, []).append((name == one.name, name not in (one.name, NONE)))
     named = [np.mean(rows, axis=0) for name, rows in shares.items() if name != NONE and len(rows) >= LEAST_HANDS]

@@ -9,6 +9,7 @@ NETWORKS: Registry[type[Network]] = Registry(
     'network',
     {
         'jgr_p2o': 'training.networks.jgr_p2o:JGRP2O',
+        'offset_hourglass': 'training.networks.offset_hourglass:OffsetHourglass',
         'srn': 'training.networks.srn:SRN',
         'residual_attention': 'training.networks.residual_attention:ResidualAttention',
         'center_refiner': 'training.networks.center_refiner:CenterRefiner',

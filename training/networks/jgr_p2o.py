@@ -25,11 +25,18 @@ def skeleton_adjacency(joints: int, bones: Bones) -> Tensor:
 
 
 class Residual(nn.Module):
-    """Bottleneck residual module, pre-activation, as hourglass networks use it (section 3.2)."""
+    """Bottleneck residual module, pre-activation, as hourglass networks use it (section 3.2).
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    Args:
+        inputs: channels of what comes in.
+        outputs: channels of what goes out.
+        middle: channels of the bottleneck; half of ``outputs`` by default, as in the paper.
+
+    """
+
+    def __init__(self, inputs: int, outputs: int, middle: int | None = None) -> None:
         super().__init__()
-        middle = outputs // 2
+        self.middle = middle = middle or outputs // 2
         self.body = nn.Sequential(
             nn.BatchNorm2d(inputs),
             nn.ReLU(inplace=True),
@@ -50,16 +57,16 @@ class Residual(nn.Module):
 class Hourglass(nn.Module):
     """Hourglass of ``depth`` halvings (section 3.2): (B, C, H, W) to the same shape."""
 
-    def __init__(self, channels: int, depth: int) -> None:
+    def __init__(self, channels: int, depth: int, middle: int | None = None) -> None:
         super().__init__()
-        self.skip = Residual(channels, channels)
-        self.down = Residual(channels, channels)
+        self.skip = Residual(channels, channels, middle)
+        self.down = Residual(channels, channels, middle)
         self.inner = (
-            Hourglass(channels, depth - 1)
+            Hourglass(channels, depth - 1, middle)
             if depth > 1
-            else nn.Sequential(Residual(channels, channels), Residual(channels, channels))
+            else nn.Sequential(Residual(channels, channels, middle), Residual(channels, channels, middle))
         )
-        self.up = Residual(channels, channels)
+        self.up = Residual(channels, channels, middle)
 
     def forward(self, x: Tensor) -> Tensor:
         low = self.up(self.inner(self.down(F.max_pool2d(x, 2))))
@@ -86,7 +93,9 @@ class JointGraphReasoning(nn.Module):
         batch, channels, height, width = x.shape
         # Pixel-to-joint voting: softmax over pixels weighs each pixel's feature for each joint (eq. 1 and 2).
         votes = self.votes(x).flatten(2).softmax(-1)
-        joints = votes @ self.to_joint(x).flatten(2).transpose(1, 2)
+        # The features that are pooled are linear in these, so that they are made of each joint's mean, not each pixel.
+        pooled = (votes @ x.flatten(2).transpose(1, 2)).transpose(1, 2)[..., None]
+        joints = self.to_joint(pooled)[..., 0].transpose(1, 2)
         # Graph reasoning: ReLU(A F W) (eq. 4).
         joints = F.relu(self.adjacency @ self.graph(joints))
         # Joint-to-pixel mapping: each pixel takes from the joints that it voted for, relative to its strongest vote,
@@ -136,6 +145,7 @@ class JGRP2O(nn.Module):
         graph: joint graph reasoning after each hourglass (off in the paper's ablation).
         coordinates: give the stem each pixel's position as two more channels; not in the paper, and better on our data.
         joints: skeleton that is estimated, see :func:`training.networks.skeletons.skeleton`.
+        middle: channels of the residual modules' bottlenecks; half of ``channels`` by default, as in the paper.
 
     """
 
@@ -150,6 +160,7 @@ class JGRP2O(nn.Module):
         graph: bool = True,
         coordinates: bool = True,
         joints: str = OURS,
+        middle: int | None = None,
     ) -> None:
         super().__init__()
         count, bones = skeleton(joints)
@@ -159,10 +170,10 @@ class JGRP2O(nn.Module):
             nn.BatchNorm2d(32),
             nn.ReLU(inplace=True),
             nn.Conv2d(32, channels, 3, stride=2, padding=1, bias=False),
-            Residual(channels, channels),
+            Residual(channels, channels, middle),
         )
         adjacency = skeleton_adjacency(count, bones)
-        self.hourglasses = nn.ModuleList(Hourglass(channels, depth) for _ in range(stacks))
+        self.hourglasses = nn.ModuleList(Hourglass(channels, depth, middle) for _ in range(stacks))
         self.after = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
             for _ in range(stacks)
@@ -182,18 +193,21 @@ class JGRP2O(nn.Module):
         depth = F.interpolate(crop, scale_factor=0.25, mode='nearest')
         return torch.cat([self.coarse_grid.expand(crop.shape[0], -1, -1, -1), depth], 1).flatten(2)
 
-    def forward_stages(self, crop: Tensor) -> tuple[list[tuple[Tensor, Tensor, Tensor]], Tensor]:
-        """Estimates after every hourglass, for the losses, see :class:`PixelToOffset`; and the last features."""
-        pixels = self.pixels(crop.float())
+    def features(self, crop: Tensor) -> list[Tensor]:
+        """Features (B, C, 24, 24) after every hourglass, which the heads see."""
         x = torch.cat([crop, self.grid.expand(crop.shape[0], -1, -1, -1)], 1) if self.coordinates else crop
         x = self.stem(x)
-        stages = []
+        found = []
         for i, hourglass in enumerate(self.hourglasses):
-            features = self.reasoning[i](self.after[i](hourglass(x)))
-            stages.append(self.heads[i](features, pixels))
+            found.append(self.reasoning[i](self.after[i](hourglass(x))))
             if i < len(self.back):
-                x = x + self.back[i](features)
-        return stages, features
+                x = x + self.back[i](found[-1])
+        return found
+
+    def forward_stages(self, crop: Tensor) -> tuple[list[tuple[Tensor, Tensor, Tensor]], Tensor]:
+        """Estimates after every hourglass, for the losses, see :class:`PixelToOffset`; and the last features."""
+        pixels, features = self.pixels(crop.float()), self.features(crop)
+        return [head(one, pixels) for head, one in zip(self.heads, features)], features[-1]
 
     def estimate_with_features(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Joints (B, J, 3) in cube coordinates, their sigma (B, J), and the features (B, J, C) of each one's pixels."""

@@ -21,9 +21,6 @@ JOINT_BONES = {
     **{4 * f + j + 1: f'finger{f + 1}-{j + 1}.{SIDE}' for f in range(5) for j in range(3)},
 }
 METACARPALS = tuple(f'metacarpal{k}.{SIDE}' for k in range(1, 5))
-ARM_BONES = tuple(
-    f'{name}.{SIDE}' for name in ('clavicle', 'shoulder01', 'upperarm01', 'upperarm02', 'lowerarm01', 'lowerarm02')
-)
 
 #: How far the knuckles move back along their metacarpal, and the thumb's base towards the wrist. With these,
 #: a hand of 190 mm has a middle proximal phalanx of 47 mm and a thumb metacarpal of 44 mm, as anatomy has.
@@ -74,7 +71,8 @@ def _anny():
     return anny.Anny()
 
 
-def _smoothstep(x: np.ndarray) -> np.ndarray:
+def smoothstep(x: np.ndarray) -> np.ndarray:
+    """From 0 to 1 as ``x`` does, smoothly, and no further on either side."""
     x = np.clip(x, 0, 1)
     return x * x * (3 - 2 * x)
 
@@ -142,8 +140,8 @@ def _palm_skinning(vertices: np.ndarray, heads: np.ndarray, dense: np.ndarray, n
         axis=0,
     )
     axis = _unit(heads[thumb_next] - heads[thumb])
-    beyond = _smoothstep(((vertices - heads[thumb]) @ axis) / (0.016 * scale) + 0.3)
-    share = beyond * _smoothstep((to_palm / (to_palm + to_thumb) - 0.38) / 0.26)
+    beyond = smoothstep(((vertices - heads[thumb]) @ axis) / (0.016 * scale) + 0.3)
+    share = beyond * smoothstep((to_palm / (to_palm + to_thumb) - 0.38) / 0.26)
     moved = dense[:, palm] * share[:, None]
     dense[:, palm] -= moved
     dense[:, thumb] += moved.sum(1)
@@ -155,8 +153,8 @@ def _palm_skinning(vertices: np.ndarray, heads: np.ndarray, dense: np.ndarray, n
         offset = vertices - heads[knuckle]
         along = offset @ axis
         aside = np.linalg.norm(offset - along[:, None] * axis, axis=1)
-        near = 1 - _smoothstep((aside - 0.011 * scale) / (0.008 * scale))
-        share = near * _smoothstep(along / (0.014 * scale) + 0.35)
+        near = 1 - smoothstep((aside - 0.011 * scale) / (0.008 * scale))
+        share = near * smoothstep(along / (0.014 * scale) + 0.35)
         moved = dense[:, palm] * share[:, None]
         dense[:, palm] -= moved
         dense[:, knuckle] += moved.sum(1)

@@ -14,7 +14,7 @@ import numpy as np
 
 from hand_pose_ros.geometry.joints import FINGER_JOINTS, TIPS
 from hand_pose_ros.hand_model.kinematics import BONE_JOINTS
-from training.synthesis.anatomy import SIDE, template
+from training.synthesis.anatomy import SIDE, smoothstep, template
 from training.synthesis.people import Person
 from training.synthesis.shading import CHECKS, DOTS, PLAIN, STRIPES, Lighting, Material
 
@@ -28,11 +28,6 @@ _SKIN = np.array(
 def linear(color: np.ndarray) -> np.ndarray:
     """SRGB 0 to 255 to linear 0 to 1."""
     return (np.asarray(color, float) / 255) ** 2.2
-
-
-def _smoothstep(x: np.ndarray) -> np.ndarray:
-    x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)
 
 
 def draw_skin_tone(rng: np.random.Generator) -> tuple[np.ndarray, float]:
@@ -139,7 +134,7 @@ def _color_hand(colors: np.ndarray, person: Person, tone: np.ndarray, dark: floa
     palmar = np.zeros(len(vertices))
     # The forearm's inner side is lighter too, but has not the palm's skin: it ends about the wrist, without an edge.
     up = (vertices[hand] - joints[0]) @ (joints[9] - joints[0]) / size**2
-    palmar[hand] = _smoothstep((normals[hand] @ out_of_palm) * 0.8 + 0.45) * _smoothstep(up / 0.35 + 0.35)
+    palmar[hand] = smoothstep((normals[hand] @ out_of_palm) * 0.8 + 0.45) * smoothstep(up / 0.35 + 0.35)
     palm_tone = tone * (1 - dark) + linear((214, 160, 136)) * (0.45 + 0.35 * (1 - dark)) * dark
     palm_tone = palm_tone * np.array([1.06, 0.97, 0.95]) * rng.uniform(0.94, 1.15)
     colors += palmar[:, None] * (palm_tone - tone)

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hand_pose_ros.detection.center_refinement import REFINER_HALF
 from training import validation_sets
 from training.recipe import Recipe
+from training.tasks import depth_pose
 from training.tasks.pose_kinds import PoseShares, check_pose_shares
 from training.tasks.protocol import Batch, DataSource
 
@@ -46,9 +47,8 @@ def crops(
 SOURCES = {'renders': DataSource(crops, check=check_pose_shares)}
 
 
-def network_input(data: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """What the loss takes, from a batch of data."""
-    return data[0][:, None].contiguous(memory_format=torch.channels_last), data[1]
+#: What the loss takes, from a batch of data: (B, 1, S, S) crops and their labels.
+network_input = depth_pose.network_input
 
 
 def validation_data(recipe: Recipe) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -60,7 +60,7 @@ def validation_data(recipe: Recipe) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def presence_wrong(output: np.ndarray, labels: np.ndarray) -> float:
-    """Percentage of crops with a label of presence whose presence is told wrongly."""
+    """Percentage of crops with a label of presence whose presence is estimated wrongly."""
     known = labels[:, 4] >= 0
     return round(100 * float(((output[:, 4] > 0) != (labels[:, 4] > 0))[known].mean()), 2)
 

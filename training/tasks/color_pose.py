@@ -131,11 +131,11 @@ def renders(
     edges: float = 0.0,
     styles: float = 0.0,
 ) -> Iterator[Batch]:
-    """Endless training batches of renders: see :func:`training.synthesis.color_scenes.crop_batches`; ``rough``,
+    """Endless training batches of renders: see :func:`training.synthesis.color_crops.crop_batches`; ``rough``,
     ``followed``, ``edges`` and ``styles`` are its ``CropShares``, and where ``people_seed`` is None every process has
     its own people.
     """
-    from training.synthesis.color_scenes import CropShares, crop_batches
+    from training.synthesis.color_crops import CropShares, crop_batches
     from training.synthesis.people import draw_crowd
     from training.synthesis.poses import KINDS
 
@@ -164,10 +164,10 @@ def views(
     empty: float = 0.15,
     **_: Any,
 ) -> Iterator[Batch]:
-    """Endless views that :func:`cut` cuts crops from, see :func:`training.synthesis.color_scenes.view_batches`; takes
+    """Endless views that :func:`cut` cuts crops from, see :func:`training.synthesis.color_crops.view_batches`; takes
     what :func:`renders` does.
     """
-    from training.synthesis.color_scenes import view_batches
+    from training.synthesis.color_crops import view_batches
     from training.synthesis.people import draw_crowd
     from training.synthesis.poses import KINDS
 
@@ -177,7 +177,7 @@ def views(
 def cut(cached: list[Tensor], slots: Tensor, size: int = 128, **options: Any) -> list[Tensor]:
     """A batch of :func:`renders`, cut out of cached views: see :func:`training.cut_color.cut`; takes its options."""
     from training import cut_color
-    from training.synthesis.color_scenes import CropShares
+    from training.synthesis.color_crops import CropShares
 
     shares = {field.name: options[field.name] for field in fields(CropShares) if field.name in options}
     return cut_color.cut(cached, slots, size, CropShares(**shares))
@@ -255,7 +255,7 @@ def validation_renders(size: int, room: float = 1.0) -> Validation:
     """Validation crops of renders, all with a hand; drawn once, then cached on disk.
 
     With ``room`` the same hands, cut alike, in images that show so much more; see
-    :func:`training.synthesis.color_scenes.draw_color_crop`.
+    :func:`training.synthesis.color_crops.draw_color_crop`.
     """
     return Validation(*validation_sets.load(validation_sets.color_pose(size, room)))
 

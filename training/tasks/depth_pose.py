@@ -108,19 +108,7 @@ def frames(
 ) -> Iterator[Batch]:
     """Endless training batches, as :func:`crops` has them, of a dataset that has all of our joints.
 
-    Args:
-        seed: the same one gives the same batches.
-        batch: crops in a batch.
-        dataset: its name, see :func:`training.datasets.open_dataset`.
-        size: pixels along a side of a crop.
-        center: how a hand's center is found, see :func:`training.datasets.crops.hand_center`.
-        folder: the dataset's own folder, where it is not in the usual place.
-        augmentation: random changes, see :class:`training.datasets.crops.Augmentation`; none by default.
-        options: what the dataset's reader takes beside.
-
-    Raises:
-        DatasetError: the dataset cannot be read, or lacks some of our joints.
-
+    Takes and raises what :func:`training.tasks.depth_benchmark.crops` does, whose joints are the dataset's own.
     """
     found = with_our_joints(open_frames('train', dataset, folder, center, options))
     return draw_batches(found, seed, batch, size, center, Augmentation(**augmentation or {}), mirror_left=True)
