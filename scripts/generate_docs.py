@@ -219,8 +219,8 @@ TABLES = {
         ('detector', 'estimator'),
         {
             f'photographs --detector {detector} --estimator {estimator}': (f'`{detector}`', f'`{estimator}`')
-            for detector in ('mediapipe_palms', 'color_detector')
             for estimator in ('mediapipe_landmarks', 'color_network')
+            for detector in ('palms_and_squares', 'mediapipe_palms', 'color_detector')
         },
         tuple(
             Column(heading, 'photographs', metric, digits=1)
