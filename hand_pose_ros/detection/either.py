@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from hand_pose_ros.core.frame import CameraFrame
 from hand_pose_ros.core.stage_timer import StageTimer
@@ -25,7 +26,10 @@ class PalmsAndSquares:
     """
 
     def __init__(self, settings: ModelSettings, timer: StageTimer) -> None:
-        self._palms, self._squares = mediapipe_palms(settings, timer), ColorDetector(settings, timer)
+        with ThreadPoolExecutor(1) as pool:  # the other one is loaded meanwhile
+            palms = pool.submit(mediapipe_palms, settings, timer)
+            self._squares = ColorDetector(settings, timer)
+            self._palms = palms.result()
         self.needs = self._palms.needs
         self.description = f'{self._palms.description}; {self._squares.description}'
         self._palms_turn = False

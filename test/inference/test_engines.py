@@ -269,7 +269,7 @@ def test_half_precision_reads_weights_of_fewer_bits(name, no_gpu):
     full = network(crops)
     network._take(onnxruntime.InferenceSession(half_precision(model.path)))
     for short, whole in zip(network(crops), full):
-        assert 0 < np.abs(short - whole).max() < 0.01 * np.abs(whole).max()
+        assert 0 < np.abs(short - whole).max() < 0.02 * np.abs(whole).max()
 
 
 @pytest.mark.parametrize('name', read_manifest())
