@@ -56,7 +56,7 @@ def check_size(data: bytes) -> tuple[int, int]:
     """
     try:
         width, height = _size(data)
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, OverflowError) as error:
         raise ImageError('the compressed image is cut short or damaged: its header has no size') from error
     check_pixels(width, height)
     return width, height

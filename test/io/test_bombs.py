@@ -128,3 +128,9 @@ def test_a_chunk_of_a_recording_is_measured_before_it_is_unpacked(tmp_path):
     storage.write_bytes(data)
     with pytest.raises(RecordingError, match='takes 1099512 MB unpacked'), bag_reader(storage):
         pass
+
+
+def test_a_directory_beyond_all_addresses_is_damage():
+    data = b'II+\0' + struct.pack('<HHQ', 8, 0, 2**63 + 1) + bytes(40)
+    with pytest.raises(ImageError, match='cut short or damaged'):
+        check_size(data)
