@@ -17,7 +17,7 @@ from hand_pose_ros.geometry.joints import JOINTS
 from hand_pose_ros.regions.cube import CUBE_PER_HAND
 from training.datasets.photograph_crops import hand_groups, photographed
 from training.datasets.photographs import Photograph, read_photographs
-from training.synthesis.detector_frames import SMALL, frame_batches
+from training.synthesis.detector_frames import doubt_unseen, frame_batches, mirror_labels
 from training.synthesis.people import Person
 
 #: Rows of a photograph's labels: hands beyond them are left out with the photograph.
@@ -106,7 +106,11 @@ def draw_frame(
         for one in (source, np.ones(source.shape[:2], np.uint8))
     )
     shown = photographed(shown, np.full((len(JOINTS), 2), np.nan), rng) * inside[..., None]
-    return _mirrored(shown, _moved(labels, move, zoom * fit), rng)
+    rows = _moved(labels, move, zoom * fit)
+    if rng.uniform() < 0.5:
+        mirror_labels(rows)
+        shown = np.ascontiguousarray(shown[:, ::-1])
+    return shown, rows
 
 
 def _moved(labels: np.ndarray, move: np.ndarray, scale: float) -> np.ndarray:
@@ -117,20 +121,9 @@ def _moved(labels: np.ndarray, move: np.ndarray, scale: float) -> np.ndarray:
     moved[:, 2] *= scale / DETECTOR_INPUT * 2
     moved[:, 3:5] = labels[:, 3:5] @ move[:, :2].T
     moved[:, 3:5] /= np.maximum(np.linalg.norm(moved[:, 3:5], axis=1, keepdims=True), 1e-6)
-    outside = (np.abs(moved[:, :2]) > 1).any(1)
-    moved[(moved[:, 6] > 0) & (outside | (moved[:, 2] < SMALL)), 6] = 0
+    doubt_unseen(moved)
     rows[: len(moved)] = moved
     return rows
-
-
-def _mirrored(image: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The mirror image, every other time."""
-    if rng.uniform() < 0.5:
-        labels = labels.copy()
-        labels[:, [0, 3]] *= -1
-        labels[:, 5] = 1 - labels[:, 5]
-        image = np.ascontiguousarray(image[:, ::-1])
-    return image, labels
 
 
 def validation_frames(photographs: Sequence[Photograph]) -> tuple[np.ndarray, np.ndarray]:

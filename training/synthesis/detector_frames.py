@@ -134,6 +134,18 @@ def draw_frame(artist: Artist, angles: list[np.ndarray], rng: np.random.Generato
     return Frame(image, shown, labels, np.dstack([np.maximum.reduce(hands), draw_people_shown(surfaces, picture)]))
 
 
+def doubt_unseen(labels: np.ndarray) -> None:
+    """Give hands of labels (N, 7) that lie beyond the image or are too small in it the weight 0, in place."""
+    outside = (np.abs(labels[:, :2]) > 1).any(1)
+    labels[(labels[:, 6] > 0) & (outside | (labels[:, 2] < SMALL)), 6] = 0
+
+
+def mirror_labels(labels: np.ndarray) -> None:
+    """Make labels (N, 7) those of the mirror image, in place."""
+    labels[:, [0, 3]] *= -1
+    labels[:, 5] = 1 - labels[:, 5]
+
+
 def _draw_cutout(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Draw what part of a frame an image shows, turned a little: move (2, 3) in half sides from the middle; labels."""
     closer = np.exp(rng.uniform(0, np.log(1.7))) if rng.uniform() < 0.7 else 1.0
@@ -144,8 +156,7 @@ def _draw_cutout(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarr
     labels[:, :2] = labels[:, :2] @ linear.T + shift
     labels[:, 2] *= closer
     labels[:, 3:5] = labels[:, 3:5] @ linear.T / closer
-    outside = (np.abs(labels[:, :2]) > 1).any(1)
-    labels[(labels[:, 6] > 0) & (outside | (labels[:, 2] < SMALL)), 6] = 0
+    doubt_unseen(labels)
     return np.column_stack([linear, shift]), labels
 
 
@@ -190,8 +201,7 @@ def draw_image(
         labels[beyond & (labels[:, 6] > 0), 6] = 0
     if rng.uniform() < 0.5:
         image = np.ascontiguousarray(image[:, ::-1])
-        labels[:, [0, 3]] *= -1
-        labels[:, 5] = 1 - labels[:, 5]
+        mirror_labels(labels)
         surfaces = np.ascontiguousarray(surfaces[:, ::-1])
     return image, labels, surfaces
 

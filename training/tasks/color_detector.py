@@ -15,7 +15,7 @@ from hand_pose_ros.detection.color import read_cells
 from training import validation_sets
 from training.datasets import dataset_folder
 from training.recipe import Recipe
-from training.tasks.color_pose import to_input
+from training.tasks.color_pose import RENDERS_BESIDE, to_input
 from training.tasks.pose_kinds import PoseShares, check_pose_shares
 from training.tasks.protocol import Batch, DataSource
 
@@ -30,8 +30,6 @@ BEST_BY = 'missed_or_false_percent'
 
 #: Score from which on a hand counts as found in validation.
 LEAST = 0.3
-#: Renders that a network that learns from photographs too is validated on.
-RENDERS_BESIDE = 512
 
 
 @dataclass(frozen=True)
