@@ -172,7 +172,9 @@ class NodeSettings(Settings):
         False, "The images are mirrored, left and right, as a selfie camera's; results are as without that.", live=True
     )
     tf_prefix: str = setting(
-        '', 'Put before the names of TF frames, so that several trackers can share one tree, e.g. front_.'
+        AUTO,
+        'Put before the names of TF frames, so that several trackers can share one tree, e.g. front_; auto takes the '
+        "node's namespace, and nothing where it has none.",
     )
     expected_rate_hz: float = setting(
         30.0, 'Images a second that the model chosen by auto must keep up with.', low=1.0, high=1000.0

@@ -26,10 +26,10 @@ from hand_pose_ros.imaging.images import (
     color_in_bgr,
     view_image,
 )
-from hand_pose_ros.io.chunks import check_chunks
 from hand_pose_ros.io.frame import RecordedFrame, Recording, RecordingError, natural, stamp_name
+from hand_pose_ros.io.packing import TooLargeError, limit_rosbags, unpacked
 from hand_pose_ros.io.pairing import REGISTER, DepthPairing
-from hand_pose_ros.io.salvage import SalvagedBag, unpacked
+from hand_pose_ros.io.salvage import SalvagedBag
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -99,14 +99,12 @@ def _reader(path: Path, stack: ExitStack) -> Any:
     from rosbags.rosbag1 import Reader as Ros1Reader
     from rosbags.rosbag2 import Reader
 
+    limit_rosbags()
     if path.suffix == '.bag':
         return stack.enter_context(Ros1Reader(path))
     files = storages(path)
     if (metadata := path / 'metadata.yaml').is_file():
         check_nesting(metadata)
-    for file in files:
-        if file.suffix == '.mcap':
-            check_chunks(file)
     if path.is_dir() and not (path / 'metadata.yaml').exists() and len(files) == 1:
         path = files[0]
     if any(file.suffix == '.zstd' for file in files) and not (path / 'metadata.yaml').exists():
@@ -117,6 +115,8 @@ def _reader(path: Path, stack: ExitStack) -> Any:
         reader = stack.enter_context(Reader(path))
         if next(iter(reader.messages()), None) is not None:
             return reader
+    except TooLargeError:
+        raise
     except Exception:
         with suppress(Exception):  # the library says better what it is
             return SalvagedBag(files)

@@ -8,23 +8,18 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import struct
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-from hand_pose_ros.io.chunks import MAX_CHUNK_BYTES
 from hand_pose_ros.io.frame import RecordingError
+from hand_pose_ros.io.packing import MOST_BYTES, PACKINGS, unpack
 
 _MAGIC = b'\x89MCAP0\r\n'
 #: Opcodes of the records that matter here.
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 3, 4, 5, 6
-#: A file packed by zstd may become so many times as large, or so large: depth, with holes, packs to a tenth.
-MOST_UNPACKED, ALWAYS_UNPACKED_BYTES = 50, 1_000_000_000
 
 
 @dataclass
@@ -82,7 +77,7 @@ class SalvagedMcap(SalvagedFile):
                 raise RecordingError(f'{self.path}: no MCAP file')
             while head := stream.read(9):
                 length = int.from_bytes(head[1:], 'little')
-                if len(head) < 9 or length > MAX_CHUNK_BYTES:
+                if len(head) < 9 or length > MOST_BYTES:
                     self.missing = 'it is cut off or damaged'
                     return
                 body = stream.read(length)
@@ -97,7 +92,8 @@ class SalvagedMcap(SalvagedFile):
             at = 0
             while at + 9 <= len(records):
                 length = int.from_bytes(records[at + 1 : at + 9], 'little')
-                yield from self._record(records[at], records[at + 9 : at + 9 + length])
+                if records[at] != _CHUNK:  # no chunk holds another
+                    yield from self._record(records[at], records[at + 9 : at + 9 + length])
                 at += 9 + length
         elif opcode == _SCHEMA:
             self._schemas[int.from_bytes(body[:2], 'little')] = _text(body, 2)[0]
@@ -118,22 +114,7 @@ def _unpacked_chunk(body: bytes) -> bytes:
     size = struct.unpack_from('<Q', body, 16)[0]
     compression, at = _text(body, 28)
     packed = body[at + 8 :]
-    if size > MAX_CHUNK_BYTES:
-        raise RecordingError(f'a chunk says that it has {size} bytes')
-    if compression == 'zstd':
-        return bytes(_zstd().ZstdDecompressor().decompress(packed, size))
-    if compression == 'lz4':
-        frames: Any = import_module('lz4.frame')
-        return bytes(frames.decompress(packed))
-    return packed
-
-
-def _zstd() -> Any:
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
-    return zstd
+    return unpack(compression, packed, min(size, MOST_BYTES)) if compression in PACKINGS else packed
 
 
 @dataclass
@@ -191,16 +172,3 @@ class SalvagedBag:
             for topic, stamp, data in file.messages():
                 if id(topic) in wanted:
                     yield topic, stamp, data
-
-
-def unpacked(path: Path, folder: Path) -> Path:
-    """Unpack a file of a recording that is packed by zstd, into a folder; returns the unpacked one."""
-    out = folder / path.stem
-    left = max(MOST_UNPACKED * path.stat().st_size, ALWAYS_UNPACKED_BYTES)
-    with _zstd().open(path, 'rb') as packed, open(out, 'wb') as whole:
-        while part := packed.read(1 << 20):
-            left -= len(part)
-            if left < 0:
-                raise RecordingError(f'{path}: it becomes too large when it is unpacked; unpack it with "zstd -d"')
-            whole.write(part)
-    return out

@@ -26,7 +26,7 @@ from hand_pose_ros.nodes.qos import EVENTS, OUT, STATE, TF_OUT
 from hand_pose_ros.nodes.serialized import JointsSerializer, MarkerSerializer, TransformsSerializer
 from hand_pose_ros.nodes.transforms import TransformListener
 from hand_pose_ros.robots.description import RobotError
-from hand_pose_ros.settings import NodeSettings
+from hand_pose_ros.settings import AUTO, NodeSettings
 from hand_pose_ros.tracking.angle_guard import AngleGuard
 from hand_pose_ros.visualization.drawing import draw_overlay
 
@@ -47,7 +47,7 @@ class HandPublisher:
             name: node.create_lifecycle_publisher(kind, name, quality) for name, (kind, quality) in _outputs().items()
         }
         self._serialize_joints = JointsSerializer()
-        self._serialize_transforms = TransformsSerializer(settings.tf_prefix)
+        self._serialize_transforms = TransformsSerializer(_tf_prefix(settings.tf_prefix, node.get_namespace()))
         self._serialize_markers = MarkerSerializer()
         self._events = HandEvents(self._library)
         self._guards: dict[str, AngleGuard] = {side: AngleGuard() for side in SIDES}
@@ -168,6 +168,12 @@ class HandPublisher:
         if self._said.get(topic) != message.data:
             self._said[topic] = message.data
             self._outputs[topic].publish(message)
+
+
+def _tf_prefix(wanted: str, namespace: str) -> str:
+    """What TF frames' names begin with: ``wanted``, or the parts of the node's namespace."""
+    parts = namespace.strip('/').split('/')
+    return wanted if wanted != AUTO else ''.join(f'{part}_' for part in parts if part)
 
 
 def _outputs() -> dict[str, tuple[type, QoSProfile]]:

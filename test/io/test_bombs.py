@@ -13,9 +13,6 @@ from hand_pose_ros.hand_model.arrays import read_npy, read_npz
 from hand_pose_ros.imaging.compressed import decode_color, decode_compressed, decode_depth_png
 from hand_pose_ros.imaging.images import ImageError
 from hand_pose_ros.imaging.sizes import MAX_PIXELS, check_size
-from hand_pose_ros.io.bag import bag_reader
-from hand_pose_ros.io.bag_writer import write_bag
-from hand_pose_ros.io.frame import RecordingError
 from hand_pose_ros.io.labels import LabelError, read_labels, read_mask
 
 SMALL = np.zeros((48, 64, 3), np.uint8)
@@ -113,21 +110,6 @@ def test_arrays_are_measured_before_they_are_unpacked(tmp_path):
     for name in ('a.npy', 'a.npz'):
         with pytest.raises(LabelError, match=name):
             read_labels(tmp_path / name)
-
-
-def test_a_chunk_of_a_recording_is_measured_before_it_is_unpacked(tmp_path):
-    from hand_pose_ros.geometry.camera import Camera
-
-    write_bag(tmp_path / 'bag', [(0.0, np.full((48, 64), 500, np.uint16))], Camera(64, 48, 60, 60, 31, 23))
-    (storage,) = (tmp_path / 'bag').glob('*.mcap')
-    data = bytearray(storage.read_bytes())
-    at = 8
-    while data[at] != 6:  # to the chunk
-        at += 9 + int.from_bytes(data[at + 1 : at + 9], 'little')
-    data[at + 9 + 16 : at + 9 + 24] = (2**40).to_bytes(8, 'little')
-    storage.write_bytes(data)
-    with pytest.raises(RecordingError, match='takes 1099512 MB unpacked'), bag_reader(storage):
-        pass
 
 
 def test_a_directory_beyond_all_addresses_is_damage():

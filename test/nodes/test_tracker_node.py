@@ -881,6 +881,14 @@ def test_frames_of_several_trackers_have_names_of_their_own(graph):
     assert {one.header.frame_id for one in transforms} - {one.child_frame_id for one in transforms} == {FRAME_ID}
 
 
+@pytest.mark.parametrize(
+    ('wanted', 'namespace', 'prefix'),
+    [('auto', '/', ''), ('auto', '/arm/left', 'arm_left_'), ('', '/arm', ''), ('front_', '/arm', 'front_')],
+)
+def test_frames_begin_with_the_namespace_unless_another_prefix_is_set(wanted, namespace, prefix):
+    assert hand_publisher._tf_prefix(wanted, namespace) == prefix
+
+
 def test_nothing_found_says_why(graph):
     graph = graph()
     graph.known.process = lambda frame: []
