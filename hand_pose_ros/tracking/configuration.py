@@ -51,6 +51,8 @@ class HandednessConfiguration:
 class VerificationConfiguration:
     """When a tracked hand is still one, where a detector verifies hands."""
 
+    #: Frames from one verification of a hand to the next, once it is confirmed and while it is neither doubted nor gone.
+    every: int = 2
     #: A hand is doubted below this probability, and lost when what is remembered falls below it.
     lost: float = 0.2
     #: Weight of the past in the probability, each frame: fists that point at the camera look like none for a while.

@@ -181,11 +181,16 @@ class HandTracker:
             return
         (frame, verified), self._unfinished = self._unfinished, None
         self._lost = []
-        self._verify(frame, [track for track in self._tracks if track.track_id not in verified])
+        self._verify(frame, [track for track in self._tracks if track.track_id not in verified and self._is_due(track)])
         self._tracks = [track for track in self._tracks if track not in self._lost]
         self._frames_since_search += 1
         if self._tracks:
             self._search(frame, at_once=False)
+
+    def _is_due(self, track: Track) -> bool:
+        """Whether a track is verified in this frame; of two hands, each in another one."""
+        every = self._configuration.verification.every
+        return not track.confirmed or track.doubtful or (track.frames + track.track_id) % every == 0
 
     def _elapsed(self, stamp_s: float | None) -> float:
         before, self._stamp_s = self._stamp_s, stamp_s
