@@ -176,6 +176,30 @@ def test_a_frame_that_is_finished_early_changes_nothing_and_is_not_finished_twic
         assert len(calls) == done
 
 
+def test_confirmed_hands_are_verified_in_turn_and_a_doubted_one_at_once(clip, monkeypatch):
+    refine, verified, doubted = detection.refine, [], []
+
+    def counted(depth, camera, centers, network):
+        verified.append(len(centers))
+        found = refine(depth, camera, centers, network)
+        return replace(found, presence=0.1 * found.presence) if doubted else found
+
+    tracker = tracker_of(mesh=False)
+    for depth, camera, _ in clip[:8]:
+        assert len(track(tracker, depth, camera)) == 2
+        tracker.finish_frame()
+    monkeypatch.setattr(detection, 'refine', counted)
+    for depth, camera, _ in clip[8:12]:
+        track(tracker, depth, camera)
+        tracker.finish_frame()
+    assert verified == [1, 1, 1, 1]
+    doubted.append(True)
+    for depth, camera, _ in clip[12:15]:
+        track(tracker, depth, camera)
+        tracker.finish_frame()
+    assert verified[4:] == [1, 2, 2]
+
+
 def test_a_hand_that_stays_is_found_without_verification(clip, monkeypatch):
     tracker = tracker_of()
     depth, camera, _ = clip[0]
