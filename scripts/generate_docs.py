@@ -91,9 +91,14 @@ class Table:
     columns: tuple[Column, ...]
 
 
+DEPTH_MODELS = ('jgr_p2o_large', 'jgr_p2o', 'hourglass_compact', 'srn', 'residual_attention')
 POSE_MODELS = {
     'jgr_p2o_large': ('[jgr_p2o_large](docs/models/jgr_p2o_large.md), for recordings and fast CPUs', 'depth'),
     'jgr_p2o': ('[jgr_p2o](docs/models/jgr_p2o.md)', 'depth'),
+    'hourglass_compact': (
+        '[hourglass_compact](docs/models/hourglass_compact.md), for slow CPUs: 0.6 of the time of `jgr_p2o`',
+        'depth',
+    ),
     'srn': ('[srn](docs/models/srn.md)', 'depth'),
     'residual_attention': ('[residual_attention](docs/models/residual_attention.md)', 'depth'),
     'color_light': ('[color_light](docs/models/color_light.md)', 'color'),
@@ -102,6 +107,7 @@ POSE_MODELS = {
 CLIPS = {
     'jgr_p2o_large': 'depth',
     'jgr_p2o': 'depth --model jgr_p2o',
+    'hourglass_compact': 'depth --model hourglass_compact',
     'srn': 'depth --model srn',
     'residual_attention': 'depth --model residual_attention',
     'color_light': 'color --model color_light',
@@ -126,7 +132,10 @@ TABLES = {
     ),
     'precision error': Table(
         ('model',),
-        {name: (f'`{name}`',) for name in ('center_refiner', 'jgr_p2o_large', 'jgr_p2o', 'srn', 'residual_attention')},
+        {
+            name: (f'`{name}`',)
+            for name in ('center_refiner', 'jgr_p2o_large', 'jgr_p2o', 'hourglass_compact', 'srn', 'residual_attention')
+        },
         (
             Column('f32', 'precision_error', 'openvino_f32', digits=2),
             Column('bf16', 'precision_error', 'openvino_bf16', digits=2, optional=True),

@@ -51,7 +51,7 @@ class HandednessConfiguration:
 class VerificationConfiguration:
     """When a tracked hand is still one, where a detector verifies hands."""
 
-    #: Frames from one verification of a hand to the next, once it is confirmed and while it is neither doubted nor gone.
+    #: Frames from one verification of a hand to the next, once it is confirmed and while nothing speaks against it.
     every: int = 2
     #: A hand is doubted below this probability, and lost when what is remembered falls below it.
     lost: float = 0.2

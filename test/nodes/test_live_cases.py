@@ -1,6 +1,7 @@
 """Cameras as public reports have them, played through topics to a node of its own process.
 
-They lie beside the checkout and are skipped where they do not; those that are files are in ``test/test_public_cases.py``.
+They lie beside the checkout and are skipped where they do not; those that are files are in
+``test/test_public_cases.py``.
 """
 
 import os

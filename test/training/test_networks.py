@@ -652,7 +652,7 @@ def test_a_shipped_models_weights_are_read_back_to_train_on(tmp_path, monkeypatc
         load_onnx(srn.SRN(width=8), tmp_path / 'network.onnx')
 
 
-@pytest.mark.parametrize('name', ['jgr_p2o_large', 'jgr_p2o', 'srn', 'residual_attention'])
+@pytest.mark.parametrize('name', ['jgr_p2o_large', 'jgr_p2o', 'hourglass_compact', 'srn', 'residual_attention'])
 def test_shipped_weights_mean_the_same_in_pytorch_and_onnx(name):
     """Within 0.05 mm in float32: a cube's half side is some 130 mm."""
     onnxruntime = pytest.importorskip('onnxruntime')

@@ -148,6 +148,7 @@ EVALUATIONS = {
             'depth --articulated-icp',
             'depth --views 4 --articulated-icp',
             'depth --model jgr_p2o',
+            'depth --model hourglass_compact',
             'depth --model srn',
             'depth --model residual_attention',
             'color',
