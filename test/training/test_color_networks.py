@@ -185,7 +185,7 @@ def test_pixels_say_where_joints_are():
     zero(head.pose, head.heat, head.place)
     with torch.no_grad():
         head.place.bias.copy_(torch.arange(63.0))
-        ((joints, points),), _ = head(FEATURES, torch.zeros(1, 64))
+        ((joints, points),), *_ = head(FEATURES, torch.zeros(1, 64))
     assert points.abs().max() < 1e-6
     assert joints[0].flatten() == pytest.approx(torch.arange(63.0))
 
@@ -196,8 +196,8 @@ def test_hourglasses_give_estimates_of_their_own():
     zero(*head.says)
     with torch.no_grad():
         head.says[1].bias[21:] = torch.arange(105.0)
-        (first, second, third), _ = head(FEATURES, torch.zeros(1, 64))
-        (alone,), _ = color_regression.PixelHead.forward(head, FEATURES, torch.zeros(1, 64))
+        (first, second, third), *_ = head(FEATURES, torch.zeros(1, 64))
+        (alone,), *_ = color_regression.PixelHead.forward(head, FEATURES, torch.zeros(1, 64))
     assert torch.equal(first[0], alone[0]) and torch.equal(first[1], alone[1])
     assert second[0].abs().max() == 0 and second[1].abs().max() < 1e-6, 'even heat, and no offset'
     assert third[0][0].T.flatten() == pytest.approx(torch.arange(63.0))
@@ -321,9 +321,15 @@ def test_attention_changes_nothing_until_it_is_trained_and_then_has_the_last_wor
         ColorRegression([18], width=8, head='graph', head_options=options) for options in ({}, {'attention': 1})
     )
     lacking = load_weights(after, before.state_dict(), grown=True)
-    assert {tuple(key.split('.')[2:4]) for key in lacking} == {('head', 'attention')}
+    new = ('stages.0.head.attention.', 'joint_chirality.')
+    assert lacking and all(key.startswith(new) for key in lacking)
     image = torch.rand(2, 3, 128, 128)
     assert all(torch.equal(a, b) for a, b in zip(before.eval()(image), after.eval()(image)))
+    torch.nn.init.normal_(after.joint_chirality.layers[-1].weight)
+    *same, odds = zip(before(image), after(image))
+    assert all(torch.equal(a, b) for a, b in same) and not torch.allclose(*odds), (
+        'what is seen of joints tells the side'
+    )
     with torch.no_grad():
         after.get_parameter('stages.0.head.attention.correction.bias').copy_(torch.arange(5.0))
         found = after.forward_stages(image)[0]

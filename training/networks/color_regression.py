@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hand_pose_ros.geometry.joints import JOINTS
-from training.networks.heads import CertaintyHead, ChiralityHead
+from training.networks.heads import CertaintyHead, ChiralityHead, JointChiralityHead
 from training.networks.jgr_p2o import Hourglass, JointGraphReasoning, skeleton_adjacency
 from training.networks.joint_attention import JointAttention
 from training.networks.losses import (
@@ -56,6 +56,12 @@ ABSENT_ERROR = 1.0
 #: A network's estimate of joints (B, 21, 3) and points (B, 21, 2).
 Estimate = tuple[Tensor, Tensor]
 
+#: What a head finds: estimates, later ones better; the map (B, width, S / 8, S / 8) that pixels are read from; and what
+#: it shows where each joint was found, (B, 21, 2 * width).
+Found = tuple[list[Estimate], Tensor | None, Tensor | None]
+#: The same of a whole network; second its pooled features (B, C).
+StageFound = tuple[list[Estimate], Tensor, Tensor | None, Tensor | None]
+
 #: Radius in crop coordinates of the Gaussians that show an estimate to the next network.
 SHOWN = 0.1
 
@@ -78,10 +84,11 @@ class LinearHead(nn.Module):
         nn.init.normal_(self.linear.weight, std=1e-3)
         nn.init.zeros_(self.linear.bias)
 
-    def forward(self, features: list[Tensor], pooled: Tensor) -> tuple[list[Estimate], None]:
+    def forward(self, features: list[Tensor], pooled: Tensor) -> Found:
         """One estimate, and no map."""
         found = self.linear(pooled)
-        return [(found[:, : 3 * COUNT].unflatten(1, (COUNT, 3)), found[:, 3 * COUNT :].unflatten(1, (COUNT, 2)))], None
+        joints, points = found[:, : 3 * COUNT].unflatten(1, (COUNT, 3)), found[:, 3 * COUNT :].unflatten(1, (COUNT, 2))
+        return [(joints, points)], None, None
 
 
 class PixelHead(nn.Module):
@@ -112,10 +119,10 @@ class PixelHead(nn.Module):
         self.pose = nn.Linear(channels[-1], 3 * COUNT)
         self.register_buffer('grid', pixel_grid(size // 8).flatten(1), persistent=False)
 
-    def forward(self, features: list[Tensor], pooled: Tensor) -> tuple[list[Estimate], Tensor]:
-        """One estimate, and the map (B, width, S / 8, S / 8) that it was read from."""
+    def forward(self, features: list[Tensor], pooled: Tensor) -> Found:
+        """One estimate, and the map that it was read from."""
         joined = self.join(features)
-        return [self.estimate(joined, pooled)], joined
+        return [self.estimate(joined, pooled)], joined, None
 
     def join(self, features: list[Tensor]) -> Tensor:
         """The last three layers' features in one map (B, width, S / 8, S / 8)."""
@@ -178,11 +185,12 @@ class GraphHead(PixelHead):
             nn.init.zeros_(layer.bias)
         self.attention = JointAttention(COUNT, channels[-1], 2 * width, attention) if attention else None
 
-    def forward(self, features: list[Tensor], pooled: Tensor) -> tuple[list[Estimate], Tensor]:
-        """Estimates of the pixel head, of every hourglass, and the last corrected; and the map (B, width, S / 8, S /
-        8).
+    def forward(self, features: list[Tensor], pooled: Tensor) -> Found:
+        """Estimates of the pixel head, of every hourglass, and the last corrected; the map; with attention what was
+        seen of the joints.
         """
-        x = joined = self.join(features)
+        x, there = self.join(features), None
+        joined = x
         found = [self.estimate(x, pooled)]
         for i, hourglass in enumerate(self.hourglasses):
             seen = self.reasoning[i](self.after[i](hourglass(x)))
@@ -197,7 +205,7 @@ class GraphHead(PixelHead):
         if self.attention is not None:
             there = torch.cat([weights @ cells.flatten(2).transpose(1, 2) for cells in (joined, seen)], 2)
             found.append(self.attention(there, joints, points, pooled))
-        return found, joined
+        return found, joined, there
 
 
 HEADS = {'linear': LinearHead, 'pixels': PixelHead, 'graph': GraphHead}
@@ -227,15 +235,15 @@ class Stage(nn.Module):
         maps = torch.exp(-far / (2 * SHOWN**2))
         return torch.cat([maps, maps * joints[..., 2, None, None]], 1)
 
-    def forward(self, image: Tensor, before: Estimate | None) -> tuple[list[Estimate], Tensor, Tensor | None]:
-        """Estimates, later ones better, pooled features (B, C), and the map that pixels are read from."""
+    def forward(self, image: Tensor, before: Estimate | None) -> StageFound:
+        """What the head finds, and pooled features."""
         features = self.backbone(image, None if before is None else self.show(*before))
         pooled = features[-1].float().mean((2, 3))
-        found, joined = self.head(features, pooled)
+        found, joined, there = self.head(features, pooled)
         found = [(joints.float(), points.float()) for joints, points in found]
         if before is not None:
             found = [(before[0] + joints, before[1] + points) for joints, points in found]
-        return found, pooled, joined
+        return found, pooled, joined, there
 
 
 class ColorRegression(nn.Module):
@@ -279,6 +287,11 @@ class ColorRegression(nn.Module):
         channels = self.stages[-1].backbone.channels[-1]
         self.certainty = CertaintyHead(channels, COUNT)
         self.chirality = ChiralityHead(channels, COUNT)
+        # Pooling loses where things are, which tells a back from the other hand's palm.
+        self.joint_chirality = JointChiralityHead(2 * self.stages[-1].head.width, COUNT) if self._sees_joints else None
+        if self.joint_chirality is not None:
+            nn.init.zeros_(self.joint_chirality.layers[-1].weight)
+            nn.init.zeros_(self.joint_chirality.layers[-1].bias)
         # In training only: it makes the features tell hands from none, which the certainty head then reads there.
         self.presence = nn.Linear(channels, 1)
         # Likewise: what of the hand a pixel shows, and how far away, which says more of an image than 21 joints do.
@@ -294,16 +307,22 @@ class ColorRegression(nn.Module):
         known = {name: kind for name, kind in known.items() if name not in ('channels', 'size')}
         check_options(options.get('head_options', {}), known, 'network_options.head_options')
 
-    def forward_stages(self, image: Tensor) -> tuple[list[Estimate], Tensor, Tensor | None]:
-        """The estimates of all networks, in their order, the last one's pooled features (B, C), and the first one's
-        map.
+    @property
+    def _sees_joints(self) -> bool:
+        """Whether the last network shows what is seen where each joint was found."""
+        return getattr(self.stages[-1].head, 'attention', None) is not None
+
+    def forward_stages(self, image: Tensor) -> StageFound:
+        """The estimates of all networks, in their order, and the first one's map; the last one's pooled features, and
+        what it shows where each joint was found.
         """
-        found, maps = [], []
+        estimates: list[Estimate] = []
+        maps = []
         for stage in self.stages:
-            more, pooled, joined = stage(image, found[-1] if found else None)
-            found += more
+            more, pooled, joined, there = stage(image, estimates[-1] if estimates else None)
             maps.append(joined)
-        return found, pooled, maps[0]
+            estimates += more
+        return estimates, pooled, maps[0], there
 
     def conclude(self, found: list[Estimate]) -> Estimate:
         """The network's final estimate, of the estimates of :meth:`forward_stages`."""
@@ -313,16 +332,17 @@ class ColorRegression(nn.Module):
         joints, points = (torch.stack(parts).mean(0) for parts in zip(*last))
         return joints, points
 
-    def estimate_with_features(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Joints, points, the joints' sigma (B, 21) in hand sizes, and pooled features (B, C)."""
-        found, pooled, _ = self.forward_stages(image)
-        joints, points = self.conclude(found)
-        return joints, points, self.certainty(pooled.detach(), joints.detach()), pooled
+    def odds_of_right(self, joints: Tensor, sigma: Tensor, pooled: Tensor, there: Tensor | None) -> Tensor:
+        """Handedness logits (B,) of estimates of joints (B, 21, 3) and sigma (B, 21), by what was seen."""
+        odds = self.chirality(pooled, joints, sigma)
+        return odds if self.joint_chirality is None else odds + self.joint_chirality(there, joints, sigma)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Joints (B, 21, 3), points (B, 21, 2), sigma (B, 21) and handedness logits (B,)."""
-        joints, points, sigma, pooled = self.estimate_with_features(image)
-        return joints, points, sigma, self.chirality(pooled, joints, sigma)
+        """Joints (B, 21, 3), points (B, 21, 2), sigma (B, 21) in hand sizes and handedness logits (B,)."""
+        estimates, pooled, _, there = self.forward_stages(image)
+        joints, points = self.conclude(estimates)
+        sigma = self.certainty(pooled, joints)
+        return joints, points, sigma, self.odds_of_right(joints, sigma, pooled, there)
 
     def loss(
         self,
@@ -361,7 +381,7 @@ class ColorRegression(nn.Module):
 
         """
         image, right = mirror_some(image, mirrored)
-        found, pooled, joined = self.forward_stages(image)
+        found, pooled, joined, there = self.forward_stages(image)
         value = image.new_zeros((), dtype=torch.float32)
         for estimate in found:
             shown = [part[right] for part in (estimate[0], estimate[1], joints, points)]
@@ -370,9 +390,8 @@ class ColorRegression(nn.Module):
         sigma = self.certainty(pooled.detach(), final)
         errors = torch.where(right[:, None], expected_errors(final, joints, final_points, points), torch.nan)
         absent = ~(joints.isfinite().any(2) | points.isfinite().any(2)).any(1)
-        likelihood, handedness = heads_loss(
-            sigma, errors, self.chirality(pooled, final, sigma.detach()), right.to(final.dtype), absent
-        )
+        odds = self.odds_of_right(final, sigma.detach(), pooled, there)
+        likelihood, handedness = heads_loss(sigma, errors, odds, right.to(final.dtype), absent)
         presence = F.binary_cross_entropy_with_logits(self.presence(pooled)[:, 0], 1 - absent.to(pooled.dtype))
         if surface_weight and surface is not None and joined is not None:
             value = value + surface_weight * surface_loss(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 #: What the names of these heads' weights begin with: weights of a network whose heads were not trained lack them.
-HEADS = ('chirality.', 'certainty.', 'presence.')
+HEADS = ('chirality.', 'joint_chirality.', 'certainty.', 'presence.')
 
 
 class ChiralityHead(nn.Module):
