@@ -91,7 +91,6 @@ class Table:
     columns: tuple[Column, ...]
 
 
-DEPTH_MODELS = ('jgr_p2o_large', 'jgr_p2o', 'hourglass_compact', 'srn', 'residual_attention')
 POSE_MODELS = {
     'jgr_p2o_large': ('[jgr_p2o_large](docs/models/jgr_p2o_large.md), for recordings and fast CPUs', 'depth'),
     'jgr_p2o': ('[jgr_p2o](docs/models/jgr_p2o.md)', 'depth'),
@@ -134,7 +133,7 @@ TABLES = {
         ('model',),
         {
             name: (f'`{name}`',)
-            for name in ('center_refiner', 'jgr_p2o_large', 'jgr_p2o', 'hourglass_compact', 'srn', 'residual_attention')
+            for name in ('center_refiner', *(name for name, (_, kind) in POSE_MODELS.items() if kind == 'depth'))
         },
         (
             Column('f32', 'precision_error', 'openvino_f32', digits=2),

@@ -12,11 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checkout import SHARED
+from checkout import CASES
 
 from hand_pose_ros.cli.main import main
-
-CASES = SHARED / 'cases' / 'input'
 
 pytestmark = [
     pytest.mark.slow,

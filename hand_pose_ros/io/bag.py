@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import takewhile
@@ -118,12 +118,20 @@ def _reader(path: Path, stack: ExitStack) -> Any:
     except TooLargeError:
         raise
     except Exception:
-        with suppress(Exception):  # the library says better what it is
-            return SalvagedBag(files)
-        raise
-    with suppress(Exception):
+        if (salvaged := _salvaged(files)) is None:
+            raise  # the library says better what it is
+        return salvaged
+    return _salvaged(files) or reader
+
+
+def _salvaged(files: list[Path]) -> SalvagedBag | None:
+    """What can be salvaged of a recording's files; None for nothing. Raises TooLargeError where it takes too much."""
+    try:
         return SalvagedBag(files)
-    return reader
+    except TooLargeError:
+        raise
+    except Exception:
+        return None
 
 
 def storages(path: Path) -> list[Path]:

@@ -67,14 +67,32 @@ def unpack(packing: str, data: bytes, most: int = MOST_BYTES) -> bytes:
     return b''.join(parts)
 
 
-class _Counted:
-    """A packed stream that ends in an error where more comes out than a file of its size may hold."""
+def unpack_chunk(packing: str, data: bytes, size: int) -> bytes:
+    """Unpack a chunk of an MCAP file that promises to hold ``size`` bytes; what no packing is named for stays as it is.
 
-    def __init__(self, packed: BinaryIO, size: int) -> None:
+    Raises:
+        TooLargeError: it promises more than a part may hold, or holds more than it promises.
+        RecordingError: the data end too early.
+
+    """
+    if size > MOST_BYTES:
+        raise TooLargeError(
+            f'a chunk of it takes {size / 1e6:.0f} MB unpacked; at most {MOST_BYTES // 10**6} MB are read'
+        )
+    return unpack(packing, data, size) if packing in PACKINGS else data
+
+
+class PackedFile:
+    """A file packed by zstd; to read more of it than a file of its size may hold raises TooLargeError."""
+
+    def __init__(self, packed: BinaryIO, mode: str = 'rb') -> None:
+        assert mode == 'rb'
+        size = packed.seek(0, 2)
+        packed.seek(0)
         self._stream = _zstd().open(packed, 'rb')
         self._left = max(MOST_UNPACKED * size, ALWAYS_UNPACKED_BYTES)
 
-    def __enter__(self) -> _Counted:
+    def __enter__(self) -> PackedFile:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -89,18 +107,10 @@ class _Counted:
         return part
 
 
-def open_packed(packed: BinaryIO, mode: str = 'rb') -> _Counted:
-    """Open a file packed by zstd for reading; reading it raises TooLargeError where it becomes too large."""
-    assert mode == 'rb'
-    size = packed.seek(0, 2)
-    packed.seek(0)
-    return _Counted(packed, size)
-
-
 def unpacked(path: Path, folder: Path) -> Path:
     """Unpack a file of a recording that is packed by zstd, into a folder; returns the unpacked one."""
     out = folder / path.stem
-    with path.open('rb') as packed, open_packed(packed) as whole, out.open('wb') as stream:
+    with path.open('rb') as packed, PackedFile(packed) as whole, out.open('wb') as stream:
         while part := whole.read():
             stream.write(part)
     return out
@@ -114,5 +124,5 @@ def limit_rosbags() -> None:
     for packing in ('lz4', 'bz2'):
         ros1.decompressors[packing] = partial(unpack, packing)
     for packing in ('lz4', 'zstd'):
-        mcap.DECOMPRESSORS[packing] = lambda data, size, by=packing: unpack(by, data, min(size, MOST_BYTES))
-    ros2.zstd = SimpleNamespace(decompress=partial(unpack, 'zstd'), open=open_packed)
+        mcap.DECOMPRESSORS[packing] = partial(unpack_chunk, packing)
+    ros2.zstd = SimpleNamespace(decompress=partial(unpack, 'zstd'), open=PackedFile)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hand_pose_ros.io.frame import RecordingError
-from hand_pose_ros.io.packing import MOST_BYTES, PACKINGS, unpack
+from hand_pose_ros.io.packing import MOST_BYTES, unpack_chunk
 
 _MAGIC = b'\x89MCAP0\r\n'
 #: Opcodes of the records that matter here.
@@ -113,8 +113,7 @@ def _text(body: bytes, at: int) -> tuple[str, int]:
 def _unpacked_chunk(body: bytes) -> bytes:
     size = struct.unpack_from('<Q', body, 16)[0]
     compression, at = _text(body, 28)
-    packed = body[at + 8 :]
-    return unpack(compression, packed, min(size, MOST_BYTES)) if compression in PACKINGS else packed
+    return unpack_chunk(compression, body[at + 8 :], size)
 
 
 @dataclass

@@ -172,8 +172,7 @@ class HandPublisher:
 
 def _tf_prefix(wanted: str, namespace: str) -> str:
     """What TF frames' names begin with: ``wanted``, or the parts of the node's namespace."""
-    parts = namespace.strip('/').split('/')
-    return wanted if wanted != AUTO else ''.join(f'{part}_' for part in parts if part)
+    return wanted if wanted != AUTO else ''.join(f'{part}_' for part in namespace.split('/') if part)
 
 
 def _outputs() -> dict[str, tuple[type, QoSProfile]]:

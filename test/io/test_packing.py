@@ -43,15 +43,11 @@ def mcap(packed: bytes, compression: str, size: int, *, whole: bool) -> bytes:
     name = compression.encode()
     chunk = struct.pack('<QQQII', 0, 0, size, 0, len(name)) + name + struct.pack('<Q', len(packed)) + packed
     end = record(15, bytes(4)) + record(2, bytes(20)) + b'\x89MCAP0\r\n' if whole else b''
-    return b'\x89MCAP0\r\n' + record(1, struct.pack('<II', 0, 0)) + record(6, chunk) + end
+    header = record(1, struct.pack('<I', 4) + b'ros2' + struct.pack('<I', 0))
+    return b'\x89MCAP0\r\n' + header + record(6, chunk) + end
 
 
-def write_images(folder, mode: CompressionMode) -> None:
-    with Writer(folder, version=8, storage_plugin=StoragePlugin.SQLITE3) as writer:
-        pass
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
+def write_text(folder, mode: CompressionMode) -> None:
     writer = Writer(folder, version=8, storage_plugin=StoragePlugin.SQLITE3)
     writer.set_compression(mode, CompressionFormat.ZSTD)
     with writer:
@@ -87,13 +83,25 @@ def test_more_than_a_part_may_hold_is_not_unpacked(kind, peak_bytes):
 def test_a_chunk_that_holds_more_than_it_says_is_refused(tmp_path, compression, whole, peak_bytes):
     path = tmp_path / 'a.mcap'
     path.write_bytes(mcap(BOMBS[compression](), compression, 1000, whole=whole))
-    with pytest.raises(RecordingError, match=r'a\.mcap'), bag_reader(path) as reader:
+    with (
+        pytest.raises(RecordingError, match=r'a\.mcap: a part of it takes more than 1000 bytes'),
+        bag_reader(path) as reader,
+    ):
         list(reader.messages())
     assert peak_bytes() < 50e6
 
 
+@pytest.mark.parametrize('whole', [True, False])
+@pytest.mark.parametrize('compression', ['zstd', 'lz4'])
+def test_a_chunk_is_measured_by_its_promise_before_it_is_unpacked(tmp_path, compression, whole):
+    path = tmp_path / 'a.mcap'
+    path.write_bytes(mcap(PACK[compression](MEGABYTE), compression, 2**40, whole=whole))
+    with pytest.raises(RecordingError, match='takes 1099512 MB unpacked'), bag_reader(path):
+        pass
+
+
 def test_a_message_that_holds_too_much_is_refused(tmp_path):
-    write_images(tmp_path / 'bag', CompressionMode.MESSAGE)
+    write_text(tmp_path / 'bag', CompressionMode.MESSAGE)
     with bag_reader(tmp_path / 'bag') as reader:
         assert len(list(reader.messages())) == 1
     (storage,) = (tmp_path / 'bag').glob('*.db3')
@@ -104,7 +112,7 @@ def test_a_message_that_holds_too_much_is_refused(tmp_path):
 
 
 def test_a_file_that_becomes_too_large_is_refused(tmp_path, monkeypatch):
-    write_images(tmp_path / 'bag', CompressionMode.FILE)
+    write_text(tmp_path / 'bag', CompressionMode.FILE)
     with bag_reader(tmp_path / 'bag') as reader:
         assert len(list(reader.messages())) == 1
     monkeypatch.setattr(packing, 'ALWAYS_UNPACKED_BYTES', 10_000_000)

@@ -12,9 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from checkout import ROOT, SHARED
-
-CASES = SHARED / 'cases' / 'input'
+from checkout import CASES, ROOT, child_environment
 
 pytest.importorskip('rclpy')
 pytestmark = [
@@ -44,7 +42,7 @@ def test_hands_are_found_or_it_is_said_why_not(name, tmp_path):
     run = subprocess.run(
         [sys.executable, 'live_case.py', name],
         cwd=tmp_path,
-        env={**os.environ, 'PATH': path, 'HP_REPO': str(ROOT)},
+        env=child_environment(PATH=path, HP_REPO=str(ROOT)),
         capture_output=True,
         text=True,
         timeout=240,

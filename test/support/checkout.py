@@ -9,6 +9,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SUPPORT = Path(__file__).resolve().parent
 #: Data that is not part of the repository: beside the checkout, or where the environment says.
 SHARED = Path(os.environ.get('HAND_POSE_SHARED', ROOT.parent / 'shared')).resolve()
+#: Recordings, cameras and encodings as public reports have them.
+CASES = SHARED / 'cases' / 'input'
 
 
 def child_environment(*folders: Path, **variables: str) -> dict[str, str]:

@@ -57,7 +57,7 @@ ABSENT_ERROR = 1.0
 Estimate = tuple[Tensor, Tensor]
 
 #: What a head finds: estimates, later ones better; the map (B, width, S / 8, S / 8) that pixels are read from; and what
-#: it shows where each joint was found, (B, 21, 2 * width).
+#: it shows where each joint was found, (B, 21, seen).
 Found = tuple[list[Estimate], Tensor | None, Tensor | None]
 #: The same of a whole network; second its pooled features (B, C).
 StageFound = tuple[list[Estimate], Tensor, Tensor | None, Tensor | None]
@@ -77,6 +77,8 @@ class LinearHead(nn.Module):
 
     #: Estimates, the last ones, whose mean is the head's.
     averaged = 1
+    #: Channels of what it shows where each joint was found; 0 for nothing.
+    seen = 0
 
     def __init__(self, channels: tuple[int, ...], size: int) -> None:
         super().__init__()
@@ -102,6 +104,7 @@ class PixelHead(nn.Module):
     """
 
     averaged = 1
+    seen = 0
 
     def __init__(self, channels: tuple[int, ...], size: int, width: int = 128) -> None:
         super().__init__()
@@ -183,14 +186,15 @@ class GraphHead(PixelHead):
         ) in self.back:  # a stack sees the image only, as the first does, until it learns to use that one's features
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
-        self.attention = JointAttention(COUNT, channels[-1], 2 * width, attention) if attention else None
+        self.seen = 2 * width if attention else 0
+        self.attention = JointAttention(COUNT, channels[-1], self.seen, attention) if attention else None
 
     def forward(self, features: list[Tensor], pooled: Tensor) -> Found:
         """Estimates of the pixel head, of every hourglass, and the last corrected; the map; with attention what was
         seen of the joints.
         """
-        x, there = self.join(features), None
-        joined = x
+        x = joined = self.join(features)
+        there = None
         found = [self.estimate(x, pooled)]
         for i, hourglass in enumerate(self.hourglasses):
             seen = self.reasoning[i](self.after[i](hourglass(x)))
@@ -288,7 +292,8 @@ class ColorRegression(nn.Module):
         self.certainty = CertaintyHead(channels, COUNT)
         self.chirality = ChiralityHead(channels, COUNT)
         # Pooling loses where things are, which tells a back from the other hand's palm.
-        self.joint_chirality = JointChiralityHead(2 * self.stages[-1].head.width, COUNT) if self._sees_joints else None
+        seen = self.stages[-1].head.seen
+        self.joint_chirality = JointChiralityHead(seen, COUNT) if seen else None
         if self.joint_chirality is not None:
             nn.init.zeros_(self.joint_chirality.layers[-1].weight)
             nn.init.zeros_(self.joint_chirality.layers[-1].bias)
@@ -306,11 +311,6 @@ class ColorRegression(nn.Module):
         known = parameters_of([HEADS[head]])
         known = {name: kind for name, kind in known.items() if name not in ('channels', 'size')}
         check_options(options.get('head_options', {}), known, 'network_options.head_options')
-
-    @property
-    def _sees_joints(self) -> bool:
-        """Whether the last network shows what is seen where each joint was found."""
-        return getattr(self.stages[-1].head, 'attention', None) is not None
 
     def forward_stages(self, image: Tensor) -> StageFound:
         """The estimates of all networks, in their order, and the first one's map; the last one's pooled features, and
