@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+import weakref
 from dataclasses import dataclass
 
 import torch
@@ -54,7 +56,15 @@ class Processes:
             return value
         flag = torch.tensor(float(value), device=self.device)
         torch.distributed.all_reduce(flag)
-        return bool(flag > 0)
+        result = bool(flag > 0)
+        if self.device == 'cpu':
+            # A thread of Gloo lets go of the flag a moment later, by way of the interpreter. If that ended
+            # first, the process would be aborted.
+            alive = weakref.ref(flag)
+            del flag
+            while alive() is not None:
+                time.sleep(0.0002)
+        return result
 
     def leave(self) -> None:
         """End the connection to the others."""
