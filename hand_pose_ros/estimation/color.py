@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from hand_pose_ros.core.frame import CameraFrame, Channel
@@ -74,8 +75,8 @@ class ColorPoseEstimator(PoseNetwork):
 
     def cut(self, image: np.ndarray, camera: Camera, regions: Sequence[PerspectiveRegion]) -> np.ndarray:
         """Cut the network's input (N, 3, S, S) out of an image (H, W, 3) uint8 in bgr order."""
-        cut = np.stack([region.cut(image, camera, self.input_size) for region in regions])
-        return np.ascontiguousarray(cut[..., ::-1].transpose(0, 3, 1, 2)).astype(np.float32) / np.float32(127.5) - 1
+        cut = [region.cut(image, camera, self.input_size) for region in regions]
+        return cv2.dnn.blobFromImages(cut, 1 / 127.5, mean=(127.5, 127.5, 127.5), swapRB=True)
 
     def _estimate(
         self,

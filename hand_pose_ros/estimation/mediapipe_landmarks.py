@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import cv2
 import numpy as np
 
 from hand_pose_ros.core.frame import CameraFrame, Channel
@@ -75,6 +77,7 @@ class Landmarks:
     presence: float
     right_logit: float
 
+    @cached_property
     def scale(self) -> float:
         """Crop coordinates a meter, by which the world landmarks fit the points."""
         seen, known = self.points[:, :2] - self.points[:, :2].mean(0), self.world[:, :2] - self.world[:, :2].mean(0)
@@ -82,12 +85,12 @@ class Landmarks:
 
     def disagreement(self) -> np.ndarray:
         """(21,) how far points and world landmarks lie apart across the line of sight, hand sizes."""
-        apart = self.points[:, :2] / self.scale() - self.world[:, :2]
+        apart = self.points[:, :2] / self.scale - self.world[:, :2]
         return np.linalg.norm(apart - apart.mean(0), axis=1) / max(hand_size(self.world), 1e-6)
 
     def shape(self) -> np.ndarray:
         """(21, 3) meters in the region's frame: across the line of sight by the points, along it by both."""
-        shape = self.points / self.scale()
+        shape = self.points / self.scale
         shape[:, 2] = DEPTH_MIX[0] * shape[:, 2] + DEPTH_MIX[1] * self.world[:, 2]
         return shape
 
@@ -122,6 +125,8 @@ def merge_landmarks(
     views: Sequence[Landmarks], shown: Sequence[PerspectiveRegion], region: PerspectiveRegion
 ) -> Landmarks:
     """Average what several views, each of a region in ``shown``, say of the hand in a region that is not mirrored."""
+    if len(views) == 1 and shown[0] is region:
+        return views[0]
     points, world, right = [], [], []
     for view, place in zip(views, shown):
         rays = np.concatenate([view.points[:, :2] * place.reach, np.ones((len(view.points), 1))], 1)
@@ -151,7 +156,7 @@ def place_joints(marks: Landmarks, region: PerspectiveRegion) -> tuple[np.ndarra
     """
     shape = marks.shape()
     joints = shape + joint_offsets(shape, marks.right_logit > 0)
-    points = joints[:, :2] * marks.scale()
+    points = joints[:, :2] * marks.scale
     joints = (joints - joints[WRIST]) * (NOMINAL_HAND_SIZE_M / max(hand_size(joints), 1e-6))
     sigma = NOMINAL_HAND_SIZE_M * (SIGMA_FLOOR + SIGMA_GAIN * marks.disagreement())
     wrist = region.place(joints, points, 1 / np.square(sigma))
@@ -198,8 +203,10 @@ class MediaPipeLandmarks:
         """
         side = MARK.input_pixels
         with self._timer('crop'):
-            crops = np.stack([region.cut(image, camera, side)[..., ::-1] for region in regions])
-            crops = crops.astype(np.float32) / np.float32(255)
+            crops = np.empty((len(regions), side, side, 3), np.float32)
+            for crop, region in zip(crops, regions):
+                rgb = cv2.cvtColor(region.cut(image, camera, side), cv2.COLOR_BGR2RGB)
+                np.multiply(rgb, np.float32(1 / 255), out=crop)
         with self._timer('network'):
             points, presence, right, world = self._network(crops)
         right = np.clip(right[:, 0].astype(float), 1e-9, 1 - 1e-9)
@@ -244,7 +251,7 @@ def hand_estimate(marks: Landmarks, region: PerspectiveRegion, side: str, camera
 
 
 def _same(one: PerspectiveRegion, other: PerspectiveRegion) -> bool:
-    return one.reach == other.reach and bool(np.allclose(one.rotation, other.rotation, atol=1e-9))
+    return one.reach == other.reach and bool(np.abs(one.rotation - other.rotation).max() < 1e-9)
 
 
 def mediapipe_landmarks(settings: ModelSettings, timer: StageTimer) -> MediaPipeLandmarks:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from hand_pose_ros.geometry.joints import FINGER_JOINTS, KNUCKLES, PARENTS, WRIST, hand_size
+from hand_pose_ros.geometry.rotations import cross
 
 #: (21, 3) hand sizes, of a right hand.
 OFFSETS = np.array(
@@ -93,11 +94,11 @@ def bone_frames(points: np.ndarray) -> np.ndarray:
     along = points - points[list(PARENTS)]
     along[list(_PALM)] = ahead
     along = _unit(along)
-    back = np.cross(ahead, across)
+    back = cross(ahead, across)
     # The thumb bends beside the palm, about an axis out of it; the fingers about one across it.
     fixed = np.where(_OF_THUMB[:, None], back, across)
     fixed = _unit(fixed - (fixed * along).sum(1, keepdims=True) * along)
-    crossed = np.cross(along, fixed)
+    crossed = cross(along, fixed)
     aside = np.where(_OF_THUMB[:, None], -crossed, fixed)
     out = np.where(_OF_THUMB[:, None], fixed, crossed)
     return np.stack([along, aside, out], 2)

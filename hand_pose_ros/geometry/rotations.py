@@ -5,15 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 
+def cross(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Cross products (..., 3) of vectors (..., 3): for a few, several times as quick as numpy's."""
+    (a, b, c), (x, y, z) = one.T, other.T
+    return np.array([b * z - c * y, c * x - a * z, a * y - b * x]).T
+
+
 def axis_angle_to_matrix(axes: np.ndarray, angles: np.ndarray) -> np.ndarray:
     """Rotation matrices (..., 3, 3) about unit ``axes`` (..., 3) by ``angles`` (...) in radians (Rodrigues)."""
     axes, angles = np.asarray(axes, dtype=float), np.asarray(angles, dtype=float)
     sine, cosine = np.sin(angles)[..., None, None], np.cos(angles)[..., None, None]
     x, y, z = axes[..., 0], axes[..., 1], axes[..., 2]
     zero = np.zeros_like(x)
-    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*axes.shape[:-1], 3, 3)
+    skew = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*axes.shape[:-1], 3, 3)
     outer = axes[..., :, None] * axes[..., None, :]
-    return cosine * np.eye(3) + sine * cross + (1 - cosine) * outer
+    return cosine * np.eye(3) + sine * skew + (1 - cosine) * outer
 
 
 def rotation_vector_to_matrix(vectors: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ import numpy as np
 
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import KNUCKLES, WRIST, hand_center, hand_size, is_degenerate
+from hand_pose_ros.geometry.rotations import cross
 from hand_pose_ros.regions.base import RegionOffset, View
 from hand_pose_ros.regions.cube import CUBE_PER_HAND
 
@@ -58,7 +59,7 @@ class PerspectiveRegion:
         forward = np.asarray(center, dtype=float) / distance
         right = np.array([1.0, 0, 0]) - forward[0] * forward
         right = right / np.linalg.norm(right)
-        down = np.cross(forward, right)
+        down = cross(forward, right)
         cos, sin = np.cos(turn), np.sin(turn)
         right, down = cos * right - sin * down, sin * right + cos * down
         return cls(np.stack([-right if mirror else right, down, forward]), half / distance)
@@ -112,6 +113,8 @@ class PerspectiveRegion:
 
     def view(self, view: View) -> PerspectiveRegion:
         """Another crop of the same hand, turned in it clockwise and enlarged."""
+        if view == View():
+            return self
         up = np.array([-np.sin(view.turn_rad), -np.cos(view.turn_rad)])
         return PerspectiveRegion(self.turned_up(up).rotation, self.reach / view.zoom)
 
@@ -228,7 +231,9 @@ class PerspectiveRegion:
         rows[:, :, 2] = -slopes
         wanted = slopes * joints[:, 2:] - joints[:, :2]
         root = np.sqrt(weights)[:, None]
-        wrist, *_ = np.linalg.lstsq((rows * root[..., None]).reshape(-1, 3), (wanted * root).ravel(), rcond=None)
+        weighted = (rows * root[..., None]).reshape(-1, 3)
+        # Their normal equations, since so few unknowns are found sooner by them.
+        wrist, *_ = np.linalg.lstsq(weighted.T @ weighted, weighted.T @ (wanted * root).ravel(), rcond=None)
         return self.to_camera(wrist)
 
     def draw_to_points(self, joints: np.ndarray, points: np.ndarray, share: float = 0.5) -> np.ndarray:

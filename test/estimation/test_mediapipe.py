@@ -164,7 +164,7 @@ class TestLandmarks:
         points = np.concatenate([region.project(joints), (local[:, 2:] - local[0, 2]) / 0.5 / region.reach], 1)
         marks = landmarks.Landmarks(points, local - local.mean(0), 1.0, 3.0)
         placed, sigma = landmarks.place_joints(marks, region)
-        wanted = points[:, :2] + marks.scale() * joint_offsets(marks.shape(), True)[:, :2]
+        wanted = points[:, :2] + marks.scale * joint_offsets(marks.shape(), True)[:, :2]
         assert region.project(placed) == pytest.approx(wanted, abs=1e-9)
         assert hand_size(placed) == pytest.approx(0.09, rel=0.1) and (sigma > 0).all()
 

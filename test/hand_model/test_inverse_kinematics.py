@@ -19,6 +19,7 @@ RIGHT = load_hand_model()
 MODELS = {'right': RIGHT, 'left': RIGHT.mirrored()}
 SOLVER = InverseKinematics(RIGHT)
 MEMORY = InverseKinematicsConfiguration().memory_frames
+INTERVAL = InverseKinematicsConfiguration().shape_interval_frames
 MIRROR = np.array([-1.0, 1.0, 1.0])
 LENGTHS = [np.array(BONES)[:, end] for end in (0, 1)]
 
@@ -86,18 +87,33 @@ def test_a_track_learns_the_persons_bones():
     assert np.mean([rms(fit.joints - truth.joints) for fit, truth in fits[-20:]]) < 0.85 * 0.003 * np.sqrt(3)
 
 
-def test_an_outlier_does_not_change_the_hand_and_a_state_forgets_beyond_its_memory():
+def test_an_outlier_does_not_change_the_hand():
     rng = np.random.default_rng(2)
     truth, _ = draw_hand(rng, size=0)
     state = HandShapeState()
     for _ in range(MEMORY + 20):
         before = SOLVER.fit(truth.joints, 'right', mesh=False, state=state)
-    assert state.frames == MEMORY
     wild = truth.joints.copy()
     wild[8] += 0.08
     SOLVER.fit(wild, 'right', mesh=False, state=state)
-    after = SOLVER.fit(truth.joints, 'right', mesh=False, state=state)
-    assert np.abs(lengths(after.joints) - lengths(before.joints)).max() < 0.001
+    for _ in range(INTERVAL):
+        after = SOLVER.fit(truth.joints, 'right', mesh=False, state=state)
+        assert np.abs(lengths(after.joints) - lengths(before.joints)).max() < 0.001
+
+
+def test_a_state_forgets_what_is_beyond_its_memory_and_is_brought_up_to_date_now_and_then():
+    rng = np.random.default_rng(2)
+    small, large = (draw_hand(rng, size=size)[0].joints for size in (-2, 1))
+    state, shapes = HandShapeState(), []
+    for _ in range(MEMORY):
+        SOLVER.fit(small, 'right', mesh=False, state=state)
+    for _ in range(5 * MEMORY):
+        SOLVER.fit(large, 'right', mesh=False, state=state)
+        shapes.append(state.shape)
+    assert [one is other for one, other in zip(shapes, shapes[1:])].count(False) == 5 * MEMORY // INTERVAL
+    assert lengths(SOLVER.fit(large, 'right', state=state).joints) == pytest.approx(
+        lengths(SOLVER.fit(large, 'right').joints), abs=0.002
+    )
 
 
 @pytest.mark.parametrize('noise_mm', [2, 5])
