@@ -112,7 +112,7 @@ def test_a_state_forgets_what_is_beyond_its_memory_and_is_brought_up_to_date_now
         shapes.append(state.shape)
     assert [one is other for one, other in zip(shapes, shapes[1:])].count(False) == 5 * MEMORY // INTERVAL
     assert lengths(SOLVER.fit(large, 'right', state=state).joints) == pytest.approx(
-        lengths(SOLVER.fit(large, 'right').joints), abs=0.002
+        lengths(SOLVER.fit(large, 'right').joints), abs=0.004
     )
 
 
