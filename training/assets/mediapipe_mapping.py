@@ -47,7 +47,7 @@ class Seen:
     def residuals(self) -> np.ndarray:
         """(21, 2) from MediaPipe's points to the true joints, hand sizes, across the line of sight."""
         shape = self.marks.shape()
-        return (self.region.project(self.joints) - self.marks.points[:, :2]) / (self.marks.scale() * hand_size(shape))
+        return (self.region.project(self.joints) - self.marks.points[:, :2]) / (self.marks.scale * hand_size(shape))
 
 
 def draw_hands(count: int, people: int, seed: int) -> Iterator[tuple[np.ndarray, Camera, np.ndarray]]:
@@ -100,7 +100,7 @@ def fit_depth(hands: list[Seen]) -> tuple[float, float]:
     """How the points' depth and the world landmarks' are mixed: least squares of the depth about the hand's middle."""
     columns, wanted = [], []
     for hand in hands:
-        depths = np.stack([hand.marks.points[:, 2] / hand.marks.scale(), hand.marks.world[:, 2]], 1)
+        depths = np.stack([hand.marks.points[:, 2] / hand.marks.scale, hand.marks.world[:, 2]], 1)
         columns.append((depths - depths.mean(0)) / hand_size(hand.marks.world))
         true = hand.region.from_camera(hand.joints)[:, 2] / hand_size(hand.joints)
         wanted.append(true - true.mean())

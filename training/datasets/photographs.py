@@ -103,7 +103,7 @@ def read_hand(label: dict) -> LabeledHand:
         depth = np.asarray(label['z'], dtype=float)[:, None]
         marks = Landmarks(np.hstack([points, depth]), np.asarray(label['world'], dtype=float), 1.0, 0.0)
         shape = marks.shape()
-        joints = (shape + joint_offsets(shape, label['side'] == 'right')) * marks.scale()
+        joints = (shape + joint_offsets(shape, label['side'] == 'right')) * marks.scale
         points, size = joints[:, :2], hand_size(joints)
     else:
         diagonal = float(np.linalg.norm(np.ptp(points, axis=0)))
