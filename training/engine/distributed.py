@@ -48,7 +48,7 @@ class Processes:
         if self.count == 1:
             return module
         # Heads that a loss leaves out get no gradient; each process keeps its own normalizations' statistics.
-        return DistributedDataParallel(module, find_unused_parameters=True, broadcast_buffers=False)
+        return DistributedDataParallel(module, find_unused_parameters=True, forward_sync_buffers=False)
 
     def any(self, value: bool) -> bool:
         """Whether it is so in any of the processes."""
