@@ -14,7 +14,7 @@ from hand_pose_ros.core.stage_timer import StageTimer
 from hand_pose_ros.estimation.fusion import merge
 from hand_pose_ros.estimation.pose_network import PoseNetwork
 from hand_pose_ros.geometry.camera import Camera
-from hand_pose_ros.geometry.joints import NOMINAL_HAND_SIZE_M, WRIST, hand_center
+from hand_pose_ros.geometry.joints import NOMINAL_HAND_SIZE_M, WRIST, hand_center, hand_size
 from hand_pose_ros.inference.models import COLOR_POSE
 from hand_pose_ros.regions.base import View
 from hand_pose_ros.regions.perspective import CLOSER, PerspectiveRegion
@@ -33,8 +33,9 @@ class PlacementConfiguration:
 
     #: Joints are not weighed as if they were surer than this, in hand sizes.
     least_sigma: float = 0.02
-    #: No joint of a hand is nearer to the camera than this, meters.
-    least_depth_m: float = 0.02
+    #: No joint of a hand is nearer to the camera than this, meters. What seems so is in a photograph that was cut, of a
+    #: camera that sees less than its calibration says.
+    least_depth_m: float = 0.1
 
 
 PLACEMENT = PlacementConfiguration()
@@ -110,13 +111,36 @@ def place(joints: np.ndarray, points: np.ndarray, sigma: np.ndarray, region: Per
     """
     # Joints that are hardly seen say less about where the hand is.
     wrist = region.place(joints, points, 1 / np.square(np.maximum(sigma, PLACEMENT.least_sigma)))
-    return region.draw_to_points(wrist + region.to_camera(joints), points)
+    return keep_away(region.draw_to_points(wrist + region.to_camera(joints), points), points, region)
+
+
+def keep_away(joints: np.ndarray, points: np.ndarray, region: PerspectiveRegion) -> np.ndarray:
+    """Move a hand away that seems nearer to the camera than hands are, or behind it.
+
+    Args:
+        joints: (21, 3) meters, the image's camera optical frame.
+        points: (21, 2) crop coordinates where the joints are seen.
+        region: that these are of.
+
+    Returns:
+        (21, 3) as ``joints``; what was moved lies on the lines of sight of the points, and is of
+        ``NOMINAL_HAND_SIZE_M``, so that it may be flatter than the hand is.
+
+    """
+    missing = PLACEMENT.least_depth_m - joints[:, 2].min()
+    if not missing > 0:
+        return joints
+    rays = region.to_camera(np.concatenate([points * region.reach, np.ones((len(points), 1))], 1))
+    if (rays[:, 2] <= 0).any():
+        return joints
+    moved = rays * ((joints[:, 2] + missing) / rays[:, 2])[:, None]
+    return moved * (NOMINAL_HAND_SIZE_M / max(hand_size(moved), 1e-6))
 
 
 def in_view(joints: np.ndarray, camera: Camera) -> bool:
     """Whether a hand (21, 3) is before the camera, and its center in the image."""
     center = hand_center(joints)
-    if not np.isfinite(center).all() or (joints[:, 2] < PLACEMENT.least_depth_m).any():
+    if not np.isfinite(center).all() or (joints[:, 2] <= 0).any():
         return False
     pixel = camera.project(center[None])[0]
     return bool((pixel > 0).all() and (pixel < (camera.width, camera.height)).all())

@@ -18,7 +18,7 @@ import numpy as np
 from hand_pose_ros.core.frame import CameraFrame, Channel
 from hand_pose_ros.core.hand import HandEstimate
 from hand_pose_ros.core.stage_timer import StageTimer
-from hand_pose_ros.estimation.color import in_view
+from hand_pose_ros.estimation.color import in_view, keep_away
 from hand_pose_ros.estimation.mediapipe_mapping import (
     CONFIDENCE,
     DEPTH_MIX,
@@ -161,7 +161,8 @@ def place_joints(marks: Landmarks, region: PerspectiveRegion) -> tuple[np.ndarra
     sigma = NOMINAL_HAND_SIZE_M * (SIGMA_FLOOR + SIGMA_GAIN * marks.disagreement())
     wrist = region.place(joints, points, 1 / np.square(sigma))
     # The points are by far the surer ones: all the way to their lines of sight.
-    return region.draw_to_points(wrist + region.to_camera(joints), points, 1.0), sigma
+    joints = region.draw_to_points(wrist + region.to_camera(joints), points, 1.0)
+    return keep_away(joints, points, region), sigma
 
 
 class MediaPipeLandmarks:
