@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ from hand_pose_ros.files import printable, write_bytes, writing
 if TYPE_CHECKING:
     import numpy as np
 
+    from hand_pose_ros.core.hand import Hand
+    from hand_pose_ros.imaging.images import DepthImage
     from hand_pose_ros.io.frame import RecordedFrame, Recording
     from hand_pose_ros.tracking.tracker import HandTracker
 
@@ -100,10 +103,12 @@ class _Counts:
     frames: int = 0
     with_hands: int = 0
     without_depth: int = 0
+    #: Frames in which there is depth, and the distance of no hand was measured.
+    not_measured: int = 0
     seconds: list[float] = field(default_factory=list)
     interrupted: bool = False
-    #: Why nothing could be found in the frames without hands: reason -> how many.
-    empty: dict[str, int] = field(default_factory=dict)
+    #: Why nothing could be found in the frames without hands, or measured in those: reason -> how many.
+    reasons: Counter[str] = field(default_factory=Counter)
 
     def describe(self, modality: str) -> str:
         median = 1000 * sorted(self.seconds)[len(self.seconds) // 2] if self.seconds else 0.0
@@ -113,16 +118,31 @@ class _Counts:
             f'{median:.1f} ms a frame (median){self._why()}'
         )
 
+    def explain(self, depth: DepthImage | None, hands: Sequence[Hand], near: float, far: float) -> None:
+        """Take in why a depth image shows none of the hands that there should be."""
+        from hand_pose_ros.estimation.rgbd import why_not_measured
+        from hand_pose_ros.imaging.images import explain_emptiness
+
+        if depth is None or any(hand.metric for hand in hands) or (self.with_hands and not hands):
+            return
+        if hands and not self.not_measured:
+            self.reasons.clear()  # what was said of frames without hands
+        self.not_measured += bool(hands)
+        if reason := why_not_measured(depth, near, far) if hands else explain_emptiness(depth, near, far):
+            self.reasons[reason] += 1
+
     def _why(self) -> str:
-        """Why no hand was found at all, where that is known."""
-        if self.with_hands or not self.empty:
+        """Why no hand was found at all, or how far away they are was not measured, where that is known."""
+        if not self.reasons:
             return ''
-        return f'; no hand, since {max(self.empty, key=lambda reason: self.empty[reason])}'
+        reason, _ = self.reasons.most_common(1)[0]
+        if self.with_hands:
+            return f'; in {self.not_measured} frames their distance follows from --hand-size, since {reason}'
+        return f'; no hand, since {reason}'
 
 
 def _track(recording: Recording, tracker: HandTracker, args: argparse.Namespace, out: Path, counts: _Counts) -> None:
     """Track the frames up to the limit and write what is found, counting in ``counts``."""
-    from hand_pose_ros.imaging.images import explain_emptiness
     from hand_pose_ros.imaging.orientation import unmirrored
     from hand_pose_ros.io.results import result_line
     from hand_pose_ros.visualization.drawing import draw_overlay
@@ -146,10 +166,7 @@ def _track(recording: Recording, tracker: HandTracker, args: argparse.Namespace,
             counts.frames += 1
             counts.with_hands += bool(hands)
             counts.without_depth += frame.depth is None
-            if not hands and not counts.with_hands and frame.depth is not None:
-                reason = explain_emptiness(frame.depth, args.near_far[0], args.near_far[1])
-                if reason:
-                    counts.empty[reason] = counts.empty.get(reason, 0) + 1
+            counts.explain(frame.depth, hands, *args.near_far)
             if save is not None:
                 scale = max(1, round(OVERLAY_WIDTH / frame.camera.width))
                 save(recorded, draw_overlay(frame.picture, hands, frame.camera, scale=scale))

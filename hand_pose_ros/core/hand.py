@@ -72,6 +72,7 @@ class Hand:
         confidence: (21,) probability that a joint is within 10 mm (times hand size / 0.095), calibrated on validation.
         fit: the hand model posed on the joints; None when not asked for.
         track_id: number that stays with this hand from frame to frame.
+        metric: whether its distance was measured, not assumed from a hand size.
 
     """
 
@@ -81,3 +82,4 @@ class Hand:
     confidence: np.ndarray
     fit: HandFit | None = None
     track_id: int = 0
+    metric: bool = True

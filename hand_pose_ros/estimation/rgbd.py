@@ -14,7 +14,7 @@ from hand_pose_ros.estimation.depth_scale import size_from_depth
 from hand_pose_ros.estimation.fusion import mean_joints
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.geometry.joints import NOMINAL_HAND_SIZE_M
-from hand_pose_ros.imaging.images import DepthImage
+from hand_pose_ros.imaging.images import DepthImage, explain_emptiness
 from hand_pose_ros.regions.cube import CUBE_PER_HAND, LARGEST_HAND_M, SMALLEST_HAND_M, CubeRegion
 from hand_pose_ros.regions.perspective import PerspectiveRegion
 
@@ -72,6 +72,11 @@ class RgbdEstimator:
             for n, by_depth in zip(seen, self._depth.estimate(frame, list(seen.values()), views)):
                 found[n] = fuse(found[n], by_depth, self._configuration)
         return found
+
+
+def why_not_measured(depth: DepthImage, near: float, far: float) -> str:
+    """Why a depth image did not tell how far away the hands are that color shows, in a clause."""
+    return explain_emptiness(depth, near, far) or 'depth shows nothing of a hand where they are'
 
 
 def _scaled(estimate: HandEstimate, depth: DepthImage, camera: Camera) -> HandEstimate:

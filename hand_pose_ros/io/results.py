@@ -25,6 +25,7 @@ def result_line(frame: str, hands: Sequence[Hand]) -> str:
                         'side': hand.side,
                         'score': round(float(hand.score), 4),
                         'track': int(hand.track_id),
+                        'metric': bool(hand.metric),
                         'joints': np.round(np.asarray(hand.joints, float), 6).tolist(),
                         'confidence': np.round(np.asarray(hand.confidence, float), 4).tolist(),
                     }

@@ -242,8 +242,8 @@ class TrackerDiagnostics:
         self.statistics.without_depth += bool(depth_problem)
         self.statistics.finish(latency, times)
 
-    def nothing_found(self, reason: str) -> None:
-        """Take why the last frame can hold no hand; empty where it can."""
+    def nothing_measured(self, reason: str) -> None:
+        """Take why depth can hold no hand, or told no distance of those that color shows; empty where it can."""
         self._reason = reason
 
     def refuse(self, problem: str) -> None:
@@ -271,8 +271,9 @@ class TrackerDiagnostics:
             return _warning(f'{view}, by color alone: {self._depth_problem}')
         if publishers > 1:  # Their images mix, and the numbers that dropped ones are counted by.
             return _warning(f'{view}, but {publishers} publishers share {topic}')
-        if not self._hands and self._reason:
-            return _warning(f'{view}: {self._reason}')
+        if self._reason:
+            guessed = ', their distance by hand_size' if self._hands else ''
+            return _warning(f'{view}{guessed}: {self._reason}')
         if loss > CONFIG.tolerable_loss:
             return _warning(
                 f'{view}, but {loss:.0%} of the images of {topic} are dropped: '

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from rclpy.node import Node
 from std_msgs.msg import Header
 
 from hand_pose_ros.core.frame import CameraFrame, FrameError
+from hand_pose_ros.core.hand import Hand
+from hand_pose_ros.estimation.rgbd import why_not_measured
 from hand_pose_ros.files import printable
 from hand_pose_ros.geometry.camera import CameraError
 from hand_pose_ros.imaging.images import ImageError, explain_emptiness
@@ -24,7 +27,7 @@ from hand_pose_ros.tracking.model_choice import ModelChoice
 if TYPE_CHECKING:
     from hand_pose_ros.tracking.tracker import HandTracker
 
-#: Images without hands are looked into this often.
+#: Images in which depth shows no hand are looked into this often.
 _REASON_PERIOD_S = 1.0
 
 
@@ -86,19 +89,21 @@ class FrameProcessor:
         problem = self._finish_frame()
         self._diagnostics.statistics.impossible = self._tracker.impossible
         self._diagnostics.finish(len(hands), latency, times, received.depth_problem, problem)
-        self._explain(frame, len(hands))
+        self._explain(frame, hands)
         if self._adaptation.after_frame(time.perf_counter() - received.begun_s):
             self._update_tracker()
             self._diagnostics.update_parts(self.describe())
 
-    def _explain(self, frame: CameraFrame, hands: int) -> None:
-        """Find out, once a second, why a depth image without hands can hold none."""
+    def _explain(self, frame: CameraFrame, hands: Sequence[Hand]) -> None:
+        """Find out, once a second, why depth can hold no hand, or told no distance of those that color shows."""
         now = time.monotonic()
-        if hands or frame.depth is None or now < self._next_reason:
-            return
-        self._next_reason = now + _REASON_PERIOD_S
-        tracking = self._settings.tracking
-        self._diagnostics.nothing_found(explain_emptiness(frame.depth, tracking.near, tracking.far))
+        if any(hand.metric for hand in hands):
+            self._diagnostics.nothing_measured('')
+        elif frame.depth is not None and now >= self._next_reason:
+            self._next_reason = now + _REASON_PERIOD_S
+            explain = why_not_measured if hands else explain_emptiness
+            tracking = self._settings.tracking
+            self._diagnostics.nothing_measured(explain(frame.depth, tracking.near, tracking.far))
 
     def describe(self) -> dict[str, str]:
         """Return engine and model, and why they were chosen, for diagnostics."""

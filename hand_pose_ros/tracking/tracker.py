@@ -405,4 +405,4 @@ class HandTracker:
             for refiner in self._parts.refiners:
                 estimate = refiner.refine(track, estimate, frame)
             fit = self._parts.fitter.fit(estimate.joints, track.side, mesh=self._settings.mesh, state=track.shape)
-        return Hand(track.side, score, estimate.joints, estimate.confidence, fit, track.track_id)
+        return Hand(track.side, score, estimate.joints, estimate.confidence, fit, track.track_id, estimate.metric)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -136,6 +137,33 @@ def test_of_a_bag_with_both_images_the_modality_says_what_is_tracked(tmp_path, c
             'depth' if frame.color is None else 'color' if frame.depth is None else 'both' for frame in made.frames
         ] == channels
         assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('depth', 'reason'), [(9000, 'half beyond 9.00 m'), (500, 'depth shows nothing of a hand where they are')]
+)
+def test_depth_that_does_not_tell_the_hands_distance_is_said(tmp_path, capsys, monkeypatch, depth, reason):
+    hand = replace(make_hand('right', open_hand('right')), metric=False)
+    monkeypatch.setattr(FakeTracker, 'process', lambda self, frame: [hand])
+    images = [(10.0 + i / 10, np.full((240, 320), depth, np.uint16)) for i in range(3)]
+    color = [(stamp, np.full((240, 320, 3), 90, np.uint8)) for stamp, _ in images]
+    write_bag(tmp_path / 'bag', color, CAMERA, color=True, registered_depth=images)
+    command = [
+        'track',
+        str(tmp_path / 'bag'),
+        '--modality',
+        'rgbd',
+        '--out',
+        str(tmp_path / 'out'),
+        '--overlays',
+        'none',
+    ]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert (
+        'hands in 3' in said and 'in 3 frames their distance follows from --hand-size, since' in said and reason in said
+    )
+    assert not read_lines(tmp_path / 'out')[0]['hands'][0]['metric']
 
 
 def test_photographs_are_tracked_each_on_its_own_where_asked(tmp_path):

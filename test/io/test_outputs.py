@@ -88,3 +88,9 @@ def test_the_side_of_a_keypoint_is_not_its_track_but_in_older_recordings():
 def test_a_line_of_hands_names_their_tracks():
     line = json.loads(result_line('a', [replace(make_hand('left'), track_id=3)]))
     assert [(hand['side'], hand['track'], len(hand['joints'])) for hand in line['hands']] == [('left', 3, 21)]
+
+
+@pytest.mark.parametrize('metric', [True, False])
+def test_a_line_of_hands_says_whether_their_distance_was_measured(metric):
+    line = json.loads(result_line('a', [replace(make_hand('left'), metric=metric)]))
+    assert line['hands'][0]['metric'] is metric

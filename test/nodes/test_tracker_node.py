@@ -246,6 +246,16 @@ def test_a_color_image_without_depth_is_tracked_alone_and_counted(rgbd):
     assert [cloud.width for cloud in graph.got('hands/keypoints', 2)] == [42, 42]
 
 
+def test_depth_that_does_not_tell_the_hands_distance_is_said(rgbd):
+    graph = rgbd()
+    graph.known.hands = [replace(hand, metric=False) for hand in graph.known.hands]
+    graph.connect('hands/keypoints')
+    graph.send_depth(10.0, np.full((48, 64), 9000, np.uint16))
+    graph.send_color(10.0)
+    status = graph.status('2 hands in view, their distance by hand_size: ')
+    assert status.level == DiagnosticStatus.WARN and 'half beyond 9.00 m' in status.message
+
+
 @pytest.mark.parametrize(
     'changes, reason',
     [
