@@ -37,14 +37,29 @@ def resource_path(*parts: str) -> Path:
     )
 
 
+def user_folder(variable: str, *below_home: str) -> Path | None:
+    """Return a folder of the user's, which need not exist: what ``variable`` names, else one below the home.
+
+    None where there is no home: a container may run as a user that its system does not know.
+    """
+    if named := os.environ.get(variable):
+        return Path(named)
+    try:
+        return Path.home().joinpath(*below_home)
+    except RuntimeError:
+        return None
+
+
 def cache_folder(name: str) -> Path | None:
     """Return a folder of the user's own for what can be found out again, or None where none can be written to.
 
     It is ``hand_pose_ros/<name>`` in ``XDG_CACHE_HOME``, by default ``~/.cache``; nobody else may read or write there,
     since compiled networks are loaded from it.
     """
-    base = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
-    folder = Path(base, _PACKAGE.name, name)
+    base = user_folder('XDG_CACHE_HOME', '.cache')
+    if base is None:
+        return None
+    folder = base / _PACKAGE.name / name
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:

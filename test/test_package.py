@@ -15,6 +15,8 @@ from checkout import ROOT
 import hand_pose_ros
 from hand_pose_ros import resources
 from hand_pose_ros.cli import main as command
+from hand_pose_ros.gestures.library import load_library, own_gestures_file, shipped_library
+from hand_pose_ros.inference.mediapipe_files import candidate_folders
 from hand_pose_ros.resources import resource_path
 
 SOURCES = sorted((ROOT / 'hand_pose_ros').rglob('*.py'))
@@ -243,3 +245,44 @@ def test_a_reader_that_leaves_ends_the_command_quietly():
     process.stdout.close()
     assert process.wait(timeout=60) != 2
     assert b'Traceback' not in process.stderr.read()
+
+
+def test_a_user_without_a_home_has_no_folders(monkeypatch, tmp_path, capsys):
+    for name in ('HOME', 'XDG_CACHE_HOME', 'XDG_CONFIG_HOME', 'XDG_DATA_HOME'):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(number):
+        raise KeyError(f'getpwuid(): uid not found: {number}')
+
+    monkeypatch.setattr('pwd.getpwuid', unknown)
+    assert resources.user_folder('XDG_CACHE_HOME', '.cache') is None and resources.cache_folder('times') is None
+    assert candidate_folders() == (Path(sys.prefix, 'share', 'hand_pose_ros', 'models', 'mediapipe'),)
+    assert own_gestures_file() is None and load_library() == shipped_library()
+    assert command.main(['gesture', 'list']) == 0
+    assert command.main(['gesture', 'record', 'mine', 'demo/clip']) == 2
+    assert '--gestures-file' in capsys.readouterr().err
+    assert command.main(['gesture', 'list', '--gestures-file', '~/mine.yaml']) == 2
+    assert 'no home folder' in capsys.readouterr().err
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    assert resources.cache_folder('times') == tmp_path / 'hand_pose_ros' / 'times'
+
+
+def test_little_is_imported_before_an_error_can_be_said():
+    code = (
+        'import sys; before = set(sys.modules); import hand_pose_ros.cli.main; '
+        'print(*sorted(name for name in set(sys.modules) - before if name.startswith(("hand_pose_ros", "yaml"))))'
+    )
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert result.stdout.split() == [
+        'hand_pose_ros',
+        'hand_pose_ros.cli',
+        'hand_pose_ros.cli.main',
+        'hand_pose_ros.cli.streams',
+    ]
+
+
+def test_arguments_that_are_not_known_do_not_color_the_terminal(capsys):
+    for arguments in (['track', 'a', 'b\x1b[31m', '--out', 'o'], ['models', 'list', '\x1b[2J'], ['doctor', '--x\x07']):
+        with pytest.raises(SystemExit):
+            command.main(arguments)
+        assert all(line.isprintable() for line in capsys.readouterr().err.splitlines())

@@ -136,18 +136,27 @@ def open_input(args: argparse.Namespace, settings: TrackerSettings) -> tuple[Rec
     from hand_pose_ros.io.recording import open_recording
 
     camera = read_calibration(args.camera) if args.camera else None
+    if camera and camera.note:
+        print(printable(f'{args.camera}: {camera.note}'), file=sys.stderr)
     modality = getattr(args, 'modality', None)
-    recording = open_recording(args.input, camera, settings.node.depth_unit, args.topic, modality, args.depth_topic)
+    node = settings.node
+    recording = open_recording(
+        args.input, camera, node.depth_unit, args.topic, modality, args.depth_topic, node.pairing_tolerance
+    )
     if recording.note:
         print(printable(f'{recording.path}: {recording.note}'), file=sys.stderr)
     return recording, changed(settings, modality=recording.modality)
 
 
-def make_output_folder(path: Path) -> None:
+def make_output_folder(path: Path, *files: str) -> None:
     """Make the folder of a command's results and try to write there, before anything that takes long.
 
+    Args:
+        path: the folder.
+        files: names of what will be written into it.
+
     Raises:
-        OSError: it cannot be made or written; the message names it.
+        OSError: it cannot be made or written, or a folder is where a file should be; the message names it.
 
     """
     try:
@@ -156,6 +165,9 @@ def make_output_folder(path: Path) -> None:
             pass
     except OSError as error:
         raise OSError(f'{path}: results cannot be written there ({error.strerror or error})') from error
+    for file in files:
+        if (path / file).is_dir():
+            raise OSError(f'{path / file}: a result cannot be written there, since it is a folder; remove or rename it')
 
 
 def add_graph_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from hand_pose_ros.cli import measure, peers
 from hand_pose_ros.cli.arguments import NODE_SETTINGS, add_modality_argument, add_tracker_arguments, tracker_settings
 from hand_pose_ros.cli.clip import HEIGHT, WIDTH, load_clip
 from hand_pose_ros.cli.processes import NodeError, changed_tracker_parameters
+from hand_pose_ros.cli.streams import say
 from hand_pose_ros.machine import IMITATED, ISA_VARIABLE, describe_machine
 from hand_pose_ros.settings import changed
 
@@ -92,7 +93,10 @@ def run(args: argparse.Namespace) -> int:
         own = bool(args.clip) or clip.modality != 'depth'
         images = clip if own else load_clip(None, 'color', args.frames)
         result['peers'] = [peers.measure_peer(args.peer, args.peer_python, images, settings, clip, args.frames)]
-    print(json.dumps(result, indent=2) if args.json else '\n'.join(_table(result)))
+    if args.json:
+        print(json.dumps(result, indent=2))
+    else:
+        say('\n'.join(_table(result)))
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
+from hand_pose_ros.cli.streams import say
 from hand_pose_ros.inference.models import find_model
 from hand_pose_ros.inference.onnx_runtime import BUILD, TENSORRT_PRECISIONS, OnnxRuntimeTensorRTEngine
 
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     model = find_model(arguments.model, task='')
     start = time.monotonic()
     engine = OnnxRuntimeTensorRTEngine(model, arguments.precision)
-    print(
+    say(
         f'{engine.folder}: {model.name} for {engine.description}, batches of 1 to {BUILD.max_batch}, '
         f'{time.monotonic() - start:.0f} s'
     )

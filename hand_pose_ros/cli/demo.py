@@ -20,6 +20,7 @@ from hand_pose_ros.cli.processes import (
     prepare_to_host_nodes,
     require_ros,
 )
+from hand_pose_ros.cli.streams import say
 from hand_pose_ros.files import printable, reason
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     except NodeError as error:
         print(printable(f'hand-pose demo: error: {error}'), file=sys.stderr)
         return 1
-    print(closing_lines(summary, out))
+    say(closing_lines(summary, out))
     return 0
 
 

@@ -12,13 +12,15 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from hand_pose_ros.cli.streams import say
+from hand_pose_ros.files import reason
 from hand_pose_ros.machine import instruction_sets, processor_name, usable_cores
 
 PYTHONS = ((3, 10), (3, 14))
@@ -44,25 +46,31 @@ INTERFACES = (
 #: What a failed import of an extension built for NumPy 1 says under NumPy 2.
 NUMPY_ABI = ('_ARRAY_API', 'compiled using NumPy 1', 'numpy.core.multiarray failed')
 
-_ENGINE = 'import json; from hand_pose_ros.inference.engines import survey; print(json.dumps(survey({!r})))'
+#: What begins the line of a probe's answer: whatever else is loaded may print as well, even at its end.
+_ANSWER = 'hand-pose doctor: '
+#: Runs before each probe's code, which gives its answer by it.
+_PRELUDE = f"""
+import json
+def answer(value):
+    print({_ANSWER!r} + json.dumps(value), flush=True)
+"""
+_ENGINE = 'from hand_pose_ros.inference.engines import survey; answer(survey({!r}))'
 #: Engines that the package installs; the others are an NVIDIA GPU's, and their own messages say how to get them.
 INSTALLED_ENGINES = ('openvino', 'onnxruntime')
 _TRACKER = (
-    'import json; from hand_pose_ros.settings import TrackerSettings; '
+    'from hand_pose_ros.settings import TrackerSettings; '
     'from hand_pose_ros.tracking.factory import make_tracker; '
-    'print(json.dumps(make_tracker(TrackerSettings()).description))'
+    'answer(make_tracker(TrackerSettings()).description)'
 )
 _CHOICE = (
-    'import json; from hand_pose_ros.settings import TrackerSettings, compose; '
+    'from hand_pose_ros.settings import TrackerSettings, compose; '
     'from hand_pose_ros.tracking.model_choice import choose_models; '
-    'print(json.dumps(choose_models(compose(TrackerSettings, {{"modality": {!r}}}), anew={}).reason))'
+    'answer(choose_models(compose(TrackerSettings, {{"modality": {!r}}}), anew={}).reason)'
 )
-_RCLPY = (
-    'import json, rclpy; print(json.dumps({"rmw": rclpy.get_rmw_implementation_identifier(), "path": rclpy.__file__}))'
-)
+_RCLPY = 'import rclpy; answer({"rmw": rclpy.get_rmw_implementation_identifier(), "path": rclpy.__file__})'
 # A message is of use only where the library that serializes it loads as well.
 _INTERFACES = f"""
-import importlib, json
+import importlib
 errors = {{}}
 for name in {INTERFACES!r}:
     try:
@@ -70,13 +78,13 @@ for name in {INTERFACES!r}:
         next(m for m in vars(messages).values() if isinstance(m, type)).__class__.__import_type_support__()
     except Exception as error:
         errors[name] = f'{{type(error).__name__}}: {{error}}'
-print(json.dumps(errors))
+answer(errors)
 """
 # A Bayer image, because only a conversion of colors reaches the compiled half of cv_bridge.
 _CV_BRIDGE = (
-    'import json, numpy, cv_bridge; b = cv_bridge.CvBridge(); '
+    'import numpy, cv_bridge; b = cv_bridge.CvBridge(); '
     'm = b.cv2_to_imgmsg(numpy.zeros((4, 4), numpy.uint8)); m.encoding = "bayer_rggb8"; '
-    'print(json.dumps(b.imgmsg_to_cv2(m, "bgr8").shape))'
+    'answer(b.imgmsg_to_cv2(m, "bgr8").shape)'
 )
 
 
@@ -97,7 +105,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a probe printed as JSON (``value``), or how it failed (``error``, one line; ``output``, all of it)."""
+    """What a probe answered (``value``), or how it failed (``error``, one line; ``output``, all of it)."""
 
     value: Any = None
     error: str = ''
@@ -108,17 +116,20 @@ Probe = Callable[[str], Answer]
 
 
 def probe(code: str) -> Answer:
-    """Run Python code in a process of its own; it prints one line of JSON."""
+    """Run Python code in a process of its own; it calls ``answer`` with what JSON can hold."""
     try:
-        result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
+        result = subprocess.run(
+            [sys.executable, '-c', _PRELUDE + code], capture_output=True, text=True, errors='replace', timeout=120
+        )
     except subprocess.TimeoutExpired:
         return Answer(error='no answer within 120 s')
     output = result.stderr.strip()
     if result.returncode < 0:
         return Answer(error=f'crashes (signal {-result.returncode})', output=output)
-    if result.returncode or not result.stdout.strip():
+    answers = [line.removeprefix(_ANSWER) for line in result.stdout.splitlines() if line.startswith(_ANSWER)]
+    if result.returncode or not answers:
         return Answer(error=output.splitlines()[-1] if output else f'exit code {result.returncode}', output=output)
-    return Answer(json.loads(result.stdout.splitlines()[-1]))
+    return Answer(json.loads(answers[-1]))
 
 
 def remedy_for(packages: str, ros: str, from_ros: bool = False) -> str:
@@ -177,8 +188,11 @@ def examine_gpu() -> Finding:
             [tool, '--query-gpu=name,driver_version,memory.total', '--format=csv,noheader'],
             capture_output=True,
             text=True,
+            errors='replace',
             timeout=30,
         )
+    except OSError as error:
+        return Finding('GPU', 'note', f'{tool} cannot be run: {reason(error)}', 'reinstall the NVIDIA driver')
     except subprocess.TimeoutExpired:
         return Finding('GPU', 'note', f'{tool} does not answer', 'restart the machine, or reinstall its NVIDIA driver')
     if result.returncode:
@@ -194,7 +208,7 @@ def examine_gpu() -> Finding:
 def examine_libraries(ask: Probe, ros: str) -> Iterator[Finding]:
     """Yield the Python libraries that every command needs."""
     for module, distribution in LIBRARIES.items():
-        answer = ask(f'import json, {module} as m; print(json.dumps(getattr(m, "__version__", "")))')
+        answer = ask(f'import {module} as m; answer(getattr(m, "__version__", ""))')
         if answer.error:
             remedy = remedy_for(distribution, ros, from_ros=bool(ros) and module != 'rosbags')
             if foreign := os.environ.get('PYTHONPATH'):
@@ -238,7 +252,7 @@ def examine_ros(ask: Probe, ros: str) -> Iterator[Finding]:
     if not errors:
         yield Finding('interfaces', 'ok', ', '.join(INTERFACES))
     yield examine_cv_bridge(ask(_CV_BRIDGE), ros)
-    launch = ask('import json, launch_ros; print(json.dumps(launch_ros.__file__))')
+    launch = ask('import launch_ros; answer(launch_ros.__file__)')
     if launch.error:
         yield Finding(
             'launch',
@@ -283,10 +297,8 @@ def examine_engines(ask: Probe, ros: str) -> tuple[list[Finding], str]:
 
     An engine that finds what it needs missing says so (``EngineError``) and is passed over; one that breaks is not.
     """
-    try:
-        from hand_pose_ros.inference.engines import AUTO
-    except Exception as error:  # a library that is broken raises whatever it likes
-        return [Finding('engines', 'missing', f'cannot be looked for: {error}', needed_by='track')], ''
+    from hand_pose_ros.inference.engines import AUTO
+
     answers = {name: ask(_ENGINE.format(name)) for name in AUTO}
     absent = {
         name: answer.error.split('EngineError: ', 1)[1]
@@ -314,13 +326,10 @@ def examine_engines(ask: Probe, ros: str) -> tuple[list[Finding], str]:
 
 def examine_models() -> Iterator[Finding]:
     """Yield each shipped model and the hand model: there and whole, or not."""
-    try:
-        from hand_pose_ros.hand_model.model import load_hand_model
-        from hand_pose_ros.inference.mediapipe_files import mediapipe_models
-        from hand_pose_ros.inference.models import find_model, read_manifest
-    except Exception as error:
-        yield Finding('models', 'missing', f'cannot be checked: {error}', needed_by='track')
-        return
+    from hand_pose_ros.hand_model.model import load_hand_model
+    from hand_pose_ros.inference.mediapipe_files import mediapipe_models
+    from hand_pose_ros.inference.models import find_model, read_manifest
+
     try:
         entries = read_manifest()
     except (OSError, ValueError) as error:
@@ -378,6 +387,15 @@ def examine_choice(ask: Probe, modality: str, anew: bool = False) -> Finding:
     return Finding(f'auto, {modality}', 'ok', answer.value or 'there is one network only, which a node takes')
 
 
+def examined(name: str, part: Callable[[], Iterable[Finding]], needed_by: str = 'track') -> list[Finding]:
+    """Return what is found in a part of the machine, or how that fails: a broken library must not end the report."""
+    try:
+        return list(part())
+    # Some end the process where they do not like it.
+    except (Exception, SystemExit) as error:
+        return [Finding(name, 'missing', f'cannot be examined: {reason(error)}', needed_by=needed_by)]
+
+
 def examine(environment: Mapping[str, str] = os.environ, ask: Probe = probe, anew: bool = False) -> dict[str, Any]:
     """Find out what the machine has.
 
@@ -392,11 +410,19 @@ def examine(environment: Mapping[str, str] = os.environ, ask: Probe = probe, ane
 
     """
     ros = sourced_ros(environment)
+    engine = ''
+
+    def engines() -> list[Finding]:
+        nonlocal engine
+        findings, engine = examine_engines(ask, ros)
+        return findings
+
     with ThreadPoolExecutor() as pool:
-        libraries = pool.submit(lambda: list(examine_libraries(ask, ros)))
-        robot = pool.submit(lambda: list(examine_ros(ask, ros)))
-        engines, engine = examine_engines(ask, ros)
-        findings = [*examine_machine(), *libraries.result(), *robot.result(), *engines, *examine_models()]
+        libraries = pool.submit(examined, 'libraries', lambda: examine_libraries(ask, ros))
+        robot = pool.submit(examined, 'ROS', lambda: examine_ros(ask, ros), 'node')
+        able = examined('engines', engines)
+        machine, models = examined('machine', examine_machine), examined('models', examine_models)
+        findings = [*machine, *libraries.result(), *robot.result(), *able, *models]
     if not any(finding.needed_by == 'track' for finding in findings):
         findings += [examine_tracker(ask), *(examine_choice(ask, modality, anew) for modality in ('depth', 'color'))]
     can_track = not any(finding.needed_by == 'track' for finding in findings)
@@ -446,5 +472,8 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the report; 0 where the nodes can run, 1 where something that they need is missing."""
     result = examine(anew=arguments.time)
-    print(json.dumps(result, indent=2) if arguments.json else report(result))
+    if arguments.json:
+        print(json.dumps(result, indent=2))
+    else:
+        say(report(result))
     return 0 if result['can_run_node'] else 1

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,15 +23,20 @@ from hand_pose_ros.cli.arguments import (
 )
 from hand_pose_ros.cli.interruption import interruptible
 from hand_pose_ros.cli.progress import FrameProgress
-from hand_pose_ros.files import reading, write_text
+from hand_pose_ros.cli.streams import say
+from hand_pose_ros.files import printable, reading, write_text
 from hand_pose_ros.settings import TrackerSettings, changed
 
 if TYPE_CHECKING:
     from hand_pose_ros.evaluation.figures import Figures
     from hand_pose_ros.evaluation.replay import TrackSmoother, WorstFrames
     from hand_pose_ros.evaluation.truth import Truth
+    from hand_pose_ros.imaging.images import DepthImage
     from hand_pose_ros.io.frame import Recording
     from hand_pose_ros.tracking.tracker import HandTracker
+
+#: Files that are written, besides the video.
+RESULTS = ('metrics.json', 'timings.json', 'report.html')
 
 #: The run itself, the same smoothed, and what it is compared with, as reports call them.
 RUN, SMOOTHED, AGAINST = 'run', 'run, smoothed', 'against'
@@ -92,22 +100,22 @@ def run(args: argparse.Namespace) -> int:
         OSError: the output cannot be written.
 
     """
-    from hand_pose_ros.evaluation.metrics import MetricsError, percentiles_ms, read_metrics
+    from hand_pose_ros.evaluation.metrics import percentiles_ms
     from hand_pose_ros.evaluation.truth import open_truth
 
     settings = tracker_settings(args)
     recording, settings = open_input(args, settings)
     truth = open_truth(Path(args.input), args.truth)
-    earlier = None
-    if args.against and args.against.endswith('.json'):
-        with reading('--against', MetricsError, 'a metrics.json'):
-            earlier = read_metrics(Path(args.against))
+    earlier = _read_earlier(args.against) if args.against and args.against.endswith('.json') else None
     out = Path(args.out)
-    make_output_folder(out)
+    make_output_folder(out, *RESULTS, *(['overlay.mp4'] if args.video else []))
     evaluation = _prepare(settings, args.against if earlier is None else None, truth)
     with interruptible() as interruption:
         _replay(evaluation, recording, args.limit, out / 'overlay.mp4' if args.video else None)
     evaluation.interrupted = bool(interruption.exit_code)
+    if evaluation.interrupted and not evaluation.figures[RUN].frames:
+        print(printable(f'interrupted before the first frame; {out} is left as it was'), file=sys.stderr)
+        return interruption.exit_code
     metrics = _metrics(Path(args.input).name, evaluation)
     timings = {name: percentiles_ms(values) for name, values in evaluation.seconds.items()}
     write_text(out / 'metrics.json', json.dumps(metrics, indent=2) + '\n')
@@ -119,7 +127,10 @@ def run(args: argparse.Namespace) -> int:
     if earlier is not None:
         metrics['against'] = earlier
     write_text(out / 'report.html', report_page(metrics, timings, evaluation))
-    print(json.dumps(metrics) if args.json else _closing_lines(metrics, timings[RUN], out))
+    if args.json:
+        print(json.dumps(metrics))
+    else:
+        say(_closing_lines(metrics, timings[RUN], out, evaluation.why_none))
     return interruption.exit_code
 
 
@@ -136,6 +147,8 @@ class Evaluation:
         worst: pictures of the frames with the largest errors.
         seconds: a frame, of each tracker.
         interrupted: the replay did not come to its end.
+        reach: distances within which hands are looked for, meters.
+        reasons: why there could be no hand in the frames before the first one, where that is known -> how many.
 
     """
 
@@ -147,6 +160,42 @@ class Evaluation:
     worst: WorstFrames
     seconds: dict[str, list[float]] = field(default_factory=dict)
     interrupted: bool = False
+    reach: tuple[float, float] = (0.0, math.inf)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def explain(self, depth: DepthImage | None) -> None:
+        """Take in why a depth image shows no hand, as long as none was found."""
+        from hand_pose_ros.imaging.images import explain_emptiness
+
+        if depth is None or self.figures[RUN].frames_with_hands:
+            return
+        if reason := explain_emptiness(depth, *self.reach):
+            self.reasons[reason] += 1
+
+    @property
+    def why_none(self) -> str:
+        """Why no hand was found at all, where that is known."""
+        found = self.figures[RUN].frames_with_hands
+        return '' if found or not self.reasons else self.reasons.most_common(1)[0][0]
+
+
+def _read_earlier(name: str) -> dict[str, Any]:
+    """Read an earlier run's metrics.json, with all that the report at the end draws of it.
+
+    Raises:
+        MetricsError: the file is missing or no such file.
+
+    """
+    from hand_pose_ros.evaluation.metrics import MetricsError, read_metrics
+
+    with reading('--against', MetricsError, 'a metrics.json'):
+        earlier = read_metrics(Path(name))
+    drawn = [(earlier.get('per_joint_error_mm') or {}).values(), *(earlier.get('curves') or {}).values()]
+    if any(None in figures for figures in drawn):
+        raise MetricsError(
+            printable(f'--against: {name} has no figure for a joint or in a curve: evaluate its recording again')
+        )
+    return earlier
 
 
 def _prepare(settings: TrackerSettings, against: str | None, truth: Truth | None) -> Evaluation:
@@ -167,6 +216,7 @@ def _prepare(settings: TrackerSettings, against: str | None, truth: Truth | None
         TrackSmoother(),
         WorstFrames(),
         {name: [] for name in trackers},
+        reach=(settings.tracking.near, settings.tracking.far),
     )
 
 
@@ -188,6 +238,7 @@ def _replay(evaluation: Evaluation, recording: Recording, limit: int | None, vid
                 evaluation.seconds[name].append(seconds)
             if writer is not None:
                 writer.write(compare_picture(one, RUN))
+            evaluation.explain(one.frame.depth)
             progress.show(evaluation.figures[RUN].frames)
 
 
@@ -274,7 +325,7 @@ def _sections(
     ]
     yield report.section('Figures', report.columns(['', *methods], rows))
     if one.get('gestures'):
-        shares = [method.get('gestures', {}) for method in methods.values()]
+        shares = [method.get('gestures') or {} for method in methods.values()]
         rows = [
             [name, str(known['hands']), *(_number(share.get(name, {}).get('same_percent'), '%') for share in shares)]
             for name, known in one['gestures'].items()
@@ -346,7 +397,8 @@ def _charts(methods: Mapping[str, Mapping[str, Any]], colors: Mapping[str, str],
     for name, method in methods.items():
         if name != SMOOTHED:
             bars = [
-                (joint.replace('_', ' '), error, colors[name]) for joint, error in method['per_joint_error_mm'].items()
+                (joint.replace('_', ' '), error, colors[name])
+                for joint, error in (method.get('per_joint_error_mm') or {}).items()
             ]
             charts.append(report.chart_card(f'Mean error of each joint, {name}', report.bar_chart(bars, 'mm')))
     return charts
@@ -358,7 +410,7 @@ def _number(value: float | None, unit: str) -> str:
     return f'{value} {unit}'.strip() if isinstance(value, int) else f'{value:.2f} {unit}'.strip()
 
 
-def _closing_lines(metrics: Mapping[str, Any], pace: Mapping[str, float] | None, out: Path) -> str:
+def _closing_lines(metrics: Mapping[str, Any], pace: Mapping[str, float] | None, out: Path, why_none: str = '') -> str:
     one = metrics['run']
     parts = [f'{"" if metrics["complete"] else "interrupted: "}{one["frames"]} frames']
     if metrics['ground_truth']:
@@ -371,4 +423,6 @@ def _closing_lines(metrics: Mapping[str, Any], pace: Mapping[str, float] | None,
     else:
         parts += [f'hands in {one["frames_with_hands"]}', 'no ground truth']
     parts += [f'jitter {_number(one["jitter_mm"], "mm")}', f'{_number(pace["median"] if pace else None, "ms")} a frame']
+    if why_none:
+        parts[-1] += f'; no hand, since {why_none}'
     return f'{", ".join(parts)}\n{out / "report.html"}  {out / "metrics.json"}'

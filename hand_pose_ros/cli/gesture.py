@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hand_pose_ros.cli.arguments import (
@@ -15,6 +14,7 @@ from hand_pose_ros.cli.arguments import (
     open_input,
     tracker_settings,
 )
+from hand_pose_ros.cli.streams import say
 from hand_pose_ros.geometry.joints import SIDES
 
 if TYPE_CHECKING:
@@ -63,10 +63,10 @@ def _list(args: argparse.Namespace) -> int:
     from hand_pose_ros.gestures.library import load_library
 
     for section, rows in describe_library(load_library(args.gestures_file)).items():
-        print(section)
+        say(section)
         width = max((len(name) for name, _ in rows), default=0)
         for name, what in rows:
-            print(f'  {name:{width}}  {what}')
+            say(f'  {name:{width}}  {what}')
     return 0
 
 
@@ -76,7 +76,9 @@ def _record(args: argparse.Namespace) -> int:
     from hand_pose_ros.gestures.recording import make_form, save_form
 
     check_name(args.name, 'gesture record')
-    path = Path(args.gestures_file).expanduser() if args.gestures_file else own_gestures_file()
+    path = own_gestures_file(args.gestures_file)
+    if path is None:
+        raise ValueError('there is no home folder to keep gestures in: name a file by --gestures-file')
     hands = _from_recording(args) if args.input else _from_topics(args)
     side = args.side or max(SIDES, key=lambda one: len(hands[one]))
     form = make_form(args.name, hands[side], side)
@@ -84,7 +86,7 @@ def _record(args: argparse.Namespace) -> int:
     names = [recognize(joints, side).name for joints in hands[side]]
     usual = max(set(names), key=names.count)
     like = '' if usual in ('none', args.name) else f'; so far it was recognized as {usual}'
-    print(
+    say(
         f'{args.name}: {len(names)} frames of the {side} hand, tolerance {form.tolerance_deg:g} degrees{like}; '
         f'{"replaced" if replaced else "added"} in {path}'
     )

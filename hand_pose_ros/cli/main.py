@@ -1,4 +1,7 @@
-"""The `hand-pose` command: finds the sub-command's module, and turns its errors into one line."""
+"""The `hand-pose` command: finds the sub-command's module, and turns its errors into one line.
+
+Little is imported before :func:`main` can answer for it: neither Ctrl-C nor a broken library may end in a traceback.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
+from typing import NoReturn
 
 from hand_pose_ros import __version__
-from hand_pose_ros.files import printable
+from hand_pose_ros.cli.streams import prepare_streams
 
 #: Sub-commands, each a module of this package (`-` as `_`) with ``add_parser(subparsers)`` and
 #: ``run(arguments) -> int``.
@@ -35,11 +39,18 @@ def command_module(command: str) -> ModuleType:
     return importlib.import_module(f'hand_pose_ros.cli.{command.replace("-", "_")}')
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuses what it does not know, such as the names of files that a shell put in, without a terminal's codes."""
+
+    def error(self, message: str) -> NoReturn:
+        from hand_pose_ros.files import printable
+
+        super().error(printable(message))
+
+
 def build_parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     """Return the parser of ``hand-pose`` with these sub-commands, whose modules it imports."""
-    parser = argparse.ArgumentParser(
-        prog='hand-pose', description='Hand tracking in depth and color images, with and without ROS.'
-    )
+    parser = _Parser(prog='hand-pose', description='Hand tracking in depth and color images, with and without ROS.')
     parser.add_argument('--version', action='version', version=f'hand_pose_ros {__version__}')
     parser.add_argument('--traceback', action='store_true', help='show where an error came from, for a bug report')
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
@@ -58,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     named = next((argument for argument in argv if not argument.startswith('-')), None)
     try:
+        prepare_streams()
         arguments = build_parser([named] if named in COMMANDS else COMMANDS).parse_args(argv)
         return command_module(arguments.command).run(arguments)
     except KeyboardInterrupt:
@@ -76,6 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def describe(error: Exception) -> str:
     """Return an error as one line that says what to do, as far as the error itself tells."""
+    from hand_pose_ros.files import printable
+
     if isinstance(error, ModuleNotFoundError) and error.name:
         return (
             f'this Python ({sys.executable}) has no module {error.name}; '

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hand_pose_ros.cli.clip import HEIGHT, WIDTH, Clip
 from hand_pose_ros.cli.processes import NodeError, NodeProcess, prepare_to_host_nodes
+from hand_pose_ros.middleware import check_middleware
 from hand_pose_ros.settings import ENGINE_NAMES, PRECISIONS, TrackerSettings, changed
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ def message_maker() -> tuple[MessageMaker | None, str]:
 
     It returns the seconds that each output took.
     """
+    try:
+        check_middleware()
+    except ValueError as error:
+        return None, str(error)
     try:
         from rclpy.serialization import serialize_message
         from std_msgs.msg import Header

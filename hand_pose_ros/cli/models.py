@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from hand_pose_ros.cli.streams import say
 from hand_pose_ros.inference import mediapipe_files
 from hand_pose_ros.inference.models import read_manifest
 
@@ -37,12 +38,12 @@ def run(args: argparse.Namespace) -> int:
 
     """
     if args.action == 'get':
-        print(f'{args.name}: {SETS[args.name](args.folder)}')
+        say(f'{args.name}: {SETS[args.name](args.folder)}')
         return 0
     for name, entry in read_manifest().items():
-        print(f'{name}: {entry.get("task")}{", the default" if entry.get("default") else ""}, {entry["file"]}')
+        say(f'{name}: {entry.get("task")}{", the default" if entry.get("default") else ""}, {entry["file"]}')
     folder = mediapipe_files.mediapipe_models()
     where = f'in {folder}' if folder else 'not on this machine: `hand-pose models get mediapipe`'
     for name in mediapipe_files.NETWORKS:
-        print(f'{name.removesuffix(".tflite")}: by MediaPipe (Apache License 2.0), {where}')
+        say(f'{name.removesuffix(".tflite")}: by MediaPipe (Apache License 2.0), {where}')
     return 0

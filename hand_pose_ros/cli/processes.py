@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hand_pose_ros.cli.arguments import tracker_settings
+from hand_pose_ros.cli.interruption import on_termination
 from hand_pose_ros.middleware import check_middleware, make_room_for_images
 from hand_pose_ros.settings import TrackerSettings, flat
 
@@ -56,7 +57,7 @@ def prepare_to_host_nodes() -> None:
     if 'ROS_LOCALHOST_ONLY' not in os.environ:
         os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     make_room_for_images()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    on_termination(lambda number, _: sys.exit(128 + number))
 
 
 def end_with_parent() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 
 
 class FrameProgress:
@@ -30,9 +31,15 @@ class FrameProgress:
         text = f'{count}{f"/{self._total}" if self._total else ""} frames, {rate:.1f} a second'
         if self._total:
             text += f', {(self._total - count) / rate:.0f} s left'
-        print(f'\r\033[K{text}' if self._live else text, end='' if self._live else '\n', file=sys.stderr, flush=True)
+        _say(f'\r\033[K{text}' if self._live else f'{text}\n')
 
     def close(self) -> None:
         """Leave the terminal's line empty."""
         if self._live:
-            print('\r\033[K', end='', file=sys.stderr, flush=True)
+            _say('\r\033[K')
+
+
+def _say(text: str) -> None:
+    """Write to stderr; a terminal that is gone must not cost the results."""
+    with suppress(OSError):
+        print(text, end='', file=sys.stderr, flush=True)

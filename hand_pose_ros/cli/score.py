@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from hand_pose_ros.cli.streams import say
+
 #: What ``--dataset`` takes; declared with their facts in ``hand_pose_ros.io.benchmarks``, which help must not load.
 DATASETS = ('nyu', 'icvl', 'msra', 'hands17', 'freihand', 'rhd', 'stb', 'dexter')
 FORMATS, UNITS, ALIGNMENTS = ('uvd', 'xyz'), ('mm', 'm'), ('none', 'root', 'scale', 'procrustes')
@@ -114,5 +116,8 @@ def run(args: argparse.Namespace) -> int:
         if not methods:
             raise LabelError('--plots draws joints: give --truth and --predictions')
         draw_plots(Path(args.plots), methods)
-    print(json.dumps(result) if args.json else table(benchmark, result, methods))
+    if args.json:
+        print(json.dumps(result))
+    else:
+        say(table(benchmark, result, methods))
     return 0

@@ -21,7 +21,8 @@ from hand_pose_ros.cli.arguments import (
 )
 from hand_pose_ros.cli.interruption import interruptible
 from hand_pose_ros.cli.progress import FrameProgress
-from hand_pose_ros.files import printable, write_bytes, writing
+from hand_pose_ros.cli.streams import say
+from hand_pose_ros.files import write_bytes, writing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +69,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument('--mirrored', action='store_true', help='the images are mirrored, left and right')
     # Nobody waits for the hands of a recording.
-    add_tracker_arguments(parser, skip=NODE_SETTINGS, own={'views': 4, 'articulated_icp': True})
+    skip = set(NODE_SETTINGS) - {'pairing_tolerance'}  # rgbd of a bag is paired as the node does it
+    add_tracker_arguments(parser, skip=skip, own={'views': 4, 'articulated_icp': True})
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,7 +85,9 @@ def run(args: argparse.Namespace) -> int:
 
     recording, settings = open_input(args, tracker_settings(args))
     out = Path(args.out)
-    make_output_folder(out)
+    make_output_folder(out, 'hands.jsonl', *(['overlay.mp4'] if args.overlays == 'video' else []))
+    if args.overlays == 'png':
+        make_output_folder(out / 'overlays')
     if args.independent and recording.modality != 'color':
         raise ValueError(f'--independent is for color images; {args.input} is tracked by {recording.modality}')
     args.near_far = settings.tracking.near, settings.tracking.far
@@ -92,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     with interruptible() as interruption:
         _track(recording, tracker, args, out, counts)
     counts.interrupted = bool(interruption.exit_code)
-    print(printable(f'{counts.describe(recording.modality)}, {tracker.description}: {out / "hands.jsonl"}'))
+    say(f'{counts.describe(recording.modality)}, {tracker.description}: {out / "hands.jsonl"}')
     return interruption.exit_code
 
 
@@ -188,7 +192,6 @@ def _overlay_sink(
         from hand_pose_ros.io.recording import IMAGE_SUFFIXES
 
         folder = out / 'overlays'
-        folder.mkdir(exist_ok=True)
         taken: set[str] = set()
 
         def save(frame: RecordedFrame, picture: np.ndarray) -> None:

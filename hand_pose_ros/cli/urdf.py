@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from hand_pose_ros.cli.streams import say
 from hand_pose_ros.geometry.joints import SIDES
 
 #: Palm lengths that make a hand, meters: below and above, it is a mistake in the unit.
@@ -39,5 +40,5 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f'--size {args.size:g}: a palm is {SMALLEST} to {LARGEST} m long')
     models = load_hand_models(args.hand_model)
     model = next((model for model in models if model.side == args.side), None) or models[0].mirrored()
-    print(write_hand_urdf(args.out, model, args.size))
+    say(str(write_hand_urdf(args.out, model, args.size)))
     return 0

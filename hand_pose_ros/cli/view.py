@@ -30,6 +30,7 @@ from hand_pose_ros.cli.arguments import (
     tracker_settings,
 )
 from hand_pose_ros.cli.processes import end_with_parent
+from hand_pose_ros.cli.streams import say
 from hand_pose_ros.files import printable
 from hand_pose_ros.settings import TrackerSettings
 
@@ -77,9 +78,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument('--web', action='store_true', help='serve the viewer as a page, also where there is a display')
     where.add_argument('--save', metavar='FILE.rrd', help='show nothing; write a file that "rerun FILE.rrd" opens')
-    parser.add_argument('--port', type=int, default=9090, help='of the page. Default: %(default)s')
+    parser.add_argument('--port', type=_port, default=9090, help='of the page. Default: %(default)s')
     parser.add_argument(
-        '--data-port', type=int, default=9876, help='that the page gets its data from. Default: %(default)s'
+        '--data-port', type=_port, default=9876, help='that the page gets its data from. Default: %(default)s'
     )
     parser.add_argument(
         '--host',
@@ -92,6 +93,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add_recording_arguments(parser)
     add_tracker_arguments(parser, skip=set(NODE_SETTINGS) - _TOPICS_ONLY)
     add_graph_arguments(parser)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a port from 1 to 65535')
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -127,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
     with _opened(stream, args) as page:
         scene = Scene(stream, live=args.input is None)
         if page:
-            print(page, flush=True)
+            say(page)
         if show is None:
             from hand_pose_ros.nodes.process import run_nodes
             from hand_pose_ros.nodes.viewer import ViewerNode
@@ -147,7 +154,7 @@ def _show_recording(
     try:
         images = sum(1 for _ in show(scene))
         stream.flush()
-        print(f'{images} images{f": {args.save}" if args.save else ""}', flush=True)
+        say(f'{images} images{f": {args.save}" if args.save else ""}')
         if stays:
             threading.Event().wait()  # The page gets its data from this process until Ctrl-C.
     except KeyboardInterrupt:

@@ -10,6 +10,8 @@ import numpy as np
 
 #: How estimates may be aligned with the truth before errors are taken.
 ALIGNMENTS = ('none', 'root', 'scale', 'procrustes')
+#: Distances of vertices that are in memory at once.
+_BLOCK = 2_000_000
 #: Which of a frame's joints decides whether the frame is a success.
 SUCCESS_BY = ('worst', 'mean')
 
@@ -128,11 +130,21 @@ def f_score(estimates: np.ndarray, truth: np.ndarray, threshold: float) -> float
     """
     scores = []
     for a, b in zip(estimates, truth):
-        squared = (a * a).sum(1)[:, None] + (b * b).sum(1)[None] - 2 * a @ b.T
-        near = squared <= threshold**2
-        precision, recall = near.any(1).mean(), near.any(0).mean()
+        precision, recall = (near.mean() for near in _near(a, b, threshold))
         scores.append(2 * precision * recall / (precision + recall) if precision + recall else 0.0)
     return float(np.mean(scores))
+
+
+def _near(points: np.ndarray, others: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Which of points (V, 3) have one of (W, 3) within the threshold, and which of those have one of these."""
+    points_near, others_near = np.zeros(len(points), bool), np.zeros(len(others), bool)
+    squares, rows = (others * others).sum(1), max(1, _BLOCK // max(1, len(others)))
+    for start in range(0, len(points), rows):
+        block = points[start : start + rows]
+        near = (block * block).sum(1)[:, None] + squares - 2 * block @ others.T <= threshold**2
+        points_near[start : start + rows] = near.any(1)
+        others_near |= near.any(0)
+    return points_near, others_near
 
 
 def mask_scores(estimates: np.ndarray, truth: np.ndarray) -> dict[str, float]:

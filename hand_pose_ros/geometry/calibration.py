@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from xml.etree import ElementTree
 
 import numpy as np
@@ -18,11 +18,30 @@ from hand_pose_ros.geometry.camera import Camera, CameraError
 FIELD_OF_VIEW_DEG = 60.0
 #: What is said of it.
 ASSUMED = f'no camera calibration: a horizontal field of view of {FIELD_OF_VIEW_DEG:.0f} degrees is assumed'
+#: Words in the names of topics whose images are rectified, as ``image_rect`` or ``rect/image``, and of others.
+_RECTIFIED, _UNRECTIFIED = {'rect', 'rectified'}, {'raw', 'unrect', 'unrectified', 'distorted'}
+
+#: Rectification without distortion changes a focal length by less than this factor.
+MOST_ZOOM = 1.5
+
+
+def is_rectified(topic: str) -> bool:
+    """Whether the images of a topic are rectified by its name, the last part of which that says something decides.
+
+    A transport's suffix and words that only begin alike, as ``rectangle``, say nothing.
+    """
+    for part in reversed(topic.lower().split('/')):
+        words = set(part.split('_'))
+        if words & _RECTIFIED:
+            return True
+        if words & _UNRECTIFIED:
+            return False
+    return False
 
 
 @dataclass(frozen=True)
 class CameraDescription:
-    """The fields of a ``sensor_msgs/CameraInfo``, of ROS 2 or ROS 1."""
+    """The fields of a ``sensor_msgs/CameraInfo``, of ROS 2 or ROS 1, or what a file has of them."""
 
     width: int
     height: int
@@ -35,6 +54,8 @@ class CameraDescription:
     binning: tuple[int, int] = (0, 0)
     #: Part of the sensor that the image shows: x, y, width, height; all 0 for all of it.
     roi: tuple[int, int, int, int] = (0, 0, 0, 0)
+    #: What was chosen in its file, for people; empty where there was no choice.
+    note: str = ''
 
     @classmethod
     def of(cls, message: Any) -> CameraDescription:
@@ -63,26 +84,55 @@ class CameraDescription:
         Args:
             width: of the image.
             height: likewise.
-            topic: of the image: where ROS's conventions name it rectified, as ``image_rect``, the camera is the
-                pinhole in ``p``.
+            topic: of the image, see :meth:`whole`.
 
         Raises:
             CameraError: it describes none that can be used, or one of another image size.
+
+        """
+        whole = self.whole(topic)
+        if (whole.width, whole.height) == (width, height):
+            return whole
+        binned = self._binned(whole)
+        return binned if (binned.width, binned.height) == (width, height) else whole
+
+    def whole(self, topic: str = '') -> Camera:
+        """Return the camera of an image of the whole sensor.
+
+        Args:
+            topic: of the image: where its name says that it is rectified, the camera is the pinhole in ``p``.
+
+        Raises:
+            CameraError: it describes none that can be used.
 
         """
         if not all(map(isfinite, self.d)):  # whatever of it is used
             raise CameraError(f'distortion coefficients are not finite: {", ".join(map(str, self.d))}; calibrate again')
         if self.uncalibrated:
             raise CameraError('the camera matrix is all zero: the camera is not calibrated')
-        if 'rect' in topic.rpartition('/')[2] and len(self.p) == 12 and self.p[0] > 0 and any(self.d):
-            matrix = (self.p[0], 0.0, self.p[2], 0.0, self.p[5], self.p[6], 0.0, 0.0, 1.0)
-            whole = Camera.from_camera_info(self.width, self.height, matrix)
-        else:
-            whole = Camera.from_camera_info(self.width, self.height, self.k, self.d, self.distortion_model)
-        if (whole.width, whole.height) == (width, height):
-            return whole
-        binned = self._binned(whole)
-        return binned if (binned.width, binned.height) == (width, height) else whole
+        if not (is_rectified(topic) and self._has_projection()):
+            return self._of_matrix(self.k, self.d, self.distortion_model)
+        self._of_matrix(self.k)  # where that makes no sense, p is not to be trusted either
+        try:
+            return self._of_matrix((self.p[0], 0.0, self.p[2], 0.0, self.p[5], self.p[6], 0.0, 0.0, 1.0))
+        except CameraError as error:
+            raise CameraError(f'the projection matrix p, which is of rectified images: {error}') from error
+
+    def _has_projection(self) -> bool:
+        """Whether p is of the rectified image."""
+        # Drivers that know none send zeros or an identity.
+        if len(self.p) != 12 or not self.p[0] > 1:
+            return False
+        # Where there is no distortion, a focal length that differs much is that of an image of another size.
+        same = self.k[0] / MOST_ZOOM < self.p[0] < self.k[0] * MOST_ZOOM
+        return same or any(self.d)
+
+    def _of_matrix(self, matrix: Sequence[float], d: Sequence[float] = (), model: str = '') -> Camera:
+        camera = Camera.from_camera_info(self.width, self.height, matrix, d, model)
+        # Drivers that know only a focal length leave the center at zero; a part of the sensor may have it anywhere.
+        if camera.cx == camera.cy == 0 and not any(self.roi[:2]):
+            raise CameraError('the center is 0, 0, a corner of the image: the camera is not calibrated')
+        return camera
 
     def _binned(self, whole: Camera) -> Camera:
         """The camera of an image of a part of the sensor, several of whose pixels are one of the image's."""
@@ -102,17 +152,31 @@ class CameraDescription:
         )
 
 
+#: A camera, or what is known of it until an image comes.
+Calibration: TypeAlias = Camera | CameraDescription
+
+
 def assumed_camera(width: int, height: int) -> Camera:
     """The camera that color images without a calibration are taken to be of."""
     return Camera.from_field_of_view(width, height, FIELD_OF_VIEW_DEG)
 
 
-def read_calibration(path: str | Path) -> Camera:
+def camera_of(given: Calibration, width: int, height: int, topic: str = '') -> Camera:
+    """The camera of an image: the one that is given, or what a description makes of it.
+
+    Raises:
+        CameraError: it describes none that can be used.
+
+    """
+    return given if isinstance(given, Camera) else given.camera(width, height, topic)
+
+
+def read_calibration(path: str | Path) -> CameraDescription:
     """Read a camera calibration.
 
     Args:
         path: YAML of ``camera_calibration``, of ``ros2 topic echo`` (its first message) or of Kalibr (its first
-            camera); OpenCV's YAML or XML; or Open3D's JSON.
+            camera); OpenCV's YAML, XML or JSON; or Open3D's JSON.
 
     Raises:
         CameraError: the file is missing, is none of these, or describes no usable camera.
@@ -120,12 +184,22 @@ def read_calibration(path: str | Path) -> Camera:
     """
     path = Path(path)
     with reading(path, CameraError, 'a camera calibration file'):
-        text = read_text(path)
-        if text.lstrip().startswith(('%YAML', '<?xml', '<opencv_storage')):
-            return _of_opencv(text)
-        if text.lstrip().startswith('{'):
-            return _of_open3d(parse_json(text))
-        return _of_table(parse_yaml(_first_document(text)))
+        described = _described(read_text(path))
+        described.whole()
+        return described
+
+
+def _described(text: str) -> CameraDescription:
+    begin = text.lstrip()
+    if begin.startswith('%YAML'):
+        return _of_opencv(parse_yaml(_plain_yaml(text)))
+    if begin.startswith('<'):
+        return _of_opencv(_xml_table(text))
+    if begin.startswith('{'):
+        table = parse_json(text)
+        inner = table.get('intrinsic', table)
+        return _of_open3d(inner) if 'intrinsic_matrix' in inner else _of_opencv(table)
+    return _of_table(parse_yaml(_first_document(text)))
 
 
 def _first_document(text: str) -> str:
@@ -135,42 +209,75 @@ def _first_document(text: str) -> str:
     return '\n'.join(lines[: ends[0]] if ends else lines)
 
 
-def _of_table(table: Mapping[str, Any]) -> Camera:
+def _of_table(table: Mapping[str, Any]) -> CameraDescription:
     if not isinstance(table, dict):
         raise CameraError('there is no table of a camera in it')
     if 'image_width' in table:
-        distortion = table.get('distortion_coefficients') or {}
-        return Camera.from_camera_info(
-            table['image_width'],
-            table['image_height'],
-            table['camera_matrix']['data'],
-            distortion.get('data', ()),
-            str(table.get('distortion_model') or ''),
-        )
+        return _of_camera_calibration(table)
     if 'k' in table or 'K' in table:
-        k, d = (table.get(name) or table.get(name.upper()) or () for name in 'kd')
-        return Camera.from_camera_info(table['width'], table['height'], k, d, str(table.get('distortion_model') or ''))
-    cameras = [value for value in table.values() if isinstance(value, dict) and 'intrinsics' in value]
+        return _of_message(table)
+    cameras = {str(name): value for name, value in table.items() if isinstance(value, dict) and 'intrinsics' in value}
     if not cameras:
         raise CameraError(
             'it is of no form that is known: camera_calibration, `ros2 topic echo --once camera_info`, OpenCV, Kalibr, '
             'Open3D'
         )
-    first = cameras[0]
-    if first.get('camera_model', 'pinhole') != 'pinhole':
-        raise CameraError(f"Kalibr's camera model {first['camera_model']!r} is not supported; calibrate as pinhole")
-    fx, fy, cx, cy = first['intrinsics']
-    width, height = first['resolution']
-    model = str(first.get('distortion_model') or '')
-    return Camera.from_camera_info(
-        width, height, (fx, 0, cx, 0, fy, cy, 0, 0, 1), first.get('distortion_coeffs', ()), model
+    return _of_kalibr(cameras)
+
+
+def _of_camera_calibration(table: Mapping[str, Any]) -> CameraDescription:
+    return CameraDescription(
+        int(table['image_width']),
+        int(table['image_height']),
+        _numbers(table['camera_matrix']),
+        _numbers(table.get('distortion_coefficients')),
+        str(table.get('distortion_model') or ''),
+        _numbers(table.get('projection_matrix')),
     )
 
 
-def _of_open3d(table: Mapping[str, Any]) -> Camera:
-    table = table.get('intrinsic', table)
-    matrix = np.array(table['intrinsic_matrix'], float).reshape(3, 3).T  # column by column
-    return Camera.from_camera_info(table['width'], table['height'], matrix.ravel().tolist())
+def _of_message(table: Mapping[str, Any]) -> CameraDescription:
+    """A message as ``ros2 topic echo`` or ``rostopic echo`` writes it."""
+    k, d, p = (_numbers(table.get(name) or table.get(name.upper())) for name in 'kdp')
+    roi = table.get('roi') or {}
+    x, y, width, height = (int(roi.get(name) or 0) for name in ('x_offset', 'y_offset', 'width', 'height'))
+    return CameraDescription(
+        int(table['width']),
+        int(table['height']),
+        k,
+        d,
+        str(table.get('distortion_model') or ''),
+        p,
+        (int(table.get('binning_x') or 0), int(table.get('binning_y') or 0)),
+        (x, y, width, height),
+    )
+
+
+def _of_kalibr(cameras: Mapping[str, Mapping[str, Any]]) -> CameraDescription:
+    """The first camera by number, whatever their order: cam0, cam1 ... cam10."""
+    names = sorted(cameras, key=lambda name: (len(name), name))
+    first = cameras[names[0]]
+    if first.get('camera_model', 'pinhole') != 'pinhole':
+        raise CameraError(f"Kalibr's camera model {first['camera_model']!r} is not supported; calibrate as pinhole")
+    fx, fy, cx, cy = _numbers(first['intrinsics'])
+    width, height = first['resolution']
+    topic = f' (of {first["rostopic"]})' if first.get('rostopic') else ''
+    note = f'of {", ".join(names)} the camera {names[0]}{topic} is taken; remove those that did not take the images'
+    return CameraDescription(
+        int(width),
+        int(height),
+        (fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0),
+        _numbers(first.get('distortion_coeffs')),
+        str(first.get('distortion_model') or ''),
+        note=note if len(names) > 1 else '',
+    )
+
+
+def _of_open3d(table: Mapping[str, Any]) -> CameraDescription:
+    matrix = np.array(table['intrinsic_matrix'], float).reshape(3, 3)
+    if (matrix[:, 2] == (0, 0, 1)).all():  # Open3D writes column by column, others row by row
+        matrix = matrix.T
+    return CameraDescription(int(table['width']), int(table['height']), tuple(matrix.ravel().tolist()))
 
 
 #: Names that people give to a camera's parts in OpenCV's files.
@@ -180,9 +287,8 @@ _WIDTH, _HEIGHT = ('image_width', 'image_Width', 'width'), ('image_height', 'ima
 _SIZE = ('image_size', 'imageSize', 'resolution')
 
 
-def _of_opencv(text: str) -> Camera:
-    """A camera of OpenCV's YAML or XML, read without OpenCV, whose own reader ends in a crash on damaged files."""
-    table = _xml_table(text) if text.lstrip().startswith('<') else parse_yaml(_plain_yaml(text))
+def _of_opencv(table: Mapping[str, Any]) -> CameraDescription:
+    """A camera of OpenCV's YAML, XML or JSON, read without OpenCV, whose own reader crashes on damaged files."""
 
     def find(names: Sequence[str]) -> Any:
         return next((table[name] for name in names if table.get(name) is not None), None)
@@ -193,12 +299,13 @@ def _of_opencv(text: str) -> Camera:
             f'it lacks the camera matrix ({", ".join(_MATRIX)}) or the size ({_WIDTH[0]} and {_HEIGHT[0]})'
         )
     sides = (width, height) if width is not None else _numbers(size)
-    return Camera.from_camera_info(
+    fisheye = float(table.get('fisheye_model') or 0)  # as OpenCV's sample of calibration writes
+    return CameraDescription(
         round(float(sides[0])),
         round(float(sides[1])),
         _numbers(matrix),
-        () if distortion is None else _numbers(distortion),
-        str(table.get('distortion_model') or ''),
+        _numbers(distortion),
+        'fisheye' if fisheye else str(table.get('distortion_model') or ''),
     )
 
 
@@ -217,8 +324,10 @@ def _xml_table(text: str) -> dict[str, Any]:
     return table
 
 
-def _numbers(value: Any) -> list[float]:
-    """The numbers of a matrix, a list, or a text of numbers."""
+def _numbers(value: Any) -> tuple[float, ...]:
+    """The numbers of a matrix, a list, a list of rows, or a text of numbers; none of None."""
     if isinstance(value, dict):
-        value = value['data']
-    return [float(number) for number in (value.split() if isinstance(value, str) else value)]
+        value = value.get('data')
+    if isinstance(value, str):
+        value = value.split()
+    return tuple(np.array(value or (), float).ravel().tolist())

@@ -27,6 +27,9 @@ BROWN_COUNTS = (4, 5, 8, 12, 14)
 #: pixels, or sees more than so far to the side, tangent.
 MAX_RETURN_ERROR_PX = 2.0
 MAX_TANGENT = 20.0
+#: Nor is there a camera whose pixels are so many times longer than wide, or that sees so little across, degrees.
+MAX_ASPECT = 3.0
+MIN_VIEW_DEG = 1.0
 
 
 class CameraError(ValueError):
@@ -57,19 +60,11 @@ class Camera:
         """Build a camera from the fields of a ``sensor_msgs/CameraInfo``.
 
         Raises:
-            CameraError: the size or focal length is not positive, or the distortion model is one that
-                this package does not handle.
+            CameraError: the size or the matrix is of no camera, or the distortion model is one that this package
+                does not handle.
 
         """
-        if len(k) != 9:
-            raise CameraError(f'the camera matrix has {len(k)} numbers; it needs 9')
-        fx, fy, cx, cy = float(k[0]), float(k[4]), float(k[2]), float(k[5])
-        if width <= 0 or height <= 0:
-            raise CameraError(f'the image size {width}x{height} is not positive')
-        if not (np.isfinite([fx, fy, cx, cy]).all() and fx > 0 and fy > 0):
-            raise CameraError(f'the focal lengths {fx}, {fy} are not positive: the camera is not calibrated')
-        if abs(cx - width / 2) > 2 * width or abs(cy - height / 2) > 2 * height:
-            raise CameraError(f'the center {cx:g}, {cy:g} is far outside the image of {width}x{height}')
+        fx, fy, cx, cy = _intrinsics(width, height, k)
         distortion, fisheye = _distortion([float(x) for x in d], distortion_model.strip().lower().replace(' ', '_'))
         camera = cls(int(width), int(height), fx, fy, cx, cy, distortion, fisheye)
         camera._check_sense()
@@ -147,6 +142,31 @@ class Camera:
         return make(self.matrix, distortion, np.eye(3), self.matrix, (self.width, self.height), cv2.CV_32FC1)
 
 
+def _intrinsics(width: int, height: int, k: Sequence[float]) -> tuple[float, float, float, float]:
+    """Focal lengths and center of a camera matrix; raises CameraError where no camera of this size has them."""
+    if len(k) != 9:
+        raise CameraError(f'the camera matrix has {len(k)} numbers; it needs 9')
+    fx, fy, cx, cy = float(k[0]), float(k[4]), float(k[2]), float(k[5])
+    if width <= 0 or height <= 0:
+        raise CameraError(f'the image size {width}x{height} is not positive')
+    if not (np.isfinite([fx, fy, cx, cy]).all() and fx > 0 and fy > 0):
+        raise CameraError(f'the focal lengths {fx}, {fy} are not positive: the camera is not calibrated')
+    if not np.allclose(k[6:], (0, 0, 1)):
+        last = ', '.join(f'{x:g}' for x in k[6:])
+        raise CameraError(f'the last row of the camera matrix is {last}, not 0, 0, 1: write the matrix row by row')
+    if abs(cx - width / 2) > 2 * width or abs(cy - height / 2) > 2 * height:
+        raise CameraError(f'the center {cx:g}, {cy:g} is far outside the image of {width}x{height}')
+    if max(fx / fy, fy / fx) > MAX_ASPECT:
+        raise CameraError(f'the focal lengths {fx:g}, {fy:g} differ more than {MAX_ASPECT:g} times; calibrate again')
+    view = float(2 * np.degrees(np.arctan(0.5 * width / fx)))
+    if view < MIN_VIEW_DEG:
+        raise CameraError(
+            f'with the focal length {fx:g} an image of {width}x{height} sees {view:.2g} degrees across; it must be in '
+            'pixels: calibrate again'
+        )
+    return fx, fy, cx, cy
+
+
 def _distortion(given: Sequence[float], model: str) -> tuple[tuple[float, ...], bool]:
     """Coefficients as OpenCV takes them, and whether they are of its fisheye model; none where all are zero."""
     if not np.isfinite(given).all():
@@ -154,9 +174,9 @@ def _distortion(given: Sequence[float], model: str) -> tuple[tuple[float, ...], 
     if not any(given):
         return (), False
     if model in FISHEYE:
-        if len(given) != 4:
+        if len(given) < 4 or any(given[4:]):
             raise CameraError(f'distortion model {model!r} has four coefficients, not {len(given)}')
-        return tuple(given), True
+        return tuple(given[:4]), True
     if model not in BROWN:
         known = ', '.join(name for name in (*BROWN, *FISHEYE) if name)
         raise CameraError(f'distortion model {model!r} is not supported; rectify the image, or use one of {known}')

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -14,7 +13,7 @@ from typing import Any
 from hand_pose_ros.files import read_yaml, reading
 from hand_pose_ros.geometry.joints import FINGERS
 from hand_pose_ros.gestures.shape import ANGLE_NAMES
-from hand_pose_ros.resources import resource_path
+from hand_pose_ros.resources import resource_path, user_folder
 
 #: The name of whatever is no gesture.
 NONE = 'none'
@@ -172,9 +171,22 @@ def shipped_library() -> GestureLibrary:
     return library
 
 
-def own_gestures_file() -> Path:
-    """Where people's own gestures are kept by default: in the configuration folder of the user."""
-    return Path(os.environ.get('XDG_CONFIG_HOME') or Path.home() / '.config') / 'hand_pose_ros' / 'gestures.yaml'
+def own_gestures_file(named: str = '') -> Path | None:
+    """Where people's own gestures are kept: in the file named, by default in the configuration folder of the user.
+
+    None where the user has no such folder, and no file is named.
+
+    Raises:
+        GestureError: the file is named by a home, and there is none.
+
+    """
+    if named:
+        try:
+            return Path(named).expanduser()
+        except RuntimeError as error:
+            raise GestureError(f'{named}: there is no home folder here; give the whole path') from error
+    folder = user_folder('XDG_CONFIG_HOME', '.config')
+    return folder and folder / 'hand_pose_ros' / 'gestures.yaml'
 
 
 def load_library(gestures_file: str = '') -> GestureLibrary:
@@ -187,8 +199,8 @@ def load_library(gestures_file: str = '') -> GestureLibrary:
         GestureError: the file is missing where it was named, or something in it is wrong; the message names it.
 
     """
-    path = Path(gestures_file).expanduser() if gestures_file else own_gestures_file()
-    if not gestures_file and not path.is_file():
+    path = own_gestures_file(gestures_file)
+    if path is None or not (gestures_file or path.is_file()):
         return shipped_library()
     library = shipped_library().merged(read_library(path))
     _check_references(library, str(path))

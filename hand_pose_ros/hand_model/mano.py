@@ -25,7 +25,7 @@ from hand_pose_ros.files import printable, reading, reason
 from hand_pose_ros.geometry.joint_orders import MANO
 from hand_pose_ros.geometry.joints import JOINTS, SIDES, TIPS
 from hand_pose_ros.geometry.rotations import rotation_vector_to_matrix
-from hand_pose_ros.hand_model.arrays import read_npz
+from hand_pose_ros.hand_model.arrays import HAND_MODEL, read_npz
 from hand_pose_ros.hand_model.kinematics import BONE_JOINTS, bone_axes, flexion_axes, measure_rest_angles
 from hand_pose_ros.hand_model.mano_file import RefusedError, read_pickle, to_array
 from hand_pose_ros.hand_model.model import HandModel, HandModelError, checked_by_posing
@@ -207,6 +207,8 @@ def _array(path: Path, data: dict, name: str, shape: tuple[int | None, ...]) -> 
     if array.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, array.shape)):
         wanted = ', '.join('any' if want is None else str(want) for want in shape)
         raise HandModelError(f'{path}: {name} has shape {array.shape}; MANO has ({wanted})')
+    if len(array) > HAND_MODEL.side:
+        raise HandModelError(f'{path}: {name} has {len(array)} rows; a hand model has {HAND_MODEL.side} at most')
     if not np.isfinite(array).all():
         raise HandModelError(f'{path}: {name} holds values that are not finite; download the file again')
     if name == 'shapedirs' and array.shape[2] < SHAPES:

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from hand_pose_ros.files import reason
-from hand_pose_ros.imaging.images import Buffer, ImageError
+from hand_pose_ros.imaging.images import Buffer, ImageError, in_8_bits
 from hand_pose_ros.imaging.rvl import decode_rvl
-from hand_pose_ros.imaging.sizes import PNG_SIGNATURE, check_size
+from hand_pose_ros.imaging.sizes import PNG_SIGNATURE, check_size, image_format, is_gray_tiff
 
 _HEADER = struct.Struct('<iff')
 _INVERSE_DEPTH = 0
@@ -23,6 +23,10 @@ _INVERSE_DEPTH = 0
 # The transport's own defaults: steps of 0.1 mm at 1 m, and nothing beyond 10 m.
 _QUANTIZATION = 100.0
 _MAX_DEPTH_M = 10.0
+#: Limits of depth that a header's steps may name where nothing else says that the depth is quantized, meters.
+_DEPTH_LIMITS_M = (0.1, 1000.0)
+#: Letters of a message's format that errors show.
+_FORMAT_LETTERS = 60
 
 
 def encode_depth(image: np.ndarray) -> tuple[str, bytes]:
@@ -109,7 +113,13 @@ def decode_compressed(message_format: str, data: Buffer) -> tuple[np.ndarray, st
         ImageError: the format is not supported, or the data are damaged.
 
     """
-    data = bytes(data)
+    try:
+        return _decode_compressed(message_format, bytes(data))
+    except ImageError as error:
+        raise ImageError(f'{error} (the format of the message is {message_format[:_FORMAT_LETTERS]!r})') from error
+
+
+def _decode_compressed(message_format: str, data: bytes) -> tuple[np.ndarray, str]:
     if not is_depth(message_format, data):
         return decode_color(data), 'bgr8'
     if _is_deep_png(data[:_HEAD_BYTES]):
@@ -119,7 +129,7 @@ def decode_compressed(message_format: str, data: Buffer) -> tuple[np.ndarray, st
     _, a, b = _HEADER.unpack_from(data)
     body = data[_HEADER.size :]
     stored = decode_rvl(body) if _is_rvl(message_format) else decode_depth_png(body)
-    if message_format.split(';')[0].strip() != '32FC1':
+    if not _is_quantized(message_format, a, b):
         return stored, '16UC1'
     if not (np.isfinite([a, b]).all() and a > 0):
         raise ImageError(f'the compressed depth is damaged: its steps are {a:g}, {b:g}')
@@ -127,6 +137,17 @@ def decode_compressed(message_format: str, data: Buffer) -> tuple[np.ndarray, st
         depth = np.float32(a) / (stored.astype(np.float32) - np.float32(b))
     depth[stored == 0] = np.nan
     return depth, '32FC1'
+
+
+def _is_quantized(message_format: str, a: float, b: float) -> bool:
+    """Whether compressed depth was 32FC1: as its format says, or its header's steps where no encoding is named."""
+    encoding = message_format.split(';')[0].strip()
+    if encoding in ('16UC1', 'mono16', '32FC1'):
+        return encoding == '32FC1'
+    if not (np.isfinite([a, b]).all() and a > 0 and b < 1):
+        return False
+    # Beside 16UC1 some drivers leave what was in the memory: only steps that name a sensible limit of depth count.
+    return _DEPTH_LIMITS_M[0] <= a / (1 - b) <= _DEPTH_LIMITS_M[1]
 
 
 def decode_depth_png(data: bytes) -> np.ndarray:
@@ -149,6 +170,33 @@ def decode_depth_png(data: bytes) -> np.ndarray:
     return image
 
 
+def holds_depth(data: bytes) -> bool:
+    """Whether an image file holds depth: a PNG or TIFF of one channel with 16 bits, or 32 in a TIFF.
+
+    Args:
+        data: the file, of a PNG its first bytes at least.
+
+    """
+    return _is_deep_png(data[:_HEAD_BYTES]) or (image_format(data) == 'TIFF' and is_gray_tiff(data, (16, 32)))
+
+
+def decode_depth(data: bytes) -> np.ndarray:
+    """Decode a depth image from a file: (H, W) uint16, or float32 meters of a TIFF with 32 bits.
+
+    Raises:
+        ImageError: the data are damaged or hold another kind of image.
+
+    """
+    if image_format(data) != 'TIFF':
+        return decode_depth_png(data)
+    image = _decode(data, cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise ImageError('the TIFF is damaged')
+    if image.ndim != 2 or image.dtype not in (np.uint16, np.float32):
+        raise ImageError(f'a depth TIFF has one channel of uint16 or float32, not {image.shape} {image.dtype}')
+    return image
+
+
 def decode_mask(data: bytes) -> np.ndarray:
     """Decode an image to a (H, W) bool array: not zero, as gray, is True; raises ImageError where it cannot."""
     image = _decode(data, cv2.IMREAD_GRAYSCALE)
@@ -158,16 +206,18 @@ def decode_mask(data: bytes) -> np.ndarray:
 
 
 def decode_color(data: bytes) -> np.ndarray:
-    """Decode a PNG or JPEG to a (H, W, 3) uint8 bgr array.
+    """Decode a PNG, JPEG, TIFF, BMP or WebP to a (H, W, 3) uint8 bgr array.
 
     Raises:
         ImageError: the data cannot be decoded, or make too large an image.
 
     """
-    image = _decode(data, cv2.IMREAD_COLOR)
+    image = _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if image is None:
-        raise ImageError('the compressed image is damaged or neither PNG nor JPEG')
-    return image
+        raise ImageError(f'the {image_format(data)} is damaged or of a kind that is not read')
+    if image.dtype not in (np.uint8, np.uint16):
+        raise ImageError(f'a color image has 8 or 16 bits a channel; this one is {image.dtype}')
+    return image if image.dtype == np.uint8 else in_8_bits(image)
 
 
 def _decode(data: bytes, how: int) -> np.ndarray | None:

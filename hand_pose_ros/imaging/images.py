@@ -130,7 +130,7 @@ def view_image(
 def color_in_bgr(image: np.ndarray, encoding: str) -> np.ndarray:
     """Convert an image of one of ``COLOR_ENCODINGS`` to (H, W, 3) uint8 in bgr order, without a copy where it is so."""
     if image.dtype.itemsize == 2:
-        image = (image >> 8).astype(np.uint8)
+        image = in_8_bits(image)
     # What cv_bridge made of another encoding is bgr8 already.
     conversion = COLOR_ENCODINGS.get(encoding)
     if conversion is None:
@@ -139,6 +139,18 @@ def color_in_bgr(image: np.ndarray, encoding: str) -> np.ndarray:
         return cv2.cvtColor(np.ascontiguousarray(image), conversion)
     except cv2.error as error:
         raise ImageError(f'{image.shape[1]}x{image.shape[0]} pixels cannot be of encoding {encoding!r}') from error
+
+
+#: Bits that cameras with more than 8 use of the 16 of a pixel.
+USED_BITS = (10, 12, 14, 16)
+
+
+def in_8_bits(image: np.ndarray) -> np.ndarray:
+    """Scale a color or gray image of uint16 to uint8 by the bits that are used: few cameras fill all 16."""
+    # Drivers fill the opacity to the full whatever the colors have.
+    greatest = int((image[..., :3] if image.ndim == 3 else image).max(initial=0))
+    bits = next(bits for bits in USED_BITS if greatest < 1 << bits)
+    return (image >> (bits - 8)).astype(np.uint8)
 
 
 def depth_in_meters(image: np.ndarray, depth_unit: float, near: float = 0.0, far: float = np.inf) -> np.ndarray:
@@ -216,8 +228,18 @@ class DepthImage:
         return depth_in_meters(warped, self.unit, self.near, self.far)
 
 
+#: With less than this share of the image within reach, and most of its depth outside, what is there is no hand's scene.
+LEAST_WITHIN = 0.03
+#: No camera for hands sees farther, meters.
+MOST_METERS = 50.0
+#: Neighbors differ at least so many times more as read than with swapped bytes where the bytes are swapped.
+SWAPPED_RATIO = 10.0
+#: Values that are no depth in any unit lie outside.
+DEPTH_VALUES = (1e-3, 1e5)
+
+
 def explain_emptiness(depth: DepthImage, near: float, far: float) -> str:
-    """Say why no hand can be in a depth image, for people: nothing in it is within reach; empty where something is.
+    """Say why no hand is found in a depth image, for people; empty where nothing is wrong with it.
 
     Args:
         depth: whatever its own limits are.
@@ -226,23 +248,48 @@ def explain_emptiness(depth: DepthImage, near: float, far: float) -> str:
 
     """
     step = max(1, min(depth.shape[:2]) // 120)
-    seen = DepthImage(depth.pixels[::step, ::step], depth.unit)[:]
-    seen = seen[seen > 0]
+    if _is_swapped(depth.pixels[::step]):
+        return (
+            'the bytes of its depth values are swapped: neighbors differ far less the other way round; correct '
+            'is_bigendian of the image, or the byte order of what wrote it'
+        )
+    measured = DepthImage(depth.pixels[::step, ::step], depth.unit)[:]
+    seen = measured[measured > 0]
     if not seen.size:
         return 'the depth image holds nothing but holes'
-    within = np.count_nonzero((seen >= near) & (seen <= far)) / seen.size
-    if within > LEAST_WITHIN:
-        return ''
+    within = np.count_nonzero((seen >= near) & (seen <= far)) / measured.size
     median = float(np.median(seen))
-    where = f'{1 - within:.1%} of the depth lies outside {near:g} to {far:g} m (parameters near, far); half beyond '
-    if depth.pixels.dtype.kind == 'f' and median > MOST_METERS:
-        return f'{where}{median:g} m: a 32FC1 image is in meters, and this one seems to be in millimeters'
+    if within < LEAST_WITHIN and not near <= median <= far:
+        return _explain_distance(depth, within, median, near, far)
+    if seen.size > 1 and seen.min() == seen.max():
+        return f'all of the depth is {median:.3f} m: does the camera measure anything?'
+    return ''
+
+
+def _explain_distance(depth: DepthImage, within: float, median: float, near: float, far: float) -> str:
+    """Say where the depth is instead, and which parameter that may come from."""
+    where = (
+        f'only {within:.1%} of the image lies within {near:g} to {far:g} m (parameters near, far), of its depth half '
+        'beyond '
+    )
     if depth.pixels.dtype.kind != 'f':
         return f'{where}{median:.2f} m: is depth_unit, {depth.unit:g} m, the unit of this camera?'
+    if median > MOST_METERS:
+        return f'{where}{median:g} m: a 32FC1 image is in meters, and this one seems to be in millimeters'
     return f'{where}{median:.2f} m'
 
 
-#: With less than this share of a depth image within reach, there is no hand in it.
-LEAST_WITHIN = 0.002
-#: No camera for hands sees farther, meters.
-MOST_METERS = 50.0
+def _is_swapped(pixels: np.ndarray) -> bool:
+    """Whether the bytes of depth values are in the other order: neighbors are much alike, but not their low bytes."""
+    return pixels.dtype.itemsize > 1 and _roughness(pixels) > SWAPPED_RATIO * _roughness(pixels.byteswap())
+
+
+def _roughness(pixels: np.ndarray) -> float:
+    """The mean difference of neighbors in a row, in the image's unit; infinite where most are no depth in any unit."""
+    values = pixels.astype(np.float32)
+    some = np.isfinite(values) & (values != 0)
+    usable = some & (values >= DEPTH_VALUES[0]) & (values <= DEPTH_VALUES[1])
+    pairs = usable[:, 1:] & usable[:, :-1]
+    if 2 * np.count_nonzero(pairs) <= np.count_nonzero(some[:, 1:] & some[:, :-1]):
+        return np.inf
+    return float(np.abs(values[:, 1:] - values[:, :-1])[pairs].mean())

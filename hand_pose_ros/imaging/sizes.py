@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable, Collection, Iterator
 
 from hand_pose_ros.imaging.images import ImageError
 
@@ -24,8 +25,13 @@ _JPEG_BARE = frozenset((0x01, *range(0xD0, 0xD9)))
 #: A progressive JPEG may go over its image this often; encoders make about ten scans.
 _JPEG_SCANS = 100
 
+#: Flag of a WebP that is an animation.
+_WEBP_ANIMATION = 0x02
+
 #: TIFF tags of the sizes of the image and of its tiles.
 _TIFF_WIDTHS, _TIFF_HEIGHTS = (256, 322), (257, 323)
+#: And of the bits of a channel, and of the channels.
+_TIFF_BITS, _TIFF_CHANNELS = 258, 277
 #: TIFF types of one number -> its format.
 _TIFF_TYPES = {1: 'B', 3: 'H', 4: 'I', 16: 'Q'}
 
@@ -62,21 +68,38 @@ def check_size(data: bytes) -> tuple[int, int]:
     return width, height
 
 
-def _size(data: bytes) -> tuple[int, int]:
+def image_format(data: bytes) -> str:
+    """The format of an image by its first bytes, such as ``PNG``; empty for none that is known here.
+
+    HEIC (and AVIF, its like) and GIF are known by name only: they are not decoded.
+    """
     if data[:8] == PNG_SIGNATURE:
-        return _png_size(data)
+        return 'PNG'
     if data[:2] == b'\xff\xd8':
-        return _jpeg_size(data)
+        return 'JPEG'
     if data[:4] in (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'):
-        return _tiff_size(data)
+        return 'TIFF'
     if data[:2] == b'BM':
-        if struct.unpack_from('<I', data, 14)[0] < 16:
-            return struct.unpack_from('<HH', data, 18)
-        width, height = struct.unpack_from('<ii', data, 18)
-        return width, abs(height)
+        return 'BMP'
     if data[:4] == b'RIFF' and data[8:12] == b'WEBP':
-        return _webp_size(data)
-    raise ImageError('the compressed image is damaged or neither PNG nor JPEG')
+        return 'WebP'
+    if data[4:8] == b'ftyp':
+        return 'HEIC'
+    return 'GIF' if data[:4] == b'GIF8' else ''
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    measure = _SIZES.get(image_format(data))
+    if measure is None:
+        raise ImageError(f'the image is damaged or none of {", ".join(_SIZES)}')
+    return measure(data)
+
+
+def _bmp_size(data: bytes) -> tuple[int, int]:
+    if struct.unpack_from('<I', data, 14)[0] < 16:
+        return struct.unpack_from('<HH', data, 18)
+    width, height = struct.unpack_from('<ii', data, 18)
+    return width, abs(height)
 
 
 def _png_size(data: bytes) -> tuple[int, int]:
@@ -93,9 +116,16 @@ def _png_size(data: bytes) -> tuple[int, int]:
             raise ImageError('the PNG is cut short')
         if zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], 'big'):
             raise ImageError('the PNG is damaged: a checksum does not match')
+        if kind == b'acTL':
+            raise _animated('PNG')
         at = end
     width, height = struct.unpack_from('>II', data, 16)
     return width, height
+
+
+def _animated(kind: str) -> ImageError:
+    # Whatever their number of frames, decoders keep several of the whole size.
+    return ImageError(f'the {kind} is an animation, which is not decoded: give its frames as single images')
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
@@ -125,30 +155,56 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
     return size
 
 
-def _tiff_size(data: bytes) -> tuple[int, int]:
-    """The largest sizes that the first directory names, of the image or of its tiles."""
+def _tiff_tags(data: bytes, tags: Collection[int]) -> Iterator[tuple[int, int]]:
+    """Yield those tags of the first directory, and the number that each has in its entry."""
     order, big = '<' if data[:2] == b'II' else '>', data[2] == 43 or data[3] == 43
     (at,) = struct.unpack_from(f'{order}Q', data, 8) if big else struct.unpack_from(f'{order}I', data, 4)
     (count,) = struct.unpack_from(f'{order}Q' if big else f'{order}H', data, at)
     entry, start, value = (20, at + 8, 12) if big else (12, at + 2, 8)
-    width = height = 0
     for n in range(min(count, 10_000)):
         tag, kind = struct.unpack_from(f'{order}HH', data, start + n * entry)
-        if tag in (*_TIFF_WIDTHS, *_TIFF_HEIGHTS):
+        if tag in tags:
             if kind not in _TIFF_TYPES:
                 raise ImageError('the TIFF is damaged: its size is no whole number')
-            (number,) = struct.unpack_from(f'{order}{_TIFF_TYPES[kind]}', data, start + n * entry + value)
-            width = max(width, number) if tag in _TIFF_WIDTHS else width
-            height = max(height, number) if tag in _TIFF_HEIGHTS else height
+            yield tag, *struct.unpack_from(f'{order}{_TIFF_TYPES[kind]}', data, start + n * entry + value)
+
+
+def _tiff_size(data: bytes) -> tuple[int, int]:
+    """The largest sizes that the first directory names, of the image or of its tiles."""
+    width = height = 0
+    for tag, number in _tiff_tags(data, (*_TIFF_WIDTHS, *_TIFF_HEIGHTS)):
+        width = max(width, number) if tag in _TIFF_WIDTHS else width
+        height = max(height, number) if tag in _TIFF_HEIGHTS else height
     return width, height
+
+
+def is_gray_tiff(data: bytes, bits: Collection[int]) -> bool:
+    """Whether a TIFF has one channel of so many bits; False where its header is damaged."""
+    try:
+        found = dict(_tiff_tags(data, (_TIFF_BITS, _TIFF_CHANNELS)))
+    except (struct.error, IndexError, OverflowError, ImageError):
+        return False
+    return found.get(_TIFF_CHANNELS, 1) == 1 and found.get(_TIFF_BITS, 1) in bits
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
     kind = data[12:16]
     if kind == b'VP8X':
+        if data[20] & _WEBP_ANIMATION:
+            raise _animated('WebP')
         return 1 + int.from_bytes(data[24:27], 'little'), 1 + int.from_bytes(data[27:30], 'little')
     if kind == b'VP8L':
         bits = int.from_bytes(data[21:25], 'little')
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     width, height = struct.unpack_from('<HH', data, 26)
     return width & 0x3FFF, height & 0x3FFF
+
+
+#: What reads the size of an image from its header, by format.
+_SIZES: dict[str, Callable[[bytes], tuple[int, int]]] = {
+    'PNG': _png_size,
+    'JPEG': _jpeg_size,
+    'TIFF': _tiff_size,
+    'BMP': _bmp_size,
+    'WebP': _webp_size,
+}

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hand_pose_ros.inference.models import ModelError, file_digest
+from hand_pose_ros.resources import user_folder
 
 VERSION = '0.10.21'
 #: What pip is asked for, whatever Python and machine this is: the networks in all of the version's wheels are the same.
@@ -76,10 +77,10 @@ FILES = {
 
 
 def candidate_folders() -> tuple[Path, ...]:
-    """Where the files may lie: in the environment, else in the user's own data."""
+    """Where the files may lie: in the environment, else in the data of the user, who may have no place for any."""
     below = Path('hand_pose_ros', 'models', 'mediapipe')
-    data = Path(os.environ.get('XDG_DATA_HOME') or Path.home() / '.local' / 'share')
-    return Path(sys.prefix, 'share') / below, data / below
+    shares = (Path(sys.prefix, 'share'), user_folder('XDG_DATA_HOME', '.local', 'share'))
+    return tuple(share / below for share in shares if share is not None)
 
 
 def mediapipe_models() -> Path | None:

@@ -6,10 +6,12 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,15 +19,38 @@ import numpy as np
 from hand_pose_ros.inference.base import BATCHES, EngineError, cause, check_precision, in_parts, require
 from hand_pose_ros.inference.models import Model, ModelError, file_digest
 from hand_pose_ros.machine import imitated_isa, instruction_sets, usable_cores
-from hand_pose_ros.resources import cache_folder
+from hand_pose_ros.resources import cache_folder, user_folder
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, Core
 
 #: Names that OpenVINO gives to precisions among a device's capabilities.
 _CAPABILITIES = {'bf16': 'BF16', 'f16': 'FP16', 'f32': 'FP32', 'int8': 'INT8'}
+#: Home of those who have none, by Debian's custom.
+_NO_HOME = '/nonexistent'
+#: What its errors say where memory is lacking, in the words of C++ and of the system.
+_NO_MEMORY = re.compile(r"bad_alloc|bad allocation|can(no|')t alloc|out of memory", re.IGNORECASE)
 #: Bytes at the beginning of a cached network that tell whether the rest is whole: its sha256.
 _DIGEST = 32
+
+
+def _load() -> ModuleType:
+    """Import OpenVINO. A part of it that counts users ends in an error for one without a home: it is given a name.
+
+    Raises:
+        EngineError: it is not installed.
+
+    """
+    require('openvino', 'pip install openvino')
+    homeless = user_folder('HOME') is None
+    if homeless:
+        os.environ['HOME'] = _NO_HOME
+    try:
+        import openvino
+    finally:
+        if homeless:
+            del os.environ['HOME']
+    return openvino
 
 
 def _able(core: Core, device: str) -> list[str]:
@@ -77,9 +102,7 @@ class OpenVINOEngine:
     @staticmethod
     def survey() -> tuple[str, list[str]]:
         """Return OpenVINO's version and its devices here, each with what it computes in; see ``engines.survey``."""
-        require('openvino', 'pip install openvino')
-        import openvino
-
+        openvino = _load()
         core = openvino.Core()
         return openvino.__version__.split('-')[0], [
             f'{device} ({", ".join(_able(core, device))})' for device in core.available_devices
@@ -93,9 +116,7 @@ class OpenVINOEngine:
         device: str = 'CPU',
         batches: tuple[int, ...] = BATCHES,
     ) -> None:
-        require('openvino', 'pip install openvino')
-        import openvino
-
+        openvino = _load()
         core = openvino.Core()
         if device not in core.available_devices:
             raise EngineError(
@@ -123,7 +144,12 @@ class OpenVINOEngine:
             self._requests = {
                 batch: network.create_infer_request() for batch, network in zip(batches, networks, strict=True)
             }
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
+            if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+                raise ModelError(
+                    f'there is too little memory for OpenVINO to load {path}: end other programs, or raise the limit '
+                    '(`ulimit -v`, that of the container)'
+                ) from error
             raise ModelError(
                 f'{path} is not a model that OpenVINO can run: {cause(error)}; restore or export it again'
             ) from error

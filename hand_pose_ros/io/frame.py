@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 
@@ -19,6 +20,10 @@ FRAME_ID, COLOR_FRAME_ID = 'camera_depth_optical_frame', 'camera_color_optical_f
 
 #: Images a second assumed where a recording has no stamps.
 DEFAULT_RATE_HZ = 30.0
+
+#: A video without this share of the frames that it should have ended early; and the kinds of files that list their
+#: frames: others tell a number that follows from their length and a rate, which may not be their rate.
+COUNT_TOLERANCE, COUNTED_SUFFIXES = 0.1, ('.mp4', '.m4v', '.mov')
 
 
 class RecordingError(ValueError):
@@ -100,8 +105,10 @@ class Recording:
     note: str = ''
 
     def __iter__(self) -> Iterator[RecordedFrame]:
-        """Yield the frames in order; raises RecordingError at a frame that is damaged."""
+        """Yield the frames in order; raises RecordingError at a frame that is damaged, or where a video ends early."""
+        read = 0
         for frame in self._frames():
+            read += 1
             height, width = (frame.picture if frame.depth is None else frame.depth).shape[:2]
             camera = frame.camera
             if camera and (camera.width, camera.height) != (width, height):
@@ -110,6 +117,12 @@ class Recording:
                     f'{camera.width}x{camera.height}; give the camera that took it'
                 )
             yield frame
+        listed = self.path.suffix.lower() in COUNTED_SUFFIXES and not self.topic
+        if listed and self.count is not None and read < (1 - COUNT_TOLERANCE) * self.count:
+            raise RecordingError(
+                f'{self.path}: ended early, after {read} of {self.count} frames: the file is damaged or cut short; '
+                'what was read stays'
+            )
 
     def rate(self) -> float:
         """Return the images a second, from the first two stamps; 30 where they do not increase."""
@@ -127,6 +140,19 @@ def natural(name: str) -> list[tuple[int, int, str]]:
     """A key by which names are in the order of the numbers in them: ``image_2`` before ``image_10``."""
     parts = re.split(r'(\d+)', name)
     return [(1, int(part), part) if part.isdigit() and part.isascii() else (0, 0, part) for part in parts]
+
+
+#: A number as Python writes it, which drops zeros at its end: what ends in one, such as 1.10, is a version.
+_NUMBER = re.compile(r'[0-9]+(\.([0-9]*[1-9]|0))?')
+
+
+def in_order(files: Iterable[Path]) -> list[Path]:
+    """Sort image files: by number where the name of each is one, such as a stamp in seconds, else :func:`natural`."""
+    files = sorted(files, key=lambda file: natural(file.name))
+    # As whole numbers with a point between, 1623.25 would come after 1623.5.
+    if all(_NUMBER.fullmatch(file.stem) for file in files):
+        files.sort(key=lambda file: Decimal(file.stem))
+    return files
 
 
 def stamp_name(nanoseconds: int) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from hand_pose_ros.files import parse_json, read_json, reading, reason
+from hand_pose_ros.files import parse_json, printable, read_json, reading, reason
 from hand_pose_ros.geometry.joints import JOINTS
-from hand_pose_ros.hand_model.arrays import read_npy, read_npz
+from hand_pose_ros.hand_model.arrays import LABELS, read_npy, read_npz
 from hand_pose_ros.imaging.compressed import decode_mask
 from hand_pose_ros.io.benchmarks import Benchmark
 
@@ -23,6 +24,9 @@ METERS_BELOW = 5.0
 
 #: No coordinate is larger, whatever its unit: a kilometer in millimeters. Beyond it sums of squares lose all meaning.
 LARGEST_VALUE = 1e6
+
+#: Vertices of a mesh: every one is compared with every true one; MANO has 778.
+MAX_VERTICES = 20_000
 
 _LABELS = 'a file of labels (text, .json, .jsonl, .npy or .npz)'
 
@@ -96,7 +100,7 @@ def _read_text(path: Path) -> Labels:
             )
         rows.append(row)
         names.append(name)
-    values = np.array(rows).reshape(len(rows), -1, 3)
+    values = np.array(rows, float).reshape(len(rows), (width or 0) // 3, 3)
     _check_values(path, values)
     return Labels(path, values, tuple(names) if all(names) and names else None)
 
@@ -116,9 +120,17 @@ def _read_json(path: Path) -> Labels:
 def _joints_and_vertices(path: Path) -> tuple[object, object]:
     """Both lists of FreiHAND's predictions; of another file its content, twice."""
     content = read_json(path)
-    if isinstance(content, list) and len(content) == 2 and np.ndim(content[0][0]) == 2:
+    if isinstance(content, list) and len(content) == 2 and _depth(content) == 4:
         return content[0], content[1]
     return content, content
+
+
+def _depth(content: object) -> int:
+    """How many lists are in one another, by the first of each: 3 for frames of points."""
+    depth = 0
+    while isinstance(content, list):
+        content, depth = next(iter(content), None), depth + 1
+    return depth
 
 
 def _read_array(path: Path, key: str = 'joints') -> Labels:
@@ -128,19 +140,23 @@ def _read_array(path: Path, key: str = 'joints') -> Labels:
 def _load_array(path: Path, key: str) -> np.ndarray:
     if path.suffix.lower() == '.npy':
         return read_npy(path)
-    content = read_npz(path)
+    content = read_npz(path, LABELS)
     if key not in content:
         raise LabelError(f'{path} has no array {key!r}; it has {", ".join(content) or "none"}')
     return content[key]
 
 
 def _as_points(path: Path, content: object) -> np.ndarray:
+    if isinstance(content, np.ndarray) and content.dtype.kind not in 'biuf':
+        raise LabelError(f'{path} holds something else than real numbers')
     try:
-        values = np.array(content, float)
+        values = np.asarray(content, float)
     except (ValueError, TypeError) as error:
         raise LabelError(
             f'{path}: frames differ in their number of joints, or hold something else than numbers'
         ) from error
+    if not values.size:
+        raise LabelError(f'{path} holds no {"point" if len(values) else "frame"}')
     if values.ndim == 2 and values.shape[1] % 3 == 0:
         values = values.reshape(len(values), -1, 3)
     if values.ndim != 3 or values.shape[2] != 3:
@@ -152,7 +168,7 @@ def _as_points(path: Path, content: object) -> np.ndarray:
 def _check_values(path: Path, values: np.ndarray) -> None:
     """Raise LabelError where a value is infinite or larger than any coordinate; NaN is one that is not known."""
     with np.errstate(invalid='ignore'):
-        wrong = np.abs(values) > LARGEST_VALUE
+        wrong = (values > LARGEST_VALUE) | (values < -LARGEST_VALUE)
     if wrong.any():
         raise LabelError(
             f'{path} holds {values[wrong][0]:g}; no coordinate is larger than {LARGEST_VALUE:g}, whatever its unit: is '
@@ -185,14 +201,18 @@ def read_vertices(path: str | Path) -> np.ndarray:
     """Read meshes (N, V, 3): ``.npy``, ``.npz`` (``vertices``), or JSON as FreiHAND has it, in the file's unit.
 
     Raises:
-        LabelError: the file is missing, damaged or of another form.
+        LabelError: the file is missing, damaged or of another form, or a mesh has more than ``MAX_VERTICES``.
 
     """
     path = Path(path)
     with reading(path, LabelError, 'a file of vertices (.json, .npy or .npz)'):
-        if path.suffix.lower() == '.json':
-            return _as_points(path, _joints_and_vertices(path)[1])
-        return _as_points(path, _load_array(path, 'vertices'))
+        is_json = path.suffix.lower() == '.json'
+        vertices = _as_points(path, _joints_and_vertices(path)[1] if is_json else _load_array(path, 'vertices'))
+    if vertices.shape[1] > MAX_VERTICES:
+        raise LabelError(
+            f'{path} has {vertices.shape[1]} vertices a mesh; at most {MAX_VERTICES} are compared: score coarser meshes'
+        )
+    return vertices
 
 
 def select_joints(labels: Labels, benchmark: Benchmark) -> Labels:
@@ -274,7 +294,7 @@ def match_frames(labels: Labels, truth: Labels) -> Labels:
     """Bring a file's frames into the truth's order, by their names where both have names, else one by one.
 
     Raises:
-        LabelError: frames of the truth are missing, or the numbers of frames differ.
+        LabelError: frames of the truth are missing, a name is there twice, or the numbers of frames differ.
 
     """
     wanted = len(truth.values)
@@ -282,14 +302,24 @@ def match_frames(labels: Labels, truth: Labels) -> Labels:
         place = {name: i for i, name in enumerate(labels.frames)}
         missing = [name for name in truth.frames if name not in place]
         if not missing:
+            _check_names(labels)
+            _check_names(truth)
             return replace(labels, values=labels.values[[place[name] for name in truth.frames]], frames=truth.frames)
         if len(missing) < wanted or len(labels.values) != wanted:
             raise LabelError(
-                f'{labels.path} lacks {len(missing)} of {wanted} frames of {truth.path}, the first is {missing[0]}'
+                f'{labels.path} lacks {len(missing)} of {wanted} frames of {truth.path}, the first is '
+                f'{printable(missing[0])}'
             )
     if len(labels.values) != wanted:
         raise LabelError(f'{labels.path} has {len(labels.values)} frames, {truth.path} has {wanted}')
     return labels
+
+
+def _check_names(labels: Labels) -> None:
+    """Raise LabelError where two frames have one name: nobody knows which of them is meant."""
+    name, times = Counter(labels.frames).most_common(1)[0]
+    if times > 1:
+        raise LabelError(f'{labels.path} has {times} frames of the name {printable(name)}; each needs one of its own')
 
 
 def read_mask(path: Path) -> np.ndarray:

@@ -8,10 +8,9 @@ from __future__ import annotations
 import bz2
 import sys
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 from hand_pose_ros.io.frame import RecordingError
@@ -20,6 +19,9 @@ from hand_pose_ros.io.frame import RecordingError
 MOST_BYTES = 128_000_000
 #: A whole file may become so many times as large, or so large: depth, with holes, packs to a tenth.
 MOST_UNPACKED, ALWAYS_UNPACKED_BYTES = 50, 1_000_000_000
+#: The chunks of a file may hold so many records in all, or one for so many of its bytes: what tells a message from the
+#: one before it takes as many, however well it packs.
+ALWAYS_RECORDS, BYTES_PER_RECORD = 2_000_000, 5
 _PART_BYTES = 1 << 20
 
 
@@ -67,19 +69,52 @@ def unpack(packing: str, data: bytes, most: int = MOST_BYTES) -> bytes:
     return b''.join(parts)
 
 
-def unpack_chunk(packing: str, data: bytes, size: int) -> bytes:
-    """Unpack a chunk of an MCAP file that promises to hold ``size`` bytes; what no packing is named for stays as it is.
+@dataclass
+class Allowance:
+    """What the chunks of an MCAP file may hold in all, as far as it is not used up.
 
-    Raises:
-        TooLargeError: it promises more than a part may hold, or holds more than it promises.
-        RecordingError: the data end too early.
+    Attributes:
+        unpacked: bytes.
+        records: of any kind.
 
     """
-    if size > MOST_BYTES:
-        raise TooLargeError(
-            f'a chunk of it takes {size / 1e6:.0f} MB unpacked; at most {MOST_BYTES // 10**6} MB are read'
-        )
-    return unpack(packing, data, size) if packing in PACKINGS else data
+
+    unpacked: int
+    records: int
+
+    @classmethod
+    def of(cls, path: Path) -> Allowance:
+        """What one reading of a file may take."""
+        size = path.stat().st_size
+        unpacked = max(MOST_UNPACKED * size, ALWAYS_UNPACKED_BYTES)
+        return cls(unpacked, max(size // BYTES_PER_RECORD, ALWAYS_RECORDS))
+
+    def unpack_chunk(self, packing: str, data: bytes, size: int) -> bytes:
+        """Unpack a chunk that promises to hold ``size`` bytes; what no packing is named for stays as it is.
+
+        Raises:
+            TooLargeError: it promises more than a part may hold, or holds more than it promises or than is left.
+            RecordingError: the data end too early.
+
+        """
+        if size > MOST_BYTES:
+            raise TooLargeError(
+                f'a chunk of it takes {size / 1e6:.0f} MB unpacked; at most {MOST_BYTES // 10**6} MB are read'
+            )
+        records = unpack(packing, data, size) if packing in PACKINGS else data
+        self.unpacked -= len(records)
+        if self.unpacked < 0:
+            raise TooLargeError('its chunks become too large when they are unpacked; so much is not read')
+        self._count(records)
+        return records
+
+    def _count(self, records: bytes) -> None:
+        at = 0
+        while at < len(records):
+            self.records -= 1
+            if self.records < 0:
+                raise TooLargeError('its chunks hold more records than a recording of its size; so many are not read')
+            at += 9 + int.from_bytes(records[at + 1 : at + 9], 'little')
 
 
 class PackedFile:
@@ -114,15 +149,3 @@ def unpacked(path: Path, folder: Path) -> Path:
         while part := whole.read():
             stream.write(part)
     return out
-
-
-def limit_rosbags() -> None:
-    """Have rosbags unpack by this module: its own functions have no limit."""
-    ros1: Any = import_module('rosbags.rosbag1.reader')
-    ros2: Any = import_module('rosbags.rosbag2.reader')
-    mcap: Any = import_module('rosbags.rosbag2.storage_mcap')
-    for packing in ('lz4', 'bz2'):
-        ros1.decompressors[packing] = partial(unpack, packing)
-    for packing in ('lz4', 'zstd'):
-        mcap.DECOMPRESSORS[packing] = partial(unpack_chunk, packing)
-    ros2.zstd = SimpleNamespace(decompress=partial(unpack, 'zstd'), open=PackedFile)

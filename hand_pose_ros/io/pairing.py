@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from statistics import median
 from typing import Generic, TypeVar
 
 C = TypeVar('C')
@@ -22,6 +23,8 @@ TOLERANCE_S = 0.017
 LIVE_WAITING, RECORDED_WAITING = 8, 40
 #: Depth that is older than this against color has stopped: nothing waits for it, nanoseconds.
 STOPPED_NS = 1_000_000_000
+#: Color images without depth of which it is kept how far off the nearest was.
+KEPT_MISSED = 100
 
 
 class DepthPairing(Generic[C, D]):
@@ -34,6 +37,9 @@ class DepthPairing(Generic[C, D]):
         tolerance_s: stamps of one moment are no further apart.
         recorded: nobody waits for the pairs, so that color can wait for depth that was written much later.
 
+    Attributes:
+        missed: of the last color images without depth, how far off the nearest depth image was, nanoseconds.
+
     """
 
     def __init__(self, tolerance_s: float = TOLERANCE_S, recorded: bool = False) -> None:
@@ -41,6 +47,11 @@ class DepthPairing(Generic[C, D]):
         self._most_waiting = most_waiting = RECORDED_WAITING if recorded else LIVE_WAITING
         self._waiting: deque[tuple[int, C]] = deque()
         self._depths: deque[tuple[int, D]] = deque(maxlen=most_waiting)
+        self.missed: deque[int] = deque(maxlen=KEPT_MISSED)
+
+    def missed_s(self) -> float:
+        """Return how far off depth was from the color images that got none, the median, seconds."""
+        return median(self.missed) / 1e9
 
     def color(self, stamp: int, image: C) -> list[tuple[C, D | None]]:
         """Take a color image, its stamp in nanoseconds."""
@@ -56,7 +67,7 @@ class DepthPairing(Generic[C, D]):
         """Return the color images that still wait, and forget the depth images but the last: it may be of a new round,
         where time has jumped back.
         """
-        rest = [(image, self._of(stamp)) for stamp, image in self._waiting]
+        rest = [(image, self._matched(stamp)) for stamp, image in self._waiting]
         self._waiting.clear()
         while len(self._depths) > 1:
             self._depths.popleft()
@@ -66,11 +77,10 @@ class DepthPairing(Generic[C, D]):
         done: list[tuple[C, D | None]] = []
         while self._waiting:
             stamp, image = self._waiting[0]
-            found = self._of(stamp)
-            if found is None and not self._given_up(stamp):
+            if self._of(stamp) is None and not self._given_up(stamp):
                 break
             self._waiting.popleft()
-            done.append((image, found))
+            done.append((image, self._matched(stamp)))
         return done
 
     def _given_up(self, stamp: int) -> bool:
@@ -80,6 +90,13 @@ class DepthPairing(Generic[C, D]):
             return True
         flowing = self._recorded or (newest is not None and self._waiting[-1][0] - newest < STOPPED_NS)
         return len(self._waiting) > (self._most_waiting if flowing else 1)
+
+    def _matched(self, stamp: int) -> D | None:
+        """The depth image of a color image that waits no more; keeps how far off it was where there is none."""
+        found = self._of(stamp)
+        if found is None and self._depths:
+            self.missed.append(min(abs(other - stamp) for other, _ in self._depths))
+        return found
 
     def _of(self, stamp: int) -> D | None:
         """The depth image whose stamp is closest, within the tolerance."""

@@ -15,14 +15,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hand_pose_ros.files import reading
-from hand_pose_ros.geometry.calibration import ASSUMED, assumed_camera, read_calibration
+from hand_pose_ros.files import LIMITS, check_regular, read_bytes, reading
+from hand_pose_ros.geometry.calibration import ASSUMED, Calibration, assumed_camera, camera_of, read_calibration
 from hand_pose_ros.geometry.camera import Camera, CameraError
-from hand_pose_ros.imaging.compressed import decode_color, decode_depth_png
+from hand_pose_ros.imaging.compressed import decode_color, decode_depth
 from hand_pose_ros.imaging.images import DepthImage, ImageError
 from hand_pose_ros.imaging.sizes import check_pixels
-from hand_pose_ros.io.bag import BAG_SUFFIXES, open_bag, read_joints, storages
+from hand_pose_ros.io.bag import BAG_SUFFIXES, ROS1_SUFFIX, read_joints, storage_suffix, storages
+from hand_pose_ros.io.bag_images import open_bag
 from hand_pose_ros.io.bag_writer import write_bag
+from hand_pose_ros.io.folder import READ_SUFFIXES, folder_images, kind_of_images
 from hand_pose_ros.io.frame import (
     COLOR_FRAME_ID,
     DEFAULT_RATE_HZ,
@@ -30,34 +32,33 @@ from hand_pose_ros.io.frame import (
     RecordedFrame,
     Recording,
     RecordingError,
-    natural,
     stamp_name,
 )
+from hand_pose_ros.io.pairing import TOLERANCE_S
 
 __all__ = ['RecordedFrame', 'Recording', 'RecordingError', 'open_recording', 'read_joints', 'stamp_name', 'write_bag']
 
-#: Recordings of ROS 1, which rosbags reads as well.
-ROS1_SUFFIX = '.bag'
 #: A rate beyond this is a clock's and no camera's, images a second.
 MOST_FRAMES_HZ = 500.0
-IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg')
+IMAGE_SUFFIXES = READ_SUFFIXES
 VIDEO_SUFFIXES = ('.mp4', '.m4v', '.mkv', '.avi', '.mov', '.webm', '.mpg', '.mpeg')
 
 
 def open_recording(
     path: str | Path,
-    camera: Camera | None = None,
+    camera: Calibration | None = None,
     depth_unit: float = 0.001,
     topic: str | None = None,
     modality: str | None = None,
     depth_topic: str | None = None,
+    pairing_tolerance: float = TOLERANCE_S,
 ) -> Recording:
     """Open a recording.
 
     Args:
-        path: a folder of 16-bit PNGs of depth, or of 8-bit PNGs or JPEGs of color (in the order of the numbers in their
-            names; its ``camera_info.yaml`` is used when no camera is given), a rosbag2 folder or its bare ``.mcap`` or
-            ``.db3`` file, packed by zstd or not, a bag of ROS 1, a video, or a webcam's device such as
+        path: a folder of depth (PNGs or TIFFs of 16 bits and one channel) or of color (in the order of the numbers in
+            their names; its ``camera_info.yaml`` is used when no camera is given), a rosbag2 folder or its bare
+            ``.mcap`` or ``.db3`` file, packed by zstd or not, a bag of ROS 1, a video, or a webcam's device such as
             ``/dev/video0``, which never ends.
         camera: overrides the recorded camera.
         depth_unit: meters in one unit of a 16-bit depth image.
@@ -65,13 +66,14 @@ def open_recording(
         depth_topic: likewise of the registered depth for ``rgbd``.
         modality: ``depth``, ``color``, or ``rgbd`` for a bag's color images, each with the depth image of its moment,
             which must be registered to it. By default depth where there is any, else color.
+        pairing_tolerance: stamps of color and depth of one moment are no further apart, seconds.
 
     Raises:
         RecordingError: there is nothing there that can be read, or not of that modality; several topics are possible.
 
     """
     path = Path(path)
-    if not path.exists():
+    if not os.path.exists(path):  # nor one whose name is too long
         raise RecordingError(f'{path}: no such file or folder')
     suffix = path.suffix.lower()
     if path.is_char_device():
@@ -82,19 +84,16 @@ def open_recording(
             'no picture comes from this device; it is no camera, another program has it, or '
             'you may not read it (on most systems the group video may)',
         )
-    if path.is_dir():
-        images = sorted(
-            (p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith('.')),
-            key=lambda p: natural(p.name),
-        )
-        if images:
-            return _open_folder(path, images, camera, depth_unit, modality)
-        if not (path / 'metadata.yaml').exists() and not storages(path):
-            raise RecordingError(f'{path}: the folder holds neither PNG or JPEG files nor a rosbag2')
-        return open_bag(path, camera, depth_unit, topic, modality, depth_topic)
-    if Path(path.name.removesuffix('.zstd')).suffix.lower() in (*BAG_SUFFIXES, ROS1_SUFFIX):
-        return open_bag(path, camera, depth_unit, topic, modality, depth_topic)
+    if path.is_dir() and not _is_bag(path):
+        images = folder_images(path)
+        if not images:
+            raise RecordingError(f'{path}: the folder holds neither images ({", ".join(IMAGE_SUFFIXES)}) nor a rosbag2')
+        return _open_folder(path, images, camera, depth_unit, modality)
+    if path.is_dir() or storage_suffix(path) in (*BAG_SUFFIXES, ROS1_SUFFIX):
+        return open_bag(path, camera, depth_unit, topic, modality, depth_topic, pairing_tolerance)
     if suffix in VIDEO_SUFFIXES:
+        with reading(path, RecordingError, 'a video'):
+            check_regular(path)
         return _open_video(
             path, camera, modality, 'no frame can be read; the video is empty, damaged or of an unknown codec'
         )
@@ -102,6 +101,19 @@ def open_recording(
         f'{path}: not a folder of images, a recording ({", ".join((*BAG_SUFFIXES, ROS1_SUFFIX))}), '
         f'a video ({", ".join(VIDEO_SUFFIXES)}) or a webcam (/dev/video0)'
     )
+
+
+def _is_bag(folder: Path) -> bool:
+    """Whether a folder is a rosbag2, whatever pictures lie in it besides."""
+    metadata = folder / 'metadata.yaml'
+    if storages(folder) or not metadata.is_file():
+        return bool(storages(folder))
+    with open(metadata, 'rb') as stream:
+        return b'rosbag2_bagfile_information' in stream.read(_HEAD_BYTES)
+
+
+#: Within these the metadata of a rosbag2 say what they are.
+_HEAD_BYTES = 1000
 
 
 def _check_modality(path: Path, found: str, modality: str | None) -> None:
@@ -112,43 +124,27 @@ def _check_modality(path: Path, found: str, modality: str | None) -> None:
 
 
 def _open_folder(
-    path: Path, files: Sequence[Path], camera: Camera | None, depth_unit: float, modality: str | None
+    path: Path, files: Sequence[Path], camera: Calibration | None, depth_unit: float, modality: str | None
 ) -> Recording:
-    info = path / 'camera_info.yaml'
+    info, described = path / 'camera_info.yaml', None
     if camera is None and info.exists():
         try:
-            camera = read_calibration(info)
+            camera = described = read_calibration(info)
         except CameraError as error:
             raise RecordingError(str(error)) from error
-    kinds: dict[bool, list[str]] = {True: [], False: []}
-    for file in files:
-        kinds[_is_color(file)].append(file.name)
-    if kinds[True] and kinds[False]:
-        raise RecordingError(
-            f'{path}: holds images of color ({kinds[True][0]} and {len(kinds[True]) - 1} others) and of depth '
-            f'({kinds[False][0]} and {len(kinds[False]) - 1} others); put each kind into a folder of its own'
-        )
-    is_color = bool(kinds[True])
-    _check_modality(path, 'color' if is_color else 'depth', modality)
-    if is_color:
-        return Recording(path, 'color', '', len(files), partial(_photographs, files, camera), '' if camera else ASSUMED)
-    return Recording(path, 'depth', '', len(files), partial(_folder_frames, files, camera, depth_unit))
-
-
-def _is_color(file: Path) -> bool:
-    """Whether it is no PNG or has 8 bits a channel, by its header: damage is reported where the image is read."""
-    if file.suffix.lower() != '.png':
-        return True
-    with open(file, 'rb') as stream:
-        header = stream.read(25)
-    return header[12:16] == b'IHDR' and header[24:25] == b'\x08'
+    kind, note = kind_of_images(path, files, modality), described.note if described else ''
+    _check_modality(path, kind, modality)
+    if kind == 'color':
+        note = note if camera else ASSUMED
+        return Recording(path, 'color', '', len(files), partial(_photographs, files, camera), note)
+    return Recording(path, 'depth', '', len(files), partial(_folder_frames, files, camera, depth_unit), note)
 
 
 def _images(files: Sequence[Path], decode: Callable[[bytes], np.ndarray]) -> Iterator[tuple[Path, int, np.ndarray]]:
     """Yield each file with its stamp and its image; raises RecordingError at one that cannot be read."""
     for index, file in enumerate(files):
         try:
-            image = decode(file.read_bytes())
+            image = decode(read_bytes(file, LIMITS.image_bytes))
         except OSError as error:
             raise RecordingError(f'{file}: {error.strerror or error}') from error
         except ImageError as error:
@@ -156,21 +152,24 @@ def _images(files: Sequence[Path], decode: Callable[[bytes], np.ndarray]) -> Ite
         yield file, round(index * 1e9 / DEFAULT_RATE_HZ), image
 
 
-def _photographs(files: Sequence[Path], camera: Camera | None) -> Iterator[RecordedFrame]:
+def _photographs(files: Sequence[Path], camera: Calibration | None) -> Iterator[RecordedFrame]:
     for file, stamp, image in _images(files, decode_color):
-        yield RecordedFrame(file.name, stamp, COLOR_FRAME_ID, camera or _assumed(image), image)
+        yield RecordedFrame(file.name, stamp, COLOR_FRAME_ID, _camera_of(camera, image), image)
 
 
-def _assumed(image: np.ndarray) -> Camera:
-    return assumed_camera(image.shape[1], image.shape[0])
+def _camera_of(given: Calibration | None, image: np.ndarray) -> Camera:
+    """The camera of a color image; one is assumed where none is given."""
+    height, width = image.shape[:2]
+    return camera_of(given, width, height) if given else assumed_camera(width, height)
 
 
-def _folder_frames(files: Sequence[Path], camera: Camera | None, depth_unit: float) -> Iterator[RecordedFrame]:
-    for file, stamp, image in _images(files, decode_depth_png):
+def _folder_frames(files: Sequence[Path], given: Calibration | None, depth_unit: float) -> Iterator[RecordedFrame]:
+    for file, stamp, image in _images(files, decode_depth):
+        camera = camera_of(given, image.shape[1], image.shape[0]) if given else None
         yield RecordedFrame(file.name, stamp, FRAME_ID, camera, depth=DepthImage(image, depth_unit))
 
 
-def _open_video(path: Path, camera: Camera | None, modality: str | None, unreadable: str) -> Recording:
+def _open_video(path: Path, camera: Calibration | None, modality: str | None, unreadable: str) -> Recording:
     _check_modality(path, 'color', modality)
     capture = _capture(path)
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -188,7 +187,7 @@ def _open_video(path: Path, camera: Camera | None, modality: str | None, unreada
         'color',
         '',
         count if count > 0 else None,
-        partial(_video_frames, path, camera or _assumed(image)),
+        partial(_video_frames, path, _camera_of(camera, image)),
         '' if camera else ASSUMED,
     )
 

@@ -79,6 +79,8 @@ class PlaybackNode(Node):
         if not settings.input:
             raise ValueError('parameter input: empty; give it a rosbag2, a folder of images, a video or a webcam')
         camera = read_calibration(settings.camera) if settings.camera else None
+        if camera and camera.note:
+            self.get_logger().warning(printable(f'{settings.camera}: {camera.note}'))
         modality = None if settings.modality == AUTO else settings.modality
         self._recording = open_recording(settings.input, camera, settings.depth_unit, settings.topic or None, modality)
         if self._recording.note:

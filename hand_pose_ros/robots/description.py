@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from hand_pose_ros.files import reading
+from hand_pose_ros.files import read_bytes, reading
 from hand_pose_ros.geometry.rotations import axis_angle_to_matrix
 
 _TURNING = ('revolute', 'continuous')
@@ -22,6 +22,8 @@ class DescriptionLimits:
     """What a robot description may hold at most: humanoids have a hundred joints."""
 
     letters: int = 10_000_000
+    #: Of its file: names in other writings take up to three a letter.
+    bytes: int = 30_000_000
     joints: int = 1000
 
 
@@ -131,7 +133,7 @@ def parse_description(text: str, source: str = 'robot_description') -> RobotDesc
 def read_description(path: Path) -> RobotDescription:
     """Read a URDF file, see :func:`parse_description`."""
     with reading(path, RobotError, 'a robot description (URDF)'):
-        return parse_description(path.read_text(encoding='utf-8'), str(path))
+        return parse_description(read_bytes(path, LIMITS.bytes).decode('utf-8'), str(path))
 
 
 def _parse(robot: ElementTree.Element, source: str) -> RobotDescription:

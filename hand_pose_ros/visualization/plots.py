@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hand_pose_ros.files import printable
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -34,6 +36,11 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def _plain(label: str) -> str:
+    """Return a label that is drawn as it is: matplotlib takes what stands between two dollars for a formula."""
+    return printable(label).replace('$', r'\$')
+
+
 def plot_per_joint(path: Path, joints: Sequence[str], errors: Mapping[str, np.ndarray]) -> None:
     """Draw the mean error of each joint, and of all, as bars: method -> (J,) millimeters.
 
@@ -51,7 +58,7 @@ def plot_per_joint(path: Path, joints: Sequence[str], errors: Mapping[str, np.nd
             [*figures, mean],
             width,
             color=_COLORS[i % len(_COLORS)],
-            label=f'{method} ({mean:.2f} mm)',
+            label=_plain(f'{method} ({mean:.2f} mm)'),
         )
     axes.set_xticks(
         places,
@@ -86,7 +93,7 @@ def plot_curves(path: Path, thresholds: np.ndarray, curves: Mapping[str, np.ndar
             thresholds,
             100 * shares,
             _LINES[i // len(_COLORS) % len(_LINES)],
-            label=label,
+            label=_plain(label),
             linewidth=1.8,
             color=_COLORS[i % len(_COLORS)],
         )

@@ -66,6 +66,12 @@ def test_without_ros_the_topics_are_null_with_a_reason(clip, monkeypatch, capsys
     assert 'no rclpy here' in table and 'network' in table and 'stub engine' in table
 
 
+def test_a_middleware_that_is_not_here_is_the_reason(monkeypatch):
+    monkeypatch.setenv('RMW_IMPLEMENTATION', 'rmw_nowhere_cpp')
+    make_messages, reason = measure.message_maker()
+    assert make_messages is None and 'RMW_IMPLEMENTATION names rmw_nowhere_cpp' in reason
+
+
 @pytest.mark.ros
 def test_a_node_that_cannot_start_is_the_reason(clip, monkeypatch, capsys):
     stand_in(monkeypatch)

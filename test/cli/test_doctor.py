@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from checkout import ROOT
+from checkout import ROOT, child_environment
 
 from hand_pose_ros.cli import doctor
 from hand_pose_ros.cli.doctor import Answer, examine, probe, report
@@ -59,7 +59,7 @@ def machine(**changes: Answer):
             return answers[code.split("'")[1]]
         if 'choose_models' in code:
             return Answer('auto: small for two hands')
-        modules = code.split(';')[0].removeprefix('import json, ').split(' as ')[0].split(', ')
+        modules = code.split(';')[0].removeprefix('import ').split(' as ')[0].split(', ')
         return answers.get(modules[-1], Answer('1.0'))
 
     return ask
@@ -229,7 +229,58 @@ def test_no_manifest(models):
 def test_a_probe_that_crashes_does_not_take_the_doctor_along():
     assert probe('import os; os.abort()').error == 'crashes (signal 6)'
     assert probe('import no_such_module').error == "ModuleNotFoundError: No module named 'no_such_module'"
-    assert probe('print("noise"); print(\'{"a": 1}\')').value == {'a': 1}
+    assert probe('print("noise"); answer({"a": 1})').value == {'a': 1}
+    assert probe('import sys; sys.exit(3)').error == 'exit code 3'
+
+
+def test_what_other_packages_print_is_no_answer():
+    code = 'import atexit; atexit.register(print, 3); print(b"\\xff"); answer([1]); print("bye")'
+    assert probe(code).value == [1]
+    assert probe('import sys; sys.stdout.buffer.write(b"\\xff\\n"); answer("a")').value == 'a'
+    assert probe('print(1)').error == 'exit code 0'
+
+
+@pytest.mark.parametrize(
+    'content, words', [('garbage', 'cannot be run: Exec format error'), ('#!/bin/sh\nprintf "\\377 GPU"', '\ufffd GPU')]
+)
+def test_a_tool_of_the_gpu_that_is_broken_is_noted(tmp_path, monkeypatch, content, words):
+    tool = tmp_path / 'nvidia-smi'
+    tool.write_text(content)
+    tool.chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path), prepend=':')
+    assert words in doctor.examine_gpu().detail
+
+
+@pytest.mark.parametrize('error', [SystemExit(3), RuntimeError('of its own'), OSError(5, 'Input/output error')])
+def test_a_part_that_cannot_be_examined_leaves_the_rest_of_the_report(models, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    for name in ('examine_machine', 'examine_libraries', 'examine_ros', 'examine_engines', 'examine_models'):
+        with monkeypatch.context() as patch:
+            patch.setattr(doctor, name, fail)
+            result = examine({}, machine())
+        failed = [one for one in result['findings'] if 'cannot be examined' in one['detail']]
+        assert len(failed) == 1 and failed[0]['needed_by'] and len(result['findings']) > 5, name
+        assert result['can_track'] is (name == 'examine_ros') and not result['can_run_node']
+        assert failed[0]['name'] in report(result)
+
+
+@pytest.mark.parametrize(
+    'module, line', [('yaml', 'raise ImportError("broken yaml")'), ('numpy', 'import sys; sys.exit(3)')]
+)
+def test_a_broken_library_is_in_the_report(tmp_path, module, line):
+    (tmp_path / f'{module}.py').write_text(line)
+    result = subprocess.run(
+        [sys.executable, '-m', 'hand_pose_ros.cli.main', 'doctor'],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=child_environment(PYTHONPATH=str(tmp_path)),
+    )
+    assert result.returncode == 1 and 'Traceback' not in result.stderr
+    assert '[ ok ] Python' in result.stdout and 'The tracker cannot run here' in result.stdout
+    assert f'[MISS] {module}' in result.stdout and 'unset PYTHONPATH' in result.stdout
 
 
 @pytest.mark.slow  # it loads and times every network

@@ -16,6 +16,7 @@ from hand_pose_ros.cli.main import main
 from hand_pose_ros.core.frame import CameraFrame
 from hand_pose_ros.core.hand import Hand
 from hand_pose_ros.evaluation.figures import Distribution, Figures, Jitter
+from hand_pose_ros.evaluation.metrics import _CURVES
 from hand_pose_ros.evaluation.replay import WorstFrames
 from hand_pose_ros.evaluation.truth import BagTruth
 from hand_pose_ros.gestures.recognition import recognize
@@ -119,11 +120,53 @@ def test_against_another_model_and_an_earlier_run(bag, tmp_path, capsys, monkeyp
     assert 'against' in (tmp_path / 'second' / 'report.html').read_text()
     assert main(['evaluate', str(bag), '--out', str(tmp_path / 'x'), '--against', str(tmp_path / 'none.json')]) == 2
     assert '--against' in capsys.readouterr().err
-    (tmp_path / 'part.json').write_text('{"run": {"frames": 1}}')
     replayed = []
     monkeypatch.setattr(OffTracker, 'process', lambda self, frame: replayed.append(frame) or [])
-    assert main(['evaluate', str(bag), '--out', str(tmp_path / 'x'), '--against', str(tmp_path / 'part.json')]) == 2
-    assert 'not a metrics.json' in capsys.readouterr().err and not replayed, 'refused before the replay'
+    part, run = tmp_path / 'part.json', {'model': 'm', 'frames': 1}
+    for known, words in (
+        ({'frames': 1}, 'not a metrics.json'),
+        ({**run, 'per_joint_error_mm': {'wrist': None}}, 'no figure for a joint'),
+        ({**run, 'curves': {name: [None] for name in _CURVES}}, 'no figure for a joint or in a curve'),
+    ):
+        part.write_text(json.dumps({'run': known}))
+        assert main(['evaluate', str(bag), '--out', str(tmp_path / 'x'), '--against', str(part)]) == 2
+        assert words in capsys.readouterr().err and not replayed, 'refused before the replay'
+
+
+def test_an_earlier_run_may_lack_what_is_drawn(bag, tmp_path, capsys):
+    earlier = tmp_path / 'earlier.json'
+    for lacking in ({}, {'per_joint_error_mm': None, 'gestures': None, 'curves': None}):
+        earlier.write_text(json.dumps({'run': {'model': 'm', 'frames': 1, **lacking}}))
+        assert evaluated(capsys, bag, '--out', tmp_path / 'out', '--against', earlier, '--limit', 2, '--no-video')
+
+
+def test_why_there_is_no_hand_is_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(OffTracker, 'process', lambda self, frame: [])
+    write_bag(tmp_path / 'bag', [(100.0, np.zeros((CAMERA.height, CAMERA.width), np.uint16))], CAMERA)
+    assert main(['evaluate', str(tmp_path / 'bag'), '--out', str(tmp_path / 'out'), '--no-video']) == 0
+    assert 'hands in 0' in (said := capsys.readouterr().out)
+    assert 'no hand, since the depth image holds nothing but holes' in said
+
+
+def test_a_folder_in_a_results_place_is_said_before_the_replay(bag, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr('hand_pose_ros.tracking.factory.make_tracker', lambda *_: pytest.fail('models were loaded'))
+    for name in ('metrics.json', 'report.html', 'overlay.mp4'):
+        (tmp_path / name / name).mkdir(parents=True)
+        assert main(['evaluate', str(bag), '--out', str(tmp_path / name)]) == 2
+        assert f'{tmp_path / name / name}: a result cannot be written there' in capsys.readouterr().err
+
+
+def test_interrupted_before_the_first_frame_it_leaves_what_there_was(bag, tmp_path, capsys, monkeypatch):
+    command = ['evaluate', str(bag), '--out', str(tmp_path / 'out')]
+    assert main(command) == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / 'out').iterdir()}
+
+    def interrupt(self, frame):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(OffTracker, 'process', interrupt)
+    assert main(command) == 130 and 'left as it was' in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in (tmp_path / 'out').iterdir()} == before
 
 
 def test_truth_from_a_file_and_a_recording_without_any(bag, tmp_path, capsys):

@@ -13,6 +13,7 @@ from hand_pose_ros.cli.main import main
 from hand_pose_ros.evaluation.scoring import ALIGNMENTS
 from hand_pose_ros.geometry.joints import JOINTS
 from hand_pose_ros.io.benchmarks import BENCHMARKS, find_benchmark
+from hand_pose_ros.io.labels import LabelError, read_labels, read_vertices
 
 PUBLISHED = SHARED / 'data' / 'benchmarks'
 
@@ -252,6 +253,55 @@ def test_what_does_not_fit_is_refused_by_name(capsys, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ('name', 'content', 'words'),
+    [
+        ('a.txt', b'', 'holds no frame'),
+        ('a.txt', b'\r\n\r\n', 'holds no frame'),
+        ('a.jsonl', b'\n', 'holds no frame'),
+        ('a.json', b'[]', 'holds no frame'),
+        ('a.json', b'[[], []]', 'holds no point'),
+        ('a.json', b'[[], [[[1, 2, 3]]]]', 'frames differ in their number of joints'),
+        ('a.json', b'[[[]], [[]]]', 'holds no point'),
+        ('a.npy', np.zeros((0, 21, 3)), 'holds no frame'),
+        ('a.npy', np.zeros((2, 0, 3)), 'holds no point'),
+        ('a.npy', np.zeros((2, 21, 3), complex), 'neither real numbers nor text'),
+        ('a.npy', np.zeros((2, 21, 3), 'M8[s]'), 'neither real numbers nor text'),
+        ('a.npy', np.full((2, 21, 3), '1'), 'something else than real numbers'),
+    ],
+)
+def test_files_without_a_frame_or_without_numbers_are_refused_by_name(name, content, words, tmp_path):
+    if isinstance(content, bytes):
+        (tmp_path / name).write_bytes(content)
+    else:
+        np.save(tmp_path / name, content)
+    for read in (read_labels, read_vertices) if name in ('a.json', 'a.npy') else (read_labels,):
+        with pytest.raises(LabelError, match=words) as caught:
+            read(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value) and 'IndexError' not in str(caught.value)
+
+
+def test_frames_of_one_name_are_refused(capsys, tmp_path):
+    names = list('abcdef')
+    once = write(tmp_path / 'once.txt', hands(), names)
+    base = '--dataset', 'msra', '--truth', once, '--predictions'
+    assert scored(capsys, *base, write(tmp_path / 'turned.txt', hands()[::-1], names[::-1]))['mean_joint_error_mm'] == 0
+    twice = write(tmp_path / 'twice.txt', hands(7), [*names, 'c'])
+    assert 'twice.txt has 2 frames of the name c' in refused(capsys, *base, twice)
+    same = write(tmp_path / 'same.txt', hands(), 'aacdef')
+    assert 'same.txt has 2 frames of the name a' in refused(
+        capsys, '--dataset', 'msra', '--truth', same, '--predictions', once
+    )
+    # Names that the truth does not have are no names of its frames.
+    assert scored(capsys, *base, write(tmp_path / 'other.txt', hands(), 'xxxxxx'))['mean_joint_error_mm'] == 0
+
+
+def test_meshes_have_few_vertices(tmp_path):
+    np.save(tmp_path / 'v.npy', np.zeros((1, 20_001, 3), bool))
+    with pytest.raises(LabelError, match=r'v\.npy has 20001 vertices a mesh; at most 20000'):
+        read_vertices(tmp_path / 'v.npy')
+
+
 def test_masks_and_meshes(capsys, tmp_path):
     rng = np.random.default_rng(0)
     for folder in ('true', 'found'):
@@ -293,7 +343,7 @@ def test_plots_and_the_table(capsys, tmp_path):
                 b,
                 '--names',
                 'near',
-                'far',
+                'a$\\foo$\x1b[31m',
                 '--plots',
                 str(tmp_path / 'plots'),
             ]
@@ -301,6 +351,7 @@ def test_plots_and_the_table(capsys, tmp_path):
         == 0
     )
     text = capsys.readouterr().out
+    assert 'a$\\foo$\\x1b[31m: 6 frames' in text, 'no formula, and no color for the terminal'
     assert 'near: 6 frames' in text and '6.928 mm' in text and 'pinky_tip' in text
     for name in ('per_joint', 'success_worst', 'success_mean', 'pck'):
         picture = cv2.imread(str(tmp_path / 'plots' / f'{name}.png'))

@@ -1,5 +1,6 @@
 """``hand-pose track``: from a recording to hands.jsonl and overlays."""
 
+import io
 import json
 import re
 import signal
@@ -16,6 +17,7 @@ from checkout import SHARED, child_environment
 from synthetic_hand import CAMERA, depth_of, make_hand, open_hand
 
 from hand_pose_ros.cli.arguments import NODE_SETTINGS, add_tracker_arguments, tracker_settings
+from hand_pose_ros.cli.interruption import interruptible
 from hand_pose_ros.cli.main import build_parser, main
 from hand_pose_ros.geometry.camera import Camera
 from hand_pose_ros.io.recording import write_bag
@@ -75,7 +77,7 @@ def test_hands_jsonl_is_as_promised(bag, tmp_path, capsys):
     assert [len(line['hands']) for line in lines] == [1, 0, 1]
     assert all(set(line) == {'frame', 'hands'} for line in lines)
     hand = lines[0]['hands'][0]
-    assert set(hand) == {'side', 'score', 'track', 'joints', 'confidence'}
+    assert set(hand) == {'side', 'score', 'track', 'metric', 'joints', 'confidence'}
     assert hand['side'] == 'left' and hand['score'] == 0.97 and hand['confidence'] == [0.9] * 21
     depth = FakeTracker.made[0].seen[0][0]
     nearest = float(depth[depth > 0].min())
@@ -145,7 +147,7 @@ def test_of_a_bag_with_both_images_the_modality_says_what_is_tracked(tmp_path, c
 def test_depth_that_does_not_tell_the_hands_distance_is_said(tmp_path, capsys, monkeypatch, depth, reason):
     hand = replace(make_hand('right', open_hand('right')), metric=False)
     monkeypatch.setattr(FakeTracker, 'process', lambda self, frame: [hand])
-    images = [(10.0 + i / 10, np.full((240, 320), depth, np.uint16)) for i in range(3)]
+    images = [(10.0 + i / 10, depth + np.tile(np.arange(320, dtype=np.uint16) % 5, (240, 1))) for i in range(3)]
     color = [(stamp, np.full((240, 320, 3), 90, np.uint8)) for stamp, _ in images]
     write_bag(tmp_path / 'bag', color, CAMERA, color=True, registered_depth=images)
     command = [
@@ -273,7 +275,10 @@ def test_flags_default_to_the_parameters_defaults(capsys):
     parser.print_help()
     assert capsys.readouterr().out.count('efault: on') == 3
     args = build_parser(['track']).parse_args(['track', 'x', '--out', 'y'])
-    assert not (set(NODE_SETTINGS) - {'mirrored'}) & set(vars(args)), 'mirrored images are recorded too'
+    recorded = {'mirrored', 'pairing_tolerance'}  # mirrored images, and both images of a camera, are recorded too
+    assert not (set(NODE_SETTINGS) - recorded) & set(vars(args))
+    args = build_parser(['track']).parse_args(['track', 'x', '--out', 'y', '--pairing-tolerance', '0.03'])
+    assert tracker_settings(args).node.pairing_tolerance == 0.03
 
 
 def test_recordings_get_more_views_than_topics_by_default(capsys):
@@ -303,7 +308,7 @@ def test_values_out_of_range_name_the_parameter(bag, tmp_path, capsys, flags, wo
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('number, code', [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize('number, code', [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_an_interrupted_run_keeps_what_it_had(bag, tmp_path, number, code):
     script = tmp_path / 'slow.py'
     script.write_text(
@@ -397,3 +402,55 @@ def test_a_folder_that_cannot_be_written_is_said_before_models_load(bag, tmp_pat
     monkeypatch.setattr('hand_pose_ros.tracking.factory.make_tracker', lambda *_: pytest.fail('models were loaded'))
     assert main(['track', str(bag), '--out', str(tmp_path / 'file' / 'out')]) == 2
     assert 'results cannot be written there' in capsys.readouterr().err
+
+
+def test_an_interruption_before_the_first_frame_leaves_the_earlier_result(bag, tmp_path, capsys, monkeypatch):
+    command = ['track', str(bag), '--out', str(tmp_path / 'out'), '--overlays', 'video']
+    assert main(command) == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / 'out').iterdir()}
+
+    def interrupt(self, frame):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FakeTracker, 'process', interrupt)
+    assert main(command) == 130 and 'interrupted: 0 frames' in capsys.readouterr().out
+    assert {path.name: path.read_bytes() for path in (tmp_path / 'out').iterdir()} == before
+
+
+def test_what_outlives_its_terminal_stays_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup has it
+    try:
+        with interruptible() as interruption:
+            signal.raise_signal(signal.SIGHUP)
+        assert not interruption.exit_code and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    'overlays, file, folder', [('png', 'overlays', ''), ('none', '', 'hands.jsonl'), ('video', '', 'overlay.mp4')]
+)
+def test_what_is_in_a_results_place_is_said_before_models_load(
+    bag, tmp_path, capsys, monkeypatch, overlays, file, folder
+):
+    out = tmp_path / 'out'
+    out.mkdir()
+    if file:
+        (out / file).write_text('')
+    else:
+        (out / folder).mkdir()
+    monkeypatch.setattr('hand_pose_ros.tracking.factory.make_tracker', lambda *_: pytest.fail('models were loaded'))
+    assert main(['track', str(bag), '--out', str(out), '--overlays', overlays]) == 2
+    assert f'{out / (file or folder)}: ' in capsys.readouterr().err
+
+
+def test_a_terminal_that_is_gone_does_not_cost_the_results(bag, tmp_path, monkeypatch):
+    class Gone(io.StringIO):
+        def isatty(self):
+            return True
+
+        def write(self, text):
+            raise OSError(5, 'Input/output error')
+
+    monkeypatch.setattr(sys, 'stderr', Gone())
+    assert main(['track', str(bag), '--out', str(tmp_path / 'out')]) == 0 and len(read_lines(tmp_path / 'out')) == 3

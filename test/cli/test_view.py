@@ -220,6 +220,14 @@ def test_a_limit_is_a_number_of_images(capsys):
     assert "--limit: '0' is not a whole number above 0" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('flag', ['--port', '--data-port'])
+@pytest.mark.parametrize('port', ['0', '-1', '65536', '9e3'])
+def test_a_port_that_is_none_is_refused(flag, port, capsys):
+    with pytest.raises(SystemExit):
+        main(['view', f'{flag}={port}'])
+    assert f"{flag}: '{port}' is not a port from 1 to 65535" in capsys.readouterr().err
+
+
 def test_without_rerun_it_says_how_to_get_it(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, 'rerun', None)
     assert main(['view', str(resource_path('demo', 'clip'))]) == 2

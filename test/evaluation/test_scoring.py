@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hand_pose_ros.evaluation import scoring
 from hand_pose_ros.evaluation.scoring import (
     align,
     area_under_curve,
@@ -91,6 +92,16 @@ def test_f_score_is_the_harmonic_mean_of_precision_and_recall():
     assert f_score(estimates, truth, 5) == pytest.approx(0.25)
     assert f_score(estimates, truth, 15) == pytest.approx(0.5)
     assert f_score(truth + 1000, truth, 15) == 0
+
+
+def test_f_score_of_large_meshes_is_that_of_its_blocks(monkeypatch):
+    rng = np.random.default_rng(4)
+    truth, estimates = rng.normal(0, 30, (2, 50, 3)), rng.normal(0, 30, (2, 70, 3))
+    whole = f_score(estimates, truth, 15)
+    for block in (1, 99, 120, 1000):
+        monkeypatch.setattr(scoring, '_BLOCK', block)
+        assert f_score(estimates, truth, 15) == whole
+    assert 0.2 < whole < 1
 
 
 def test_masks():

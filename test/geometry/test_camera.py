@@ -46,10 +46,17 @@ def test_rectification_moves_a_distorted_pixel_to_where_the_pinhole_sees_it():
     [
         ((640, 480, K, (0.1, 0, 0, 0), 'ds'), "'ds' is not supported"),
         ((640, 480, K, (0.1, 0, 0), 'equidistant'), 'four coefficients, not 3'),
+        ((640, 480, K, (0.1, 0, 0, 0, 0.1), 'equidistant'), 'four coefficients, not 5'),
         ((640, 480, K, (0.1,) * 15, 'plumb_bob'), '15 coefficients'),
         ((640, 480, K, (float('nan'), 0, 0, 0, 0), 'plumb_bob'), 'not finite'),
         ((640, 480, K, (1e9, -1e12, 0, 0, 0), 'plumb_bob'), 'makes no sense'),
         ((640, 480, [500, 0, 9999, 0, 510, 240, 0, 0, 1]), 'far outside the image'),
+        ((640, 480, [500, 0, 0, 0, 510, 0, 320, 240, 1]), 'last row of the camera matrix is 320, 240, 1'),
+        ((640, 480, [500, 0, 320, 0, 510, 240, 0, 0, 0]), 'last row of the camera matrix is 0, 0, 0'),
+        ((640, 480, [500, 0, 320, 0, 50, 240, 0, 0, 1]), 'differ more than 3 times'),
+        ((640, 480, [50, 0, 320, 0, 500, 240, 0, 0, 1]), 'differ more than 3 times'),
+        ((512, 424, [30000, 0, 256, 0, 30000, 212, 0, 0, 1]), 'sees 0.98 degrees across'),
+        ((512, 424, [1e9, 0, 256, 0, 1e9, 212, 0, 0, 1]), 'must be in pixels'),
         ((0, 480, K), '0x480'),
         ((640, 480, [0.0] * 9), 'not calibrated'),
         ((640, 480, [1.0] * 6), 'needs 9'),
@@ -58,6 +65,25 @@ def test_rectification_moves_a_distorted_pixel_to_where_the_pinhole_sees_it():
 def test_unusable_descriptions_are_refused_by_name(arguments, complaint):
     with pytest.raises(CameraError, match=complaint):
         Camera.from_camera_info(*arguments)
+
+
+@pytest.mark.parametrize(
+    'k',
+    [
+        [500, 0, 320, 0, 250, 240, 0, 0, 1],  # binning of 2x1
+        [500, 0, -220, 0, 500, -160, 0, 0, 1],  # a part of the sensor
+        [12200, 0, 320, 0, 12200, 240, 0, 0, 1],  # 3 degrees
+    ],
+)
+def test_unusual_cameras_are_usable(k):
+    camera = Camera.from_camera_info(640, 480, k)
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (k[0], k[4], k[2], k[5])
+
+
+@pytest.mark.parametrize('zeros', [0, 1, 4])
+def test_fisheye_coefficients_behind_the_fourth_may_be_zero(zeros):
+    camera = Camera.from_camera_info(640, 480, K, (0.01, 0.001, 0, 0, *[0.0] * zeros), 'equidistant')
+    assert camera.fisheye and camera.distortion == (0.01, 0.001, 0, 0)
 
 
 def test_zero_distortion_of_any_model_is_no_distortion():
@@ -71,7 +97,7 @@ def test_yaml_round_trip_and_errors(tmp_path):
         '240, 0, 0, 1]}\ndistortion_model: plumb_bob\ndistortion_coefficients: {rows: 1, cols: 5, '
         'data: [0.1, 0, 0, 0, 0]}\n'
     )
-    assert read_calibration(path) == Camera(640, 480, 500, 510, 320, 240, (0.1, 0, 0, 0, 0))
+    assert read_calibration(path).whole() == Camera(640, 480, 500, 510, 320, 240, (0.1, 0, 0, 0, 0))
     for text in ('image_width: 640', '- a list', '{', ''):
         path.write_text(text)
         with pytest.raises(CameraError, match='camera_info.yaml'):

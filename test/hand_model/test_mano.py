@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from synthetic_mano import MIRROR, PARENTS, TIP_VERTICES, mano_arrays, pickled, 
 
 from hand_pose_ros.geometry.joints import JOINTS, SIDES, TIPS
 from hand_pose_ros.geometry.rotations import rotation_vector_to_matrix
-from hand_pose_ros.hand_model import arrays
+from hand_pose_ros.hand_model import mano_file
 from hand_pose_ros.hand_model.inverse_kinematics import InverseKinematics
 from hand_pose_ros.hand_model.kinematics import DOF_INDEX, LOWER, UPPER
 from hand_pose_ros.hand_model.loading import load_hand_models
@@ -223,12 +225,14 @@ _ARRAY = b'cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS"b"\nt
     ('array', 'words'),
     [
         (_DTYPE + b'(I3\nS"|"\n(S"x"\ntN(dI0\nI8\ntb', 'it is a dtype'),
-        (_ARRAY + b'(I1\n(I9999999999\nt' + _DTYPE + b'I00\nS"12345678"\ntb', 'it holds 1 numbers for the shape'),
+        (_ARRAY + b'(I1\n(I2000000\nt' + _DTYPE + b'I00\nS"12345678"\ntb', 'it holds 1 numbers for the shape'),
+        (_ARRAY + b'(I1\n(I9999999999\nt' + _DTYPE + b'I00\nS"12345678"\ntb', 'or one not from 0 to 2000000'),
+        (_ARRAY + b'(I1\n(I2000\nI2000\nt' + _DTYPE + b'I00\nS"12345678"\ntb', 'more than 2000000 numbers'),
         (_ARRAY + b'(I1\n(I1\nt' + _DTYPE + b'(I3\nS"<"\nN(S"a"\ntN(dI8\ntbI00\nS"12345678"\ntb', 'compound'),
         (_ARRAY + b'(I1\n(I1\ntcnumpy\ndtype\n(S"O8"\ntRI00\nS"12345678"\ntb', 'none of numbers'),
         (b'((I1\nI2\nt(I1\nI2\ntt', 'it is a tuple'),
     ],
-    ids=['dtype with fields', 'shape beyond its numbers', 'compound numbers', 'objects', 'nested'],
+    ids=['fields', 'shape beyond its numbers', 'long side', 'many numbers', 'compound numbers', 'objects', 'nested'],
 )
 def test_crafted_arrays_are_refused_as_data(array, words, tmp_path):
     path = tmp_path / 'MANO_RIGHT.pkl'
@@ -241,11 +245,28 @@ def test_crafted_arrays_are_refused_as_data(array, words, tmp_path):
     ('content', 'words'),
     [
         (b'cnumpy\ndtype\n(dS"x"\nI1\nsb.', 'changes a type'),
-        (b'(lI1\na(tR.', r'calls \[1\]'),
+        (b'(lI1\na(tR.', 'calls a list with a tuple'),
+        (b'cnumpy\nndarray\nS"ab"\n\x81.', 'calls a type with a str'),
         (b'(d(I1\ntI2\ns.', 'keys that are no names'),
-        (b'\x80\x04\x8f(K\x01\x90.', 'refused|not a MANO file'),
+        (b'(dI1\nI2\ns.', 'keys that are no names'),
+        (b'(dS"' + b'a' * 81 + b'"\nI2\ns.', 'keys that are no names'),
+        (b'\x80\x04\x8f(K\x01\x90.', 'opcodes of sets'),
+        (b'(icopy_reg\n_reconstructor\n.', 'other ways to make objects'),
+        (b'I1\np%d\n.' % (2**61 - 1), 'numbers its parts beyond all of them'),
+        (b'cos\n' + b'a' * 5000 + b'\n.', r'names os\.a{80}:'),
     ],
-    ids=['build of a class', 'call of a list', 'key', 'set'],
+    ids=[
+        'build of a class',
+        'call of a list',
+        'text',
+        'tuple key',
+        'number',
+        'long key',
+        'set',
+        'inst',
+        'memo',
+        'name',
+    ],
 )
 def test_a_pickle_changes_and_calls_nothing(content, words, tmp_path):
     path = tmp_path / 'MANO_RIGHT.pkl'
@@ -254,13 +275,97 @@ def test_a_pickle_changes_and_calls_nothing(content, words, tmp_path):
         load_mano(path)
 
 
+def _doubled(levels: int, leaf: bytes = b'I1\n') -> bytes:
+    """A tuple of twice the same tuple, and so on: short in a pickle, endless when it is written out or hashed."""
+    return leaf + b'q\0' + b''.join(b'0h%ch%c\x86q%c' % (n, n, n + 1) for n in range(levels))
+
+
+def _integers(*numbers: int) -> bytes:
+    raw = struct.pack(f'<{len(numbers)}q', *numbers)
+    dtype = _DTYPE.replace(b'f8', b'i8')
+    return _ARRAY + b'(I1\n(I%d\nt' % len(numbers) + dtype + b'I00\nT' + struct.pack('<i', len(raw)) + raw + b'tb'
+
+
+def _sparse(pointers: tuple[int, ...], inner: tuple[int, ...]) -> bytes:
+    parts = zip((b'indptr', b'indices', b'data'), (pointers, inner, inner))
+    state = b''.join(b'S"%s"\n' % name + _integers(*numbers) + b's' for name, numbers in parts)
+    return b'cscipy.sparse\ncsc_matrix\n)\x81(dS"shape"\n(I3\nI4\nts' + state + b'b'
+
+
+def _selects(levels: int) -> bytes:
+    step = b'0cchumpy.reordering\nSelect\n)\x81(dS"a"\nh%csS"idxs"\nh%csbq%c'
+    return _integers(0) + b'q\0' + b''.join(step % (n, n, n + 1) for n in range(levels))
+
+
+_WRAPPED = 1 << 62
+
+
+@pytest.mark.parametrize(
+    ('value', 'words'),
+    [
+        # Steps of 2^62 add up to nothing in 64 bits.
+        (_sparse((0, _WRAPPED, -2 * _WRAPPED, -_WRAPPED, 0), ()), 'does not fit together'),
+        (_sparse((0, 1, 1), (0,)), 'does not fit together'),
+        (_sparse((1, 1, 1, 1, 1), (0,)), 'does not fit together'),
+        (_sparse((0, 2, 1, 1, 1), (0,)), 'does not fit together'),
+        (_sparse((0, 1, 1, 1, 1), (3,)), 'does not fit together'),
+        (_sparse((0, 1, 1, 1, 1), (-1,)), 'does not fit together'),
+        (_sparse((0, 1, 1, 1, 1), (2,)), r'v_template has shape \(3, 4\)'),
+        (_selects(26), 'more than 5 records within one another'),
+        (_doubled(28) + b')R', 'calls a tuple with a tuple'),
+        (_ARRAY + b'(I1\n' + _doubled(28) + b'NI00\nS""\ntb', 'its shape is no tuple of whole numbers'),
+        (
+            _ARRAY + b'(I1\n(I1\nt' + b'cnumpy\ndtype\n' + _doubled(28) + b'\x85RI00\nS""\ntb',
+            'its type is none of numbers',
+        ),
+        (_ARRAY + b'(I1\n(I1\nt' + _DTYPE + b'(I3\n' + _doubled(28) + b'NNNtbI00\nS""\ntb', 'no byte order'),
+        (_ARRAY + b'(I1\n(' + b'I%d\n' % 10**4000 * 8 + b't' + _DTYPE + b'I00\nS""\ntb', 'not from 0 to'),
+        (b'\x96' + struct.pack('<Q', 3 << 30), 'of other memory'),
+        # Every call would copy the tuple.
+        (b'(' + b'N' * 1000 + b'tq\x010(' + b'cnumpy\nndarray\nh\1R' * 9000 + b't', 'it is a tuple'),
+        (b'(' + b'N' * 200_000 + b't', 'more than 200000 opcodes'),
+    ],
+    ids=[
+        *('steps that wrap', 'few pointers', 'first pointer', 'steps backwards', 'index', 'negative index', 'whole'),
+        *('selects', 'call', 'shape', 'type', 'byte order', 'large shape', 'bytearray', 'copies', 'opcodes'),
+    ],
+)
+def test_small_pickles_take_little_time_and_memory(value, words, tmp_path):
+    path = tmp_path / 'MANO_RIGHT.pkl'
+    path.write_bytes(b'(dS"v_template"\n' + value + b's.')
+    tracemalloc.start()
+    try:
+        with pytest.raises(HandModelError, match=words) as caught:
+            load_mano(path)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_pickle_has_no_more_bytes_than_a_hand(tmp_path, monkeypatch):
+    monkeypatch.setattr(mano_file, '_MAX_BYTES', 2_000_000)
+    path = tmp_path / 'MANO_RIGHT.pkl'
+    path.write_bytes(bytes(2_000_001))
+    with pytest.raises(HandModelError, match='it has more than 2 MB'):
+        load_mano(path)
+
+
 @pytest.mark.parametrize('load', [load_mano, load_hand_model], ids=['mano', 'ours'])
-def test_an_archive_that_unpacks_to_more_than_a_hand_model_is_refused(load, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ('array', 'words'),
+    [
+        (np.zeros((80_000, 3, 100), bool), 'in double precision its arrays take more than 128 MB'),
+        (np.zeros((100_001, 3), bool), 'no side may be longer than 100000'),
+        (np.zeros((10, 3), complex), 'neither real numbers nor text'),
+    ],
+    ids=['bytes', 'rows', 'complex'],
+)
+def test_an_archive_that_becomes_more_than_a_hand_model_is_refused(load, array, words, tmp_path):
     path = tmp_path / 'MANO_RIGHT.npz'
-    np.savez_compressed(path, weights=np.zeros(1_000_000))
-    monkeypatch.setattr(arrays, 'MAX_BYTES', 5_000_000)
+    np.savez_compressed(path, f=array)
     assert path.stat().st_size < 50_000
-    with pytest.raises(HandModelError, match='its arrays take more than 5 MB'):
+    with pytest.raises(HandModelError, match=words):
         load(path)
 
 
@@ -273,7 +378,7 @@ def test_an_archive_that_unpacks_to_more_than_a_hand_model_is_refused(load, tmp_
         ({'shapedirs': np.zeros((778, 3, 4))}, 'shapedirs has 4 shape parameters'),
         ({'kintree_table': np.zeros((2, 16))}, 'kintree_table'),
         ({'f': np.full((4, 3), 778)}, 'f names vertices beyond'),
-        ({'hands_mean': np.array(['a'] * 45)}, 'hands_mean cannot be read'),
+        ({'hands_mean': np.array(['1'] * 45)}, 'hands_mean cannot be read'),
     ],
 )
 def test_incomplete_files_say_what_is_wrong(change, words, tmp_path):

@@ -2,10 +2,13 @@
 
 import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from checkout import child_environment
 
 from hand_pose_ros.inference.models import Model, find_model
 from hand_pose_ros.inference.openvino import OpenVINOEngine
@@ -43,3 +46,17 @@ def test_without_a_place_for_it_nothing_is_cached(monkeypatch, tmp_path, model):
     (tmp_path / 'file').write_text('')
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'file'))
     assert cache_folder('openvino') is None and np.isfinite(outputs(model)).all()
+
+
+@pytest.mark.skipif(not shutil.which('unshare'), reason='there is no unshare to run as an unknown user with')
+def test_a_user_without_a_home_computes_without_a_cache():
+    code = (
+        'import os; from hand_pose_ros.inference.openvino import OpenVINOEngine; '
+        'OpenVINOEngine.survey(); assert "HOME" not in os.environ'
+    )
+    variables = {name: value for name, value in child_environment().items() if name not in ('HOME', 'XDG_CACHE_HOME')}
+    command = ['unshare', '-U', '--map-user=12345', sys.executable, '-c', code]
+    result = subprocess.run(command, capture_output=True, text=True, env=variables)
+    if 'unshare failed' in result.stderr:
+        pytest.skip('this machine gives nobody a user namespace')
+    assert result.returncode == 0, result.stderr

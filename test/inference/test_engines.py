@@ -306,3 +306,23 @@ def test_importing_the_engines_loads_none_of_them():
         'print(sorted({"openvino", "onnxruntime", "tensorrt_libs", "onnx"} & set(sys.modules)))'
     )
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout == '[]\n'
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        MemoryError(),
+        RuntimeError('std::bad_alloc'),
+        RuntimeError('mmap: Cannot allocate memory'),
+        RuntimeError("can't alloc"),
+    ],
+)
+def test_too_little_memory_is_no_damage_of_the_model(small, monkeypatch, error):
+    pytest.importorskip('openvino', reason='OpenVINO is not installed')
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr('hand_pose_ros.inference.openvino._compiled', fail)
+    with pytest.raises(ModelError, match='too little memory for OpenVINO to load .*small.onnx'):
+        open_engine(small, 'openvino')

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from hand_pose_ros.hand_model.arrays import read_npy, read_npz
+from hand_pose_ros.hand_model.arrays import LABELS, read_npy, read_npz
 from hand_pose_ros.imaging.compressed import decode_color, decode_compressed, decode_depth_png
 from hand_pose_ros.imaging.images import ImageError
+from hand_pose_ros.imaging.rvl import decode_rvl
 from hand_pose_ros.imaging.sizes import MAX_PIXELS, check_size
 from hand_pose_ros.io.labels import LabelError, read_labels, read_mask
 
@@ -87,6 +88,48 @@ def test_a_progressive_jpeg_may_not_go_over_its_image_for_ever():
         check_size(data[:-2] + data[scan:-2] * 200 + data[-2:])
 
 
+def webp_animation() -> bytes:
+    """A WebP of many small frames on a large canvas."""
+    still = cv2.imencode('.webp', SMALL)[1].tobytes()[12:]
+    side = (7935).to_bytes(3, 'little')
+    canvas = b'VP8X' + struct.pack('<I', 10) + b'\x02\0\0\0' + side + side
+    frame = b'ANMF' + struct.pack('<I', 16 + len(still)) + bytes(6) + b'\x3f\0\0\x2f\0\0' + bytes(4) + still
+    body = b'WEBP' + canvas + b'ANIM' + struct.pack('<I', 6) + bytes(6) + 20 * frame
+    return b'RIFF' + struct.pack('<I', len(body)) + body
+
+
+def png_animation() -> bytes:
+    still = png(64, 48)
+    control = b'acTL' + struct.pack('>II', 2, 0)
+    return still[:33] + struct.pack('>I', 8) + control + struct.pack('>I', zlib.crc32(control)) + still[33:]
+
+
+@pytest.mark.parametrize('data', [webp_animation(), png_animation()], ids=['webp', 'png'])
+def test_animations_are_not_decoded(data):
+    with pytest.raises(ImageError, match='is an animation'):
+        decode_color(data)
+
+
+@pytest.mark.parametrize(
+    ('size', 'words', 'count', 'message'),
+    [
+        ((1, 1), 0x01010101, 1_000_000, 'too many for 1x1'),
+        ((700, 700), 0, 1_000_000, 'damaged or cut short'),
+        ((8000, 8000), 0xFFFFFFFF, 1_000_000, 'too many bits'),
+    ],
+    ids=['beyond the image', 'empty runs', 'a number without an end'],
+)
+def test_rvl_is_decoded_no_further_than_its_image_goes(size, words, count, message):
+    data = struct.pack('<ii', *size) + struct.pack('<I', words) * count
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageError, match=message):
+            decode_rvl(data)
+        assert tracemalloc.get_traced_memory()[1] < 20e6 + 2 * size[0] * size[1]
+    finally:
+        tracemalloc.stop()
+
+
 def test_phones_photographs_are_within_the_limit():
     assert 8160 * 6144 < MAX_PIXELS and 3840 * 2160 < MAX_PIXELS
 
@@ -101,15 +144,48 @@ def test_arrays_are_measured_before_they_are_unpacked(tmp_path):
         zipfile.ZipFile(tmp_path / 'a.npz', 'w', zipfile.ZIP_DEFLATED) as archive,
         archive.open('joints.npy', 'w') as out,
     ):
-        np.lib.format.write_array_header_1_0(out, header | {'shape': (50_000_000,)})
-        for _ in range(400):
+        # What is a byte here becomes eight.
+        np.lib.format.write_array_header_1_0(out, header | {'descr': '|b1', 'shape': (1_100_000, 20, 3)})
+        for _ in range(66):
             out.write(bytes(1_000_000))
     assert (tmp_path / 'a.npz').stat().st_size < 1e6
-    with pytest.raises(ValueError, match='more than 256 MB'):
+    with pytest.raises(ValueError, match='no side may be longer than 100000'):
         read_npz(tmp_path / 'a.npz')
+    with pytest.raises(ValueError, match='in double precision its arrays take more than 512 MB'):
+        read_npz(tmp_path / 'a.npz', LABELS)
     for name in ('a.npy', 'a.npz'):
         with pytest.raises(LabelError, match=name):
             read_labels(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ('start', 'words'),
+    [
+        (b'\x93NUMPY\2\0' + struct.pack('<I', 50_000_000), 'EOF'),
+        (b"\x93NUMPY\1\0\x80\0{'descr': '|S0', 'fortran_order': False, 'shape': (10**12,)}".ljust(138), 'npy'),
+        (b"\x93NUMPY\1\0\x80\0{'descr': '|S0', 'fortran_order': False, 'shape': (9999999, 21, 3)}".ljust(138), 'MB'),
+        (b"\x93NUMPY\1\0\x80\0{'descr': '|V0', 'fortran_order': False, 'shape': (9, 21, 3)}".ljust(138), 'neither'),
+    ],
+    ids=['header', 'no shape', 'elements without bytes', 'nothing'],
+)
+def test_headers_of_arrays_are_measured_too(start, words, tmp_path):
+    with zipfile.ZipFile(tmp_path / 'a.npz', 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('joints.npy', start + bytes(50_000_000))
+    (tmp_path / 'a.npy').write_bytes(start)
+    tracemalloc.start()
+    try:
+        for path in (tmp_path / 'a.npy', tmp_path / 'a.npz'):
+            with pytest.raises(LabelError, match=words):
+                read_labels(path)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_archive_has_few_arrays(tmp_path):
+    np.savez(tmp_path / 'a.npz', **{f'a{n}': np.zeros(1) for n in range(1001)})
+    with pytest.raises(ValueError, match='more than 1000 arrays'):
+        read_npz(tmp_path / 'a.npz')
 
 
 def test_a_directory_beyond_all_addresses_is_damage():

@@ -43,3 +43,13 @@ def test_the_tolerance_decides():
     assert near.color(0, 'c') == [] and near.depth(5_000_000, 'd') == [('c', None)]
     far = DepthPairing(tolerance_s=0.010)
     assert far.color(0, 'c') == [] and far.depth(5_000_000, 'd') == [('c', 'd')]
+
+
+def test_how_far_off_depth_was_is_kept_of_color_without_it():
+    pairing = DepthPairing(recorded=True)
+    found = []
+    for n in range(3):
+        found += pairing.color(10 * n * STEP, n) + pairing.depth(10 * n * STEP + 20_000_000, n)
+    assert found + pairing.flush() == [(n, None) for n in range(3)]
+    assert pairing.missed_s() == 0.02
+    assert play(paired := DepthPairing(), [('d', 0), ('c', 0)]) == [(0, 0)] and not paired.missed

@@ -362,7 +362,7 @@ def test_foreign_and_empty_files_are_refused_in_one_line(tmp_path, name, content
 def test_missing_and_empty_folders_are_refused(tmp_path):
     with pytest.raises(RecordingError, match='no such file'):
         open_recording(tmp_path / 'nowhere')
-    with pytest.raises(RecordingError, match='neither PNG or JPEG files nor a rosbag2'):
+    with pytest.raises(RecordingError, match='neither images .* nor a rosbag2'):
         open_recording(tmp_path)
     (tmp_path / 'metadata.yaml').write_text('rosbag2_bagfile_information: 3\n')
     with pytest.raises(RecordingError, match='not a rosbag2'):
@@ -375,7 +375,6 @@ def test_missing_and_empty_folders_are_refused(tmp_path):
         (lambda png: png[: len(png) // 2], 'cut short'),
         (lambda png: b'', 'empty'),
         (lambda png: png[:200] + bytes([png[200] ^ 255]) + png[201:], 'checksum'),
-        (lambda png: cv2.imencode('.png', np.zeros((24, 32, 3), np.uint16))[1].tobytes(), '16 bits and 3'),
     ],
 )
 def test_a_damaged_png_is_named_and_the_ones_before_it_are_read(tmp_path, damage, words):

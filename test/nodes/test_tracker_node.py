@@ -732,6 +732,7 @@ def test_late_frames_are_dropped_and_counted(graph, monkeypatch):
     graph.connect('hands/keypoints')
     graph.show()
     entered, release = threading.Event(), threading.Event()
+    uneven = DEPTH + np.arange(64, dtype=np.uint16) % 2  # of one depth throughout it would say so instead
 
     def slow(frame):
         entered.set()
@@ -740,7 +741,7 @@ def test_late_frames_are_dropped_and_counted(graph, monkeypatch):
 
     monkeypatch.setattr(graph.known, 'process', slow)
     for second in range(1, 11):
-        graph.images.publish(messages.image_message(graph.header(second), DEPTH, '16UC1'))
+        graph.images.publish(messages.image_message(graph.header(second), uneven, '16UC1'))
         assert entered.wait(30)
     release.set()
     graph.got('hands/keypoints', 2)

@@ -1,11 +1,20 @@
 """Robot descriptions: what is read of them, where links are, and what is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from hand_pose_ros.geometry.rotations import random_rotations
 from hand_pose_ros.resources import resource_path
-from hand_pose_ros.robots.description import RobotError, matrix_to_rpy, parse_description, rpy_to_matrix
+from hand_pose_ros.robots.description import (
+    LIMITS,
+    RobotError,
+    matrix_to_rpy,
+    parse_description,
+    read_description,
+    rpy_to_matrix,
+)
 
 URDF = resource_path('demo', 'robot_hand', 'robot_hand.urdf')
 
@@ -70,3 +79,12 @@ def test_what_is_no_description(text, problem):
     with pytest.raises(RobotError) as error:
         parse_description(text, 'robot.urdf')
     assert problem in str(error.value) and 'robot.urdf' in str(error.value)
+
+
+@pytest.mark.parametrize(('target', 'words'), [('/dev/zero', 'a pipe or a device'), ('large', 'more than 30 MB')])
+def test_a_file_is_read_up_to_its_limit(tmp_path, target, words):
+    with (tmp_path / 'large').open('wb') as stream:
+        stream.truncate(LIMITS.bytes + 1)
+    (tmp_path / 'a.urdf').symlink_to(Path(tmp_path, target))
+    with pytest.raises(RobotError, match=rf'a\.urdf: it .*{words}'):
+        read_description(tmp_path / 'a.urdf')

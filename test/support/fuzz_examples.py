@@ -134,7 +134,7 @@ def _settings(folder: Path) -> list[Target]:
         return make_retargeting(config, description, urdf)
 
     def camera(path: Path) -> object:
-        return read_calibration(path).project(np.array([[0.0, 0.0, 1.0]]))
+        return read_calibration(path).whole().project(np.array([[0.0, 0.0, 1.0]]))
 
     def describe(path: Path) -> object:
         return read_description(path).link_poses({})

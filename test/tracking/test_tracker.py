@@ -322,7 +322,7 @@ def test_manifest_says_what_a_model_is():
 @pytest.mark.parametrize('sensor, unit, side', [('kinect2', 0.001, 'left'), ('sr305', 0.000125, 'right')])
 def test_real_frames(sensor, unit, side):
     """Every real frame shows one hand: it is found, on the right side, its joints on or under the hand's surface."""
-    camera = read_calibration(REAL / sensor / 'camera_info.yaml')
+    camera = read_calibration(REAL / sensor / 'camera_info.yaml').whole()
     tracker = tracker_of()
     found, on_hand = [], []
     for frame in open_recording(REAL / sensor, camera, unit):
