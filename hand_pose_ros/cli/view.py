@@ -280,7 +280,7 @@ def _recording(args: argparse.Namespace, settings: TrackerSettings) -> Callable[
     from hand_pose_ros.tracking.factory import make_tracker
 
     path = Path(args.input)
-    is_bag = path.suffix in BAG_SUFFIXES or (path / 'metadata.yaml').exists()
+    is_bag = path.suffix.lower() in BAG_SUFFIXES or (path / 'metadata.yaml').exists()
     outputs = [] if args.track or not is_bag else recorded_outputs(path)
     try:
         recording, settings = open_input(args, settings)
