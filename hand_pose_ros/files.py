@@ -107,7 +107,8 @@ def open_regular(path: Path) -> BinaryIO:
 def read_bytes(path: Path, most: int) -> bytes:
     """Read a file of at most so many bytes; raises OSError where it is none, or has more."""
     with open_regular(path) as stream:
-        data = stream.read(most + 1)
+        # To read so many bytes takes room for all of them at first, whatever there is.
+        data = stream.read(min(most, os.fstat(stream.fileno()).st_size) + 1)
     if len(data) > most:
         size = f'{most // 10**6} MB' if most >= 10**6 else f'{most // 1000} kB'
         raise OSError(errno.EFBIG, f'it has more than {size}')

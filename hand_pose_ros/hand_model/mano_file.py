@@ -20,6 +20,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from hand_pose_ros.files import read_bytes
+
 #: Bytes of a pickle; MANO's have 4 MB.
 _MAX_BYTES = 32_000_000
 #: Opcodes of a pickle; dictionaries of arrays such as MANO's take hundreds.
@@ -168,12 +170,7 @@ def read_pickle(path: Path) -> Any:
         Exception: nearly any, where the file is damaged: its opcodes have become others.
 
     """
-    size = path.stat().st_size
-    if size > _MAX_BYTES:
-        raise ValueError(f'it has more than {_MAX_BYTES // 10**6} MB')
-    with path.open('rb') as stream:
-        data = stream.read(size)  # no more, even of a device that never ends
-    return _Unpickler(data).load()
+    return _Unpickler(read_bytes(path, _MAX_BYTES)).load()
 
 
 def to_array(value: Any, depth: int = _MAX_DEPTH) -> np.ndarray:

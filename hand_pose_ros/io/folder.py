@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hand_pose_ros.files import LIMITS, open_regular
+from hand_pose_ros.files import LIMITS, open_regular, read_bytes
 from hand_pose_ros.imaging.compressed import holds_depth
 from hand_pose_ros.imaging.sizes import image_format
 from hand_pose_ros.io.frame import RecordingError, in_order
@@ -65,9 +65,9 @@ def _kind(file: Path) -> str:
     try:
         with open_regular(file) as stream:
             data = stream.read(_HEAD_BYTES)
-            form = image_format(data)
-            if form == 'TIFF':  # Its header may be at its end.
-                data += stream.read(LIMITS.image_bytes)
+        form = image_format(data)
+        if form == 'TIFF':  # Its header may be at its end.
+            data = read_bytes(file, LIMITS.image_bytes)
     except OSError as error:
         raise RecordingError(f'{file}: {error.strerror or error}') from error
     if not form:
