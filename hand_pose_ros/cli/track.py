@@ -125,14 +125,13 @@ class _Counts:
     def explain(self, depth: DepthImage | None, hands: Sequence[Hand], near: float, far: float) -> None:
         """Take in why a depth image shows none of the hands that there should be."""
         from hand_pose_ros.estimation.rgbd import why_not_measured
-        from hand_pose_ros.imaging.images import explain_emptiness
 
         if depth is None or any(hand.metric for hand in hands) or (self.with_hands and not hands):
             return
         if hands and not self.not_measured:
             self.reasons.clear()  # what was said of frames without hands
         self.not_measured += bool(hands)
-        if reason := why_not_measured(depth, near, far) if hands else explain_emptiness(depth, near, far):
+        if reason := why_not_measured(depth, hands, near, far):
             self.reasons[reason] += 1
 
     def _why(self) -> str:

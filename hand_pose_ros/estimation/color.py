@@ -130,7 +130,7 @@ def keep_away(joints: np.ndarray, points: np.ndarray, region: PerspectiveRegion)
     missing = PLACEMENT.least_depth_m - joints[:, 2].min()
     if not missing > 0:
         return joints
-    rays = region.to_camera(np.concatenate([points * region.reach, np.ones((len(points), 1))], 1))
+    rays = region.lines_of_sight(points)
     if (rays[:, 2] <= 0).any():
         return joints
     moved = rays * ((joints[:, 2] + missing) / rays[:, 2])[:, None]

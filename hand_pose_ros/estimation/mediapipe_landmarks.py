@@ -129,8 +129,7 @@ def merge_landmarks(
         return views[0]
     points, world, right = [], [], []
     for view, place in zip(views, shown):
-        rays = np.concatenate([view.points[:, :2] * place.reach, np.ones((len(view.points), 1))], 1)
-        seen = region.project(place.to_camera(rays))
+        seen = region.project(place.lines_of_sight(view.points[:, :2]))
         points.append(np.concatenate([seen, view.points[:, 2:] * place.reach / region.reach], 1))
         world.append(region.from_camera(place.to_camera(view.world)))
         right.append(view.right_logit if place.side == 'right' else -view.right_logit)

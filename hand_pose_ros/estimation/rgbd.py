@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hand_pose_ros.core.frame import CameraFrame, Channel
-from hand_pose_ros.core.hand import HandEstimate
+from hand_pose_ros.core.hand import Hand, HandEstimate
 from hand_pose_ros.estimation.base import PoseEstimator
 from hand_pose_ros.estimation.depth_scale import size_from_depth
 from hand_pose_ros.estimation.fusion import mean_joints
@@ -74,9 +74,20 @@ class RgbdEstimator:
         return found
 
 
-def why_not_measured(depth: DepthImage, near: float, far: float) -> str:
-    """Why a depth image did not tell how far away the hands are that color shows, in a clause."""
-    return explain_emptiness(depth, near, far) or 'depth shows nothing of a hand where they are'
+def why_not_measured(depth: DepthImage, hands: Sequence[Hand], near: float, far: float) -> str:
+    """Why a depth image did not tell how far away hands are: those that color shows, or any where there is none.
+
+    Args:
+        depth: of the frame.
+        hands: found in it, none of them ``metric``.
+        near: of the reach, meters.
+        far: likewise.
+
+    Returns:
+        A clause; empty where no hand is found, and nothing is wrong with the image.
+
+    """
+    return explain_emptiness(depth, near, far) or ('depth shows nothing of a hand where they are' if hands else '')
 
 
 def _scaled(estimate: HandEstimate, depth: DepthImage, camera: Camera) -> HandEstimate:

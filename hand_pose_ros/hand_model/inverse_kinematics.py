@@ -83,9 +83,7 @@ class InverseKinematicsConfiguration:
     max_iterations: int = 8  # of Levenberg-Marquardt; most hands take two
     first_damping: float = 1e-4
     max_damping: float = 1e3  # no step helps from here on
-    relative_tolerance: float = (
-        0.1  # it ends when a step gains less of what is left: 0.1 mm from the end, half a degree
-    )
+    relative_tolerance: float = 0.1  # it ends when a step gains less of what is left: 0.1 mm and half a degree remain
     angle_priors: tuple[AnglePrior, ...] = _ANGLE_PRIORS
 
 
@@ -334,8 +332,9 @@ class RightHandSolver:
     def update_shape(self, joints: np.ndarray, state: HandShapeState) -> float:
         """Bring ``state`` up to date with joints (21, 3); returns their sigma along each axis, meters."""
         config, first = self._configuration, state.shape is None
-        sigma = self._average_distances(joints, state)
+        state.frames += 1
         count = min(state.frames, config.memory_frames)
+        sigma = self._average_distances(joints, state, count)
         if count == config.memory_frames and state.frames % config.shape_interval_frames:
             return sigma
         # Noise across a bone lengthens it: on average by its variance over the length.
@@ -344,16 +343,14 @@ class RightHandSolver:
         self._estimate_shape(distances, np.sqrt(2 / count) * sigma, state, iterations=3 if first else 1)
         return sigma
 
-    def _average_distances(self, joints: np.ndarray, state: HandShapeState) -> float:
-        """Add a frame to the averages of ``state``; returns the joints' sigma, meters."""
+    def _average_distances(self, joints: np.ndarray, state: HandShapeState, count: int) -> float:
+        """Add a frame to the averages of ``state``, which are of ``count`` then; returns the joints' sigma, meters."""
         config, first = self._configuration, state.shape is None
         measured = joints[_PAIRS[:, 1]] - joints[_PAIRS[:, 0]]
         measured = np.sqrt((measured * measured).sum(1))
         if not first:
             limit = config.max_length_change_m
             measured = _within(measured, state.distances - limit, state.distances + limit)
-        state.frames += 1
-        count = min(state.frames, config.memory_frames)
         change = measured - state.distances
         state.distances = state.distances + change / count
         state.variances = state.variances + ((1 - 1 / count) * change * change - state.variances) / count

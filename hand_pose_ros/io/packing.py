@@ -69,6 +69,11 @@ def unpack(packing: str, data: bytes, most: int = MOST_BYTES) -> bytes:
     return b''.join(parts)
 
 
+def _most_unpacked(size: int) -> int:
+    """Bytes that a file of so many may become."""
+    return max(MOST_UNPACKED * size, ALWAYS_UNPACKED_BYTES)
+
+
 @dataclass
 class Allowance:
     """What the chunks of an MCAP file may hold in all, as far as it is not used up.
@@ -86,8 +91,7 @@ class Allowance:
     def of(cls, path: Path) -> Allowance:
         """What one reading of a file may take."""
         size = path.stat().st_size
-        unpacked = max(MOST_UNPACKED * size, ALWAYS_UNPACKED_BYTES)
-        return cls(unpacked, max(size // BYTES_PER_RECORD, ALWAYS_RECORDS))
+        return cls(_most_unpacked(size), max(size // BYTES_PER_RECORD, ALWAYS_RECORDS))
 
     def unpack_chunk(self, packing: str, data: bytes, size: int) -> bytes:
         """Unpack a chunk that promises to hold ``size`` bytes; what no packing is named for stays as it is.
@@ -125,7 +129,7 @@ class PackedFile:
         size = packed.seek(0, 2)
         packed.seek(0)
         self._stream = _zstd().open(packed, 'rb')
-        self._left = max(MOST_UNPACKED * size, ALWAYS_UNPACKED_BYTES)
+        self._left = _most_unpacked(size)
 
     def __enter__(self) -> PackedFile:
         return self

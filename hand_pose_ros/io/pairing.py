@@ -67,7 +67,7 @@ class DepthPairing(Generic[C, D]):
         """Return the color images that still wait, and forget the depth images but the last: it may be of a new round,
         where time has jumped back.
         """
-        rest = [(image, self._matched(stamp)) for stamp, image in self._waiting]
+        rest = [self._finished(stamp, image, self._of(stamp)) for stamp, image in self._waiting]
         self._waiting.clear()
         while len(self._depths) > 1:
             self._depths.popleft()
@@ -77,10 +77,11 @@ class DepthPairing(Generic[C, D]):
         done: list[tuple[C, D | None]] = []
         while self._waiting:
             stamp, image = self._waiting[0]
-            if self._of(stamp) is None and not self._given_up(stamp):
+            found = self._of(stamp)
+            if found is None and not self._given_up(stamp):
                 break
             self._waiting.popleft()
-            done.append((image, self._matched(stamp)))
+            done.append(self._finished(stamp, image, found))
         return done
 
     def _given_up(self, stamp: int) -> bool:
@@ -91,12 +92,11 @@ class DepthPairing(Generic[C, D]):
         flowing = self._recorded or (newest is not None and self._waiting[-1][0] - newest < STOPPED_NS)
         return len(self._waiting) > (self._most_waiting if flowing else 1)
 
-    def _matched(self, stamp: int) -> D | None:
-        """The depth image of a color image that waits no more; keeps how far off it was where there is none."""
-        found = self._of(stamp)
+    def _finished(self, stamp: int, image: C, found: D | None) -> tuple[C, D | None]:
+        """A color image that waits no more, and the depth found; where there is none, how far off it was is kept."""
         if found is None and self._depths:
             self.missed.append(min(abs(other - stamp) for other, _ in self._depths))
-        return found
+        return image, found
 
     def _of(self, stamp: int) -> D | None:
         """The depth image whose stamp is closest, within the tolerance."""

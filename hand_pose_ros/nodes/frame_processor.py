@@ -16,7 +16,7 @@ from hand_pose_ros.core.hand import Hand
 from hand_pose_ros.estimation.rgbd import why_not_measured
 from hand_pose_ros.files import printable
 from hand_pose_ros.geometry.camera import CameraError
-from hand_pose_ros.imaging.images import ImageError, explain_emptiness
+from hand_pose_ros.imaging.images import ImageError
 from hand_pose_ros.nodes.adaptation import Adaptation
 from hand_pose_ros.nodes.camera_input import ReceivedFrame
 from hand_pose_ros.nodes.diagnostics import ThrottledLog, TrackerDiagnostics
@@ -101,9 +101,8 @@ class FrameProcessor:
             self._diagnostics.nothing_measured('')
         elif frame.depth is not None and now >= self._next_reason:
             self._next_reason = now + _REASON_PERIOD_S
-            explain = why_not_measured if hands else explain_emptiness
             tracking = self._settings.tracking
-            self._diagnostics.nothing_measured(explain(frame.depth, tracking.near, tracking.far))
+            self._diagnostics.nothing_measured(why_not_measured(frame.depth, hands, tracking.near, tracking.far))
 
     def describe(self) -> dict[str, str]:
         """Return engine and model, and why they were chosen, for diagnostics."""

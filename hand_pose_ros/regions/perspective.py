@@ -207,8 +207,11 @@ class PerspectiveRegion:
 
     def to_pixels(self, points: np.ndarray, camera: Camera) -> np.ndarray:
         """Pixels (..., 2) of the image at crop coordinates (..., 2)."""
-        rays = np.concatenate([points * self.reach, np.ones((*np.shape(points)[:-1], 1))], -1)
-        return camera.project(self.to_camera(rays))
+        return camera.project(self.lines_of_sight(points))
+
+    def lines_of_sight(self, points: np.ndarray) -> np.ndarray:
+        """Rays (..., 3) from the camera through crop coordinates (..., 2), in the image's camera optical frame."""
+        return self.to_camera(np.concatenate([points * self.reach, np.ones((*np.shape(points)[:-1], 1))], -1))
 
     def place(self, joints: np.ndarray, points: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         """Find where a hand of known size is, by where its joints are seen.
